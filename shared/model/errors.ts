@@ -1,0 +1,83 @@
+/**
+ * One table of everything that can go wrong for a client: code → HTTP status, title, what it says about the outcome,
+ * and whether trying again can help. coordinator/api/problem.ts turns a row into RFC 9457 problem+json.
+ *
+ * `outcome` is the column that matters: `not_started` and `aborted` mean that nothing happened on any shard, and
+ * only `unknown` obliges the client to ask again with the same idempotency key.
+ */
+export type Outcome = "not_started" | "aborted" | "committed" | "unknown";
+
+interface ErrorRow {
+  readonly status: number;
+  readonly title: string;
+  readonly outcome: Outcome;
+  readonly retryable: boolean;
+}
+
+const row = (status: number, title: string, outcome: Outcome, retryable: boolean): ErrorRow => ({
+  status,
+  title,
+  outcome,
+  retryable,
+});
+
+export const ERRORS = {
+  "invalid-request": row(400, "The request is not valid", "not_started", false),
+  "malformed-json": row(400, "The body is not JSON", "not_started", false),
+  "idempotency-key-invalid": row(400, "The idempotency key is not valid", "not_started", false),
+  "unknown-shard": row(400, "There is no such shard", "not_started", false),
+  "statement-not-allowed": row(422, "The statement is not allowed here", "not_started", false),
+  "not-found": row(404, "Not found", "not_started", false),
+  "method-not-allowed": row(405, "The method is not allowed here", "not_started", false),
+  "body-too-large": row(413, "The body is too large", "not_started", false),
+  "unsupported-media-type": row(415, "The body must be application/json", "not_started", false),
+  "idempotency-key-reused": row(422, "The key was used with another body", "not_started", false),
+  "idempotency-key-expired": row(409, "The key is older than what is remembered", "unknown", false),
+  "participant-conflict": row(409, "Aborted: conflict on a shard", "aborted", true),
+  "lock-timeout": row(409, "Aborted: a lock was not granted in time", "aborted", true),
+  "transaction-timeout": row(409, "Aborted: the deadline passed", "aborted", true),
+  "constraint-violation": row(422, "Aborted: a constraint was violated", "aborted", false),
+  "sql-error": row(422, "Aborted: a statement failed", "aborted", false),
+  "expectation-failed": row(422, "Aborted: an expectation was not met", "aborted", false),
+  "not-preparable": row(422, "Aborted: the branch cannot be prepared", "aborted", false),
+  "result-too-large": row(422, "Aborted: the results are too large", "aborted", false),
+  "shard-unavailable": row(503, "A shard cannot be reached", "aborted", true),
+  "no-quorum": row(503, "No coordinator leads a quorum", "not_started", true),
+  overloaded: row(503, "Too much is in flight", "not_started", true),
+  draining: row(503, "This node is shutting down", "not_started", true),
+  "coordinator-changed": row(503, "Aborted: the leader changed", "aborted", true),
+  "outcome-unknown": row(504, "The outcome is not known yet", "unknown", true),
+  "internal-error": row(500, "Something is broken on our side", "unknown", false),
+} as const satisfies Record<string, ErrorRow>;
+
+export type ErrorCode = keyof typeof ERRORS;
+export const ERROR_CODES = Object.keys(ERRORS) as [ErrorCode, ...ErrorCode[]];
+
+/** What is known beyond the code. Never parameters, never row contents. */
+export interface ErrorDetail {
+  readonly shard?: string;
+  /** JSON path of the offending field of the request, e.g. `operations[2].params[0]`. */
+  readonly field?: string;
+  readonly sqlstate?: string;
+  readonly constraint?: string;
+  readonly transactionId?: string;
+  readonly retryAfterMs?: number;
+  /** Overrides the table's column where the place of failure knows better. */
+  readonly outcome?: Outcome;
+}
+
+export class SynodError extends Error {
+  override readonly name = "SynodError";
+  readonly code: ErrorCode;
+  readonly detail: ErrorDetail;
+
+  constructor(code: ErrorCode, sentence: string, detail: ErrorDetail = {}, cause?: unknown) {
+    super(sentence, cause === undefined ? undefined : { cause });
+    this.code = code;
+    this.detail = detail;
+  }
+
+  get outcome(): Outcome {
+    return this.detail.outcome ?? ERRORS[this.code].outcome;
+  }
+}

@@ -1,0 +1,255 @@
+/**
+ * What coordinators and participants say to each other, as zod schemas which are also the types.
+ *
+ *   coordinator → participant, over one multiplexed socket       participant → coordinator (reply)
+ *   ----------------------------------------------------------   --------------------------------------------
+ *   execute   run a branch, then prepare it                       prepared | readOnly | no
+ *   executeOnePhase   run the only branch, then commit it         committed | readOnly | no
+ *   commit    the decision is commit                              committed (with evidence) | lost | retry
+ *   abort     the decision is abort                               aborted | lost | retry
+ *   list      which branches of this cluster are prepared?        prepared[]
+ *   settle    did this one-phase transaction commit? (and if it   committed | aborted | retry
+ *             did not, it never will)
+ *
+ *   participant → any coordinator, over HTTP: `OutcomeInquiry` → `OutcomeAnswer`.
+ *
+ * All requests but the two `execute` are idempotent. An `execute` runs at most once: it names the participant's
+ * incarnation (`bootId`, learned in the hello), and an incarnation remembers every carrier it has met.
+ */
+import { z } from "zod";
+import type { OperationResult } from "./api.ts";
+import { Isolation, Operation } from "./api.ts";
+import { ERROR_CODES } from "./errors.ts";
+import type {
+  Ballot,
+  CarrierId,
+  ClusterId,
+  GlobalId,
+  NodeId,
+  ShardId,
+  TransactionId,
+  Xid,
+} from "./ids.ts";
+
+/** Raised with every change that an older peer would misread; hellos with another version are refused. */
+export const PROTOCOL_VERSION = 1;
+
+const branded = <Id extends string>() => z.string().min(1).max(255) as unknown as z.ZodType<Id>;
+const ballotSchema = z.int().min(0) as unknown as z.ZodType<Ballot>;
+const nodeIdSchema = z.int().min(1).max(1023) as unknown as z.ZodType<NodeId>;
+const carrierIdSchema = branded<CarrierId>();
+const gidSchema = branded<GlobalId>();
+const transactionIdSchema = branded<TransactionId>();
+const shardSchema = branded<ShardId>();
+const clusterSchema = branded<ClusterId>();
+const xidSchema = z.string().regex(/^\d+$/) as unknown as z.ZodType<Xid>;
+
+/** One operation of a member on this shard; `index` is its place in the client's request. */
+export const BranchOperation = Operation.omit({ shard: true }).extend({ index: z.int().min(0) });
+export type BranchOperation = z.infer<typeof BranchOperation>;
+
+/** One transaction's part in a branch. Until carriers hold several, a branch has exactly one member. */
+export const BranchMember = z.object({
+  transactionId: transactionIdSchema,
+  operations: z.array(BranchOperation).min(1),
+});
+export type BranchMember = z.infer<typeof BranchMember>;
+
+const execution = {
+  /** The leader's ballot. A participant refuses ballots lower than the highest it has heard. */
+  ballot: ballotSchema,
+  carrierId: carrierIdSchema,
+  bootId: z.string(),
+  isolation: Isolation,
+  /** Milliseconds that statements and lock waits may take, from receipt. */
+  timeoutMs: z.int().min(1),
+  members: z.array(BranchMember).min(1),
+};
+
+/** A client's retry handle with a fingerprint of the body it was first used with. */
+export const Idempotency = z.object({ key: z.string(), fingerprint: z.string() });
+export type Idempotency = z.infer<typeof Idempotency>;
+
+export const ExecuteRequest = z.object({
+  kind: z.literal("execute"),
+  ...execution,
+  gid: gidSchema,
+});
+export const ExecuteOnePhaseRequest = z.object({
+  kind: z.literal("executeOnePhase"),
+  ...execution,
+  idempotency: Idempotency.nullable(),
+});
+export const CommitRequest = z.object({
+  kind: z.literal("commit"),
+  gid: gidSchema,
+  /** From the vote. A prepared branch of the same gid with another xid is not the one that was voted for. */
+  xid: xidSchema,
+});
+export const AbortRequest = z.object({ kind: z.literal("abort"), gid: gidSchema });
+export const ListRequest = z.object({ kind: z.literal("list"), ballot: ballotSchema });
+export const SettleRequest = z.object({
+  kind: z.literal("settle"),
+  transactionId: transactionIdSchema,
+  carrierId: carrierIdSchema,
+});
+
+export const BranchRequest = z.discriminatedUnion("kind", [
+  ExecuteRequest,
+  ExecuteOnePhaseRequest,
+  CommitRequest,
+  AbortRequest,
+  ListRequest,
+  SettleRequest,
+]);
+export type ExecuteRequest = z.infer<typeof ExecuteRequest>;
+export type ExecuteOnePhaseRequest = z.infer<typeof ExecuteOnePhaseRequest>;
+export type CommitRequest = z.infer<typeof CommitRequest>;
+export type AbortRequest = z.infer<typeof AbortRequest>;
+export type ListRequest = z.infer<typeof ListRequest>;
+export type SettleRequest = z.infer<typeof SettleRequest>;
+export type BranchRequest = z.infer<typeof BranchRequest>;
+
+const operationResult = z.object({
+  rowCount: z.int(),
+  rows: z.array(z.record(z.string(), z.unknown())),
+}) as unknown as z.ZodType<OperationResult>;
+/** Results of one member, in the order of its operations. */
+const memberResults = z.array(operationResult);
+
+/** Why a branch voted no, in the words of errors.ts. */
+export const Refusal = z.object({
+  code: z.enum(ERROR_CODES),
+  sentence: z.string(),
+  /** Place of the failed operation in the client's request. */
+  operation: z.int().optional(),
+  sqlstate: z.string().optional(),
+  constraint: z.string().optional(),
+});
+export type Refusal = z.infer<typeof Refusal>;
+
+export const No = z.object({ kind: z.literal("no"), refusal: Refusal });
+export const Vote = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("prepared"), xid: xidSchema, results: z.array(memberResults) }),
+  z.object({ kind: z.literal("readOnly"), results: z.array(memberResults) }),
+  No,
+]);
+export type Vote = z.infer<typeof Vote>;
+
+export const OnePhaseReply = z.discriminatedUnion("kind", [
+  z.object({
+    kind: z.literal("committed"),
+    /** The transaction that committed: with `replayed`, an earlier one under the same idempotency key. */
+    transactionId: transactionIdSchema,
+    results: z.array(memberResults),
+    replayed: z.boolean(),
+  }),
+  z.object({ kind: z.literal("readOnly"), results: z.array(memberResults) }),
+  /** The COMMIT was sent and its reply lost: ask with `settle`. */
+  z.object({ kind: z.literal("unknown"), sentence: z.string() }),
+  No,
+]);
+export type OnePhaseReply = z.infer<typeof OnePhaseReply>;
+
+/** How a participant knows that a branch ended: its own command's tag, or Postgres' record of the xid. */
+export const Evidence = z.enum(["commandTag", "transactionStatus"]);
+export type Evidence = z.infer<typeof Evidence>;
+
+/** `lost`: the shard's evidence contradicts the decision. An incident for people, never swallowed. */
+const lost = z.object({ kind: z.literal("lost"), sentence: z.string() });
+/** Nothing is known yet (shard down, branch busy): ask again. */
+const retry = z.object({ kind: z.literal("retry"), sentence: z.string() });
+
+export const CommitReply = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("committed"), evidence: Evidence }),
+  lost,
+  retry,
+]);
+export type CommitReply = z.infer<typeof CommitReply>;
+
+export const AbortReply = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("aborted") }),
+  lost,
+  retry,
+]);
+export type AbortReply = z.infer<typeof AbortReply>;
+
+export const PreparedBranch = z.object({
+  gid: gidSchema,
+  carrierId: carrierIdSchema,
+  xid: xidSchema,
+});
+export type PreparedBranch = z.infer<typeof PreparedBranch>;
+export const ListReply = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("prepared"), branches: z.array(PreparedBranch) }),
+  retry,
+]);
+export type ListReply = z.infer<typeof ListReply>;
+
+export const SettleReply = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("committed"), results: z.array(memberResults) }),
+  z.object({ kind: z.literal("aborted") }),
+  retry,
+]);
+export type SettleReply = z.infer<typeof SettleReply>;
+
+/** The reply that belongs to each kind of request. */
+export interface BranchReplies {
+  readonly execute: Vote;
+  readonly executeOnePhase: OnePhaseReply;
+  readonly commit: CommitReply;
+  readonly abort: AbortReply;
+  readonly list: ListReply;
+  readonly settle: SettleReply;
+}
+export const BRANCH_REPLY_SCHEMAS: {
+  readonly [Kind in keyof BranchReplies]: z.ZodType<BranchReplies[Kind]>;
+} = {
+  execute: Vote,
+  executeOnePhase: OnePhaseReply,
+  commit: CommitReply,
+  abort: AbortReply,
+  list: ListReply,
+  settle: SettleReply,
+};
+
+/** First message on a participant's socket, from the coordinator; and the participant's answer. */
+export const CoordinatorHello = z.object({
+  protocol: z.literal(PROTOCOL_VERSION),
+  clusterId: clusterSchema,
+  nodeId: nodeIdSchema,
+});
+export type CoordinatorHello = z.infer<typeof CoordinatorHello>;
+export const ParticipantHello = z.object({
+  protocol: z.literal(PROTOCOL_VERSION),
+  clusterId: clusterSchema,
+  shard: shardSchema,
+  /** Made anew at each start of the participant process. */
+  bootId: z.string(),
+  /** How many branches the participant will hold at once (admission control). */
+  maxBranches: z.int().min(1),
+});
+export type ParticipantHello = z.infer<typeof ParticipantHello>;
+
+export const OutcomeInquiry = z.object({
+  shard: shardSchema,
+  branches: z.array(z.object({ carrierId: carrierIdSchema, xid: xidSchema })).min(1).max(256),
+});
+export type OutcomeInquiry = z.infer<typeof OutcomeInquiry>;
+
+/**
+ * `committed` names the xid that was voted for on the asking shard (null once the decision is complete and only
+ * "it committed" is kept). `undecided`: ask again. `forgotten`: older than what is kept; nobody may presume.
+ */
+export const OutcomeAnswer = z.object({
+  outcomes: z.array(
+    z.discriminatedUnion("kind", [
+      z.object({ kind: z.literal("committed"), xid: xidSchema.nullable() }),
+      z.object({ kind: z.literal("aborted") }),
+      z.object({ kind: z.literal("undecided") }),
+      z.object({ kind: z.literal("forgotten") }),
+    ]),
+  ),
+});
+export type OutcomeAnswer = z.infer<typeof OutcomeAnswer>;
+export type BranchOutcome = OutcomeAnswer["outcomes"][number];

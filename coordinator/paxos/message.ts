@@ -24,7 +24,12 @@ export const NO_OP: Value = new Uint8Array(0);
 
 /** One slot as an acceptor reports it. `chosen`: the reporter knows that the value is chosen for ever. */
 export type ReportedSlot =
-  | { readonly kind: "accepted"; readonly slot: Slot; readonly ballot: Ballot; readonly value: Value }
+  | {
+      readonly kind: "accepted";
+      readonly slot: Slot;
+      readonly ballot: Ballot;
+      readonly value: Value;
+    }
   | { readonly kind: "chosen"; readonly slot: Slot; readonly value: Value };
 
 export interface ChosenSlot {

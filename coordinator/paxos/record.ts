@@ -7,7 +7,12 @@ import type { Value } from "./message.ts";
 
 export type DurableRecord =
   | { readonly kind: "promised"; readonly ballot: Ballot }
-  | { readonly kind: "accepted"; readonly ballot: Ballot; readonly slot: Slot; readonly value: Value }
+  | {
+      readonly kind: "accepted";
+      readonly ballot: Ballot;
+      readonly slot: Slot;
+      readonly value: Value;
+    }
   /** A chosen value that came from a peer, not through an accept of our own. */
   | { readonly kind: "learned"; readonly slot: Slot; readonly value: Value }
   /** Everything up to here was known to be chosen when this was written. A hint: it may lag, it never leads. */

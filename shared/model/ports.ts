@@ -23,3 +23,11 @@ export interface Random {
   /** `length` characters of [a-z0-9]; unguessable in production. */
   token(length: number): string;
 }
+
+/** Structured lines for operators; pino fits it. Never parameters, never row contents, nothing per transaction above debug. */
+export interface Logger {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}

@@ -1,0 +1,75 @@
+/**
+ * The acceptor: promises and accepts. Three lines of Paxos (never promise or accept below the promise; report all that
+ * was accepted), and everything it says is released only once it is durable.
+ */
+import { assert } from "../../shared/model/assert.ts";
+import type { NodeId, Slot } from "../../shared/model/ids.ts";
+import { admits, heardFrom, yieldTo } from "./ballots.ts";
+import { followChosen } from "./learner.ts";
+import type { PaxosMessage, ReportedSlot } from "./message.ts";
+import type { PaxosState } from "./state.ts";
+import { sameValue, type Turn } from "./turn.ts";
+
+type Phase1a = Extract<PaxosMessage, { kind: "phase1a" }>;
+type Phase2a = Extract<PaxosMessage, { kind: "phase2a" }>;
+
+export function onPhase1a(turn: Turn, from: NodeId, message: Phase1a): void {
+  if (!admits(turn, from, message.ballot)) return;
+  yieldTo(turn, message.ballot);
+  if (message.ballot > turn.state.promised) {
+    turn.change({ promised: message.ballot });
+    turn.waitAnew();
+    turn.persist({ kind: "promised", ballot: message.ballot });
+  }
+  const page = reportFrom(turn.state, message.fromSlot);
+  turn.releaseTo(from, {
+    kind: "phase1b",
+    ballot: message.ballot,
+    fromSlot: message.fromSlot,
+    ...page,
+  });
+}
+
+interface Page {
+  readonly slots: readonly ReportedSlot[];
+  readonly nextSlot: Slot | null;
+}
+
+function reportFrom(state: PaxosState, fromSlot: Slot): Page {
+  const slots: ReportedSlot[] = [];
+  let bytes = 0;
+  for (const [slot, entry] of state.log.from(fromSlot)) {
+    const full = slots.length >= state.config.pageSlots || bytes >= state.config.pageBytes;
+    if (full) return { slots, nextSlot: slot };
+    slots.push({ slot, ...entry });
+    bytes += entry.value.length;
+  }
+  return { slots, nextSlot: null };
+}
+
+export function onPhase2a(turn: Turn, from: NodeId, message: Phase2a): void {
+  if (!admits(turn, from, message.ballot)) return;
+  yieldTo(turn, message.ballot);
+  accept(turn, from, message);
+  heardFrom(turn, from, message.ballot);
+  followChosen(turn, from, message.ballot, message.chosenUpTo);
+}
+
+function accept(turn: Turn, from: NodeId, { ballot, slot, value }: Phase2a): void {
+  const known = turn.state.log.get(slot);
+  const isRepeat = known?.kind === "accepted" && known.ballot === ballot;
+  if (isRepeat) {
+    assert(sameValue(known.value, value), "P1: one ballot proposes one value in a slot");
+  } else {
+    assert(
+      known?.kind !== "chosen" || sameValue(known.value, value),
+      "C2: a later ballot proposes the value that was chosen",
+    );
+    turn.persist({ kind: "accepted", ballot, slot, value });
+    if (known?.kind !== "chosen") {
+      turn.change({ log: turn.state.log.set(slot, { kind: "accepted", ballot, value }) });
+    }
+    turn.change({ promised: ballot });
+  }
+  turn.releaseTo(from, { kind: "phase2b", ballot, slot });
+}

@@ -1,0 +1,152 @@
+/**
+ * What a node knows, what can happen to it, and what it wants done about it.
+ *
+ *                 deadline passed            quorum of grants            quorum of promises
+ *     follower ────────────────────▶ prober ──────────────────▶ candidate ──────────────────▶ leader
+ *        ▲                             │                            │                            │
+ *        └── leader heard ─────────────┘                            │                            │
+ *        └── higher ballot, or time out ────────────────────────────┘                            │
+ *        └── higher ballot, quorum not heard, log stalled, a foreign value chosen ───────────────┘
+ *
+ * The core is `step(state, input) → {state, output}` (step.ts). It does no IO and knows no time but the one in ticks.
+ */
+import type { Ballot, NodeId, Slot } from "../../shared/model/ids.ts";
+import type { ChosenSlot, Envelope, PaxosMessage, Value } from "./message.ts";
+import type { DurableRecord } from "./record.ts";
+import type { SlotLog } from "./slot-log.ts";
+
+export interface PaxosConfig {
+  readonly self: NodeId;
+  readonly members: readonly NodeId[];
+  /** Votes needed in phase 1 and 2; their sum exceeds the number of members. */
+  readonly phase1Quorum: number;
+  readonly phase2Quorum: number;
+  readonly heartbeatIntervalMs: number;
+  /** Silence after which a leader counts as gone; each node waits between one and two of these. */
+  readonly electionTimeoutMs: number;
+  /** Slots that may be proposed beyond the last contiguous chosen one. */
+  readonly windowSlots: number;
+  /** Bounds of one phase1b or learnReply page; a page holds at least one slot. */
+  readonly pageSlots: number;
+  readonly pageBytes: number;
+}
+
+export type Entry =
+  | { readonly kind: "accepted"; readonly ballot: Ballot; readonly value: Value }
+  | { readonly kind: "chosen"; readonly value: Value };
+
+export interface Follower {
+  readonly kind: "follower";
+}
+
+export interface Prober {
+  readonly kind: "prober";
+  readonly attempt: number;
+  readonly grants: readonly NodeId[];
+}
+
+export interface Candidate {
+  readonly kind: "candidate";
+  readonly ballot: Ballot;
+  /** First slot asked about: everything below is chosen here. */
+  readonly fromSlot: Slot;
+  /** Next page wanted from each acceptor that has answered; null when its promise is complete. */
+  readonly progress: ReadonlyMap<NodeId, Slot | null>;
+  /** Best accepted value reported so far, by slot. */
+  readonly recovered: ReadonlyMap<Slot, Recovered>;
+  readonly askedAtMs: number;
+}
+
+export interface Recovered {
+  readonly ballot: Ballot;
+  readonly value: Value;
+}
+
+export interface InFlight {
+  readonly value: Value;
+  readonly voters: readonly NodeId[];
+  readonly sentAtMs: number;
+}
+
+export interface Leader {
+  readonly kind: "leader";
+  readonly ballot: Ballot;
+  /** Values that phase 1 found; slots up to `recoverUpTo` that are not in it get a no-op. */
+  readonly recovered: ReadonlyMap<Slot, Recovered>;
+  readonly recoverUpTo: Slot;
+  readonly nextSlot: Slot;
+  readonly inFlight: ReadonlyMap<Slot, InFlight>;
+  readonly beat: number;
+  readonly beatAtMs: number;
+  /** When each other member last answered under this ballot. */
+  readonly heardAtMs: ReadonlyMap<NodeId, number>;
+}
+
+export type Role = Follower | Prober | Candidate | Leader;
+
+export interface HeardLeader {
+  readonly node: NodeId;
+  readonly ballot: Ballot;
+  readonly atMs: number;
+}
+
+export interface PaxosState {
+  readonly config: PaxosConfig;
+  readonly role: Role;
+  /** Time of the last tick. */
+  readonly nowMs: number;
+  /** This node's own randomized election timeout, drawn anew for each attempt. */
+  readonly patienceMs: number;
+  readonly electionDeadlineMs: number;
+  readonly probeAttempt: number;
+  readonly promised: Ballot;
+  /** The highest ballot met in any message; a new ballot goes above it. */
+  readonly highestSeen: Ballot;
+  readonly log: SlotLog<Entry>;
+  /** Every slot up to here is chosen and known. Invariant C3: contiguous, never decreases. */
+  readonly chosenUpTo: Slot;
+  /** The last `chosenUpTo` handed to the log. */
+  readonly hintedUpTo: Slot;
+  readonly heardLeader: HeardLeader | undefined;
+  /** Somebody knows slots up to `upTo` to be chosen; we asked `peer` for them. */
+  readonly catchUp: CatchUp | undefined;
+}
+
+export interface CatchUp {
+  readonly peer: NodeId;
+  readonly upTo: Slot;
+  readonly askedAtMs: number;
+}
+
+export type PaxosInput =
+  | {
+      readonly kind: "tick";
+      readonly nowMs: number;
+      /** Uniform in [0, 1000): the only randomness there is. */
+      readonly jitter: number;
+      /** How long the oldest unfinished log write has been waiting. */
+      readonly logStalledMs: number;
+    }
+  | { readonly kind: "message"; readonly from: NodeId; readonly message: PaxosMessage }
+  /** Only when `canPropose(state)`. */
+  | { readonly kind: "propose"; readonly value: Value }
+  /** The connection to a peer broke: if it led, do not wait out the whole timeout. */
+  | { readonly kind: "peerLost"; readonly node: NodeId }
+  /** Campaign now, without asking first. */
+  | { readonly kind: "campaign" };
+
+/**
+ * Order of effects: write `records`, and when they and everything before them are durable send `release`; `send` may
+ * leave at once; `apply` is chosen for ever and may be applied at once, in order. Messages to oneself are inputs.
+ */
+export interface PaxosOutput {
+  readonly records: readonly DurableRecord[];
+  readonly release: readonly Envelope[];
+  readonly send: readonly Envelope[];
+  readonly apply: readonly ChosenSlot[];
+}
+
+export interface Stepped {
+  readonly state: PaxosState;
+  readonly output: PaxosOutput;
+}

@@ -1,0 +1,63 @@
+/**
+ * The port between the HTTP api and the coordinator's heart: what a request may ask of this node.
+ *
+ * Contract: `submit` answers on the leader only; elsewhere it rejects with `NotLeader` before anything has begun, and
+ * the api forwards. Every other rejection is a `SynodError` whose outcome is true: `not_started` and `aborted` are
+ * said only when no shard holds or will ever hold an effect.
+ */
+import type { TransactionRequest, TransactionResponse, TransactionStatus } from "../../shared/model/api.ts";
+import type { Ballot, NodeId, ShardId, Slot, TransactionId } from "../../shared/model/ids.ts";
+import type { Idempotency, OutcomeAnswer, OutcomeInquiry } from "../../shared/model/protocol.ts";
+
+export interface Submission {
+  readonly request: TransactionRequest;
+  readonly idempotency: Idempotency | null;
+}
+
+export interface SubmissionAnswer {
+  readonly response: TransactionResponse;
+  /** The transaction committed earlier under the same idempotency key; this is its first answer. */
+  readonly replayed: boolean;
+}
+
+/** Something that people must look at: the evidence of a shard contradicts a decision. */
+export interface Incident {
+  readonly kind: "participantLost";
+  readonly shard: ShardId;
+  readonly gid: string;
+  readonly sentence: string;
+}
+
+export interface NodeView {
+  readonly role: "leader" | "follower" | "candidate";
+  /** Who leads, as far as this node hears; undefined during an election. */
+  readonly leader: NodeId | undefined;
+  readonly ballot: Ballot;
+  /** True on a leader whose barrier is applied: it serves. On others: a leader was heard within the timeout. */
+  readonly serving: boolean;
+  readonly chosenUpTo: Slot;
+  readonly appliedUpTo: Slot;
+  readonly inFlight: number;
+  readonly incidents: readonly Incident[];
+}
+
+export interface TransactionGateway {
+  submit(submission: Submission): Promise<SubmissionAnswer>;
+  /** Rejects with `NotLeader` when only the leader can tell. */
+  status(id: TransactionId): Promise<TransactionStatus>;
+  /** What this node can say for certain; `undecided` where only the leader can tell. Never presumes too early. */
+  outcomes(inquiry: OutcomeInquiry): OutcomeAnswer;
+  view(): NodeView;
+  /** Resolves true as soon as somebody (this node or another) leads and serves, false after `timeoutMs`. */
+  awaitLeader(timeoutMs: number): Promise<boolean>;
+}
+
+export class NotLeader extends Error {
+  override readonly name = "NotLeader";
+  readonly leader: NodeId | undefined;
+
+  constructor(leader: NodeId | undefined) {
+    super(leader === undefined ? "no leader is known" : `node ${leader} leads`);
+    this.leader = leader;
+  }
+}

@@ -8,13 +8,12 @@ import tseslint from "typescript-eslint";
 const pureFiles = [
   "coordinator/paxos/**/*.ts",
   "coordinator/transactions/transaction.ts",
-  "coordinator/transactions/one-phase.ts",
+  "coordinator/transactions/answer.ts",
   "coordinator/transactions/command.ts",
   "coordinator/transactions/ledger/**/*.ts",
   "coordinator/log/wal/codec.ts",
   "coordinator/log/wal/recovery.ts",
   "participant/branches/branch.ts",
-  "participant/shard/global-id.ts",
   "shared/model/**/*.ts",
 ];
 

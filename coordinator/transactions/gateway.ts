@@ -5,7 +5,11 @@
  * the api forwards. Every other rejection is a `SynodError` whose outcome is true: `not_started` and `aborted` are
  * said only when no shard holds or will ever hold an effect.
  */
-import type { TransactionRequest, TransactionResponse, TransactionStatus } from "../../shared/model/api.ts";
+import type {
+  TransactionRequest,
+  TransactionResponse,
+  TransactionStatus,
+} from "../../shared/model/api.ts";
 import type { Ballot, NodeId, ShardId, Slot, TransactionId } from "../../shared/model/ids.ts";
 import type { Idempotency, OutcomeAnswer, OutcomeInquiry } from "../../shared/model/protocol.ts";
 

@@ -7,7 +7,11 @@
  * It rejects with `LinkDown` when it was certainly not sent.
  */
 import type { ShardId } from "../../shared/model/ids.ts";
-import type { BranchReplies, BranchRequest, ParticipantHello } from "../../shared/model/protocol.ts";
+import type {
+  BranchReplies,
+  BranchRequest,
+  ParticipantHello,
+} from "../../shared/model/protocol.ts";
 
 export type ReplyTo<Request extends BranchRequest> = BranchReplies[Request["kind"]];
 

@@ -12,4 +12,6 @@ export interface PeerTransport {
   send(to: NodeId, message: PaxosMessage): void;
   /** Exactly one receiver, set once before the first message is delivered. */
   onMessage(receive: (from: NodeId, message: PaxosMessage) => void): void;
+  /** The connection to a peer broke. A hint for faster elections; it may come late, twice, or never. */
+  onPeerLost(notify: (node: NodeId) => void): void;
 }

@@ -8,7 +8,8 @@ import { SHARD_ID_PATTERN } from "./ids.ts";
 export const LIMITS = {
   maxBodyBytes: 256 * 1024,
   maxOperations: 64,
-  maxSqlLength: 64 * 1024,
+  /** Values travel as parameters, so this is ample; it bounds the depth of a syntax tree (sql-statement.ts). */
+  maxSqlLength: 8 * 1024,
   maxParams: 1000,
   maxResultBytes: 256 * 1024,
   minTimeoutMs: 10,

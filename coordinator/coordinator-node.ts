@@ -1,0 +1,221 @@
+/**
+ * A coordinator node assembled from its parts, on ports only: coordinator.ts gives it sockets, disks and clocks, the
+ * simulator gives it simulated ones.
+ *
+ *   replica ──applied commands──▶ ledger ──what it did──▶ carriers, leadership
+ *      │ leads / stopped leading                             │ served: delivery, recovery
+ *      └──────────────────────────▶ barrier ─────────────────┘
+ */
+import type { ClusterId } from "../shared/model/ids.ts";
+import { ZERO_BALLOT, type Ballot } from "../shared/model/ids.ts";
+import type { Clock, Logger, Random } from "../shared/model/ports.ts";
+import type { LogStore } from "./log/log-store.ts";
+import type { ChosenSlot } from "./paxos/message.ts";
+import type { PaxosConfig } from "./paxos/state.ts";
+import { Replica } from "./replication/replica.ts";
+import { Carriers } from "./transactions/carriers.ts";
+import { decodeBatch, encodeCommand, type CompleteCommand } from "./transactions/command.ts";
+import { Delivery } from "./transactions/delivery.ts";
+import type { NodeView, TransactionGateway } from "./transactions/gateway.ts";
+import { Incidents } from "./transactions/incidents.ts";
+import { Leadership } from "./transactions/leadership.ts";
+import {
+  DEFAULT_LEDGER_OPTIONS,
+  Ledger,
+  type LedgerOptions,
+} from "./transactions/ledger/ledger.ts";
+import { OnePhase } from "./transactions/one-phase.ts";
+import { Outcomes } from "./transactions/outcomes.ts";
+import { Recovery } from "./transactions/recovery.ts";
+import { TransactionService } from "./transactions/transaction-service.ts";
+import type { ParticipantLinks } from "./transport/participant-link.ts";
+import type { PeerTransport } from "./transport/peer-transport.ts";
+
+export interface CoordinatorNodeOptions {
+  readonly clusterId: ClusterId;
+  readonly paxos: PaxosConfig;
+  readonly tickIntervalMs: number;
+  readonly log: LogStore;
+  readonly peers: PeerTransport;
+  readonly links: ParticipantLinks;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** The node can no longer be trusted (failed log, broken invariant): the process must end. */
+  readonly onFatal: (error: unknown) => void;
+  readonly ledgerOptions?: LedgerOptions;
+}
+
+export interface CoordinatorNode {
+  readonly gateway: TransactionGateway;
+  readonly ledger: Ledger;
+  readonly replica: Replica;
+  start(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export function createCoordinatorNode(options: CoordinatorNodeOptions): CoordinatorNode {
+  return new Node(options);
+}
+
+class Node implements CoordinatorNode {
+  readonly #options: CoordinatorNodeOptions;
+  readonly ledger: Ledger;
+  readonly replica: Replica;
+  readonly gateway: TransactionGateway;
+  readonly #leadership = new Leadership();
+  readonly #incidents: Incidents;
+  readonly #delivery: Delivery;
+  readonly #carriers: Carriers;
+  readonly #onePhase: OnePhase;
+  readonly #outcomes: Outcomes;
+  readonly #recovery: Recovery;
+  readonly #service: TransactionService;
+
+  constructor(options: CoordinatorNodeOptions) {
+    this.#options = options;
+    const { links, clock, logger, random, clusterId } = options;
+    this.ledger = new Ledger(options.ledgerOptions ?? DEFAULT_LEDGER_OPTIONS);
+    this.#incidents = new Incidents(logger);
+    const incidents = this.#incidents;
+    const leadership = this.#leadership;
+    const { ledger } = this;
+    this.replica = this.#createReplica();
+    this.#delivery = new Delivery({
+      links,
+      clock,
+      logger,
+      incidents,
+      complete: (carrierIds) => this.#complete(carrierIds),
+    });
+    const delivery = this.#delivery;
+    const propose = this.replica.submit.bind(this.replica);
+    this.#carriers = new Carriers({ clusterId, links, clock, logger, delivery, propose });
+    const carriers = this.#carriers;
+    this.#onePhase = new OnePhase({ links, clock, logger });
+    const onePhase = this.#onePhase;
+    this.#outcomes = new Outcomes(ledger, leadership, (id) => carriers.holds(id));
+    const outcomes = this.#outcomes;
+    this.#recovery = new Recovery({ links, outcomes, leadership, incidents, clock, logger });
+    this.#service = new TransactionService({
+      ...{ links, clock, random, ledger, leadership, carriers, onePhase, delivery },
+      leader: () => this.replica.leader,
+    });
+    this.gateway = this.#createGateway();
+    links.onChange((shard) => {
+      this.#delivery.linkChanged(shard);
+      this.#recovery.linkChanged(shard);
+    });
+  }
+
+  #createReplica(): Replica {
+    const { paxos, tickIntervalMs, log, peers, clock, random, onFatal } = this.#options;
+    return new Replica({
+      ...{ config: paxos, tickIntervalMs, log, peers, clock, random },
+      events: {
+        apply: (chosen) => {
+          this.#apply(chosen);
+        },
+        leads: (ballot) => {
+          this.#leads(ballot);
+        },
+        stoppedLeading: (ballot) => {
+          this.#stoppedLeading(ballot);
+        },
+        failed: onFatal,
+      },
+    });
+  }
+
+  #createGateway(): TransactionGateway {
+    return {
+      submit: (submission) => this.#service.submit(submission),
+      status: (id) => this.#service.status(id),
+      outcomes: (inquiry) => this.#outcomes.answer(inquiry),
+      view: () => this.#view(),
+      awaitLeader: (timeoutMs) => this.#awaitLeader(timeoutMs),
+    };
+  }
+
+  start(): Promise<void> {
+    return this.replica.start();
+  }
+
+  async stop(): Promise<void> {
+    this.#delivery.stopLeading();
+    this.#recovery.stopLeading();
+    await this.replica.stop();
+  }
+
+  #apply({ value }: ChosenSlot): void {
+    for (const command of decodeBatch(value)) {
+      const applied = this.ledger.apply(command);
+      this.#carriers.applied(applied);
+      if (applied.kind !== "barrier") continue;
+      if (this.#leadership.barrierApplied(applied.ballot, applied.floor)) this.#serve();
+    }
+  }
+
+  /** Elected: the barrier is the first thing proposed, and until it is applied nothing else is done. */
+  #leads(ballot: Ballot): void {
+    this.#leadership.elected(ballot);
+    const barrier = { kind: "barrier", ballot, atMs: this.#options.clock.wallMs() } as const;
+    this.replica.submit(encodeCommand(barrier), ballot);
+    this.#options.logger.info({ ballot }, "elected, closing lower ballots");
+  }
+
+  #serve(): void {
+    this.#options.logger.info(
+      { ballot: this.#leadership.ballot, incomplete: this.ledger.incompleteCount },
+      "leading",
+    );
+    this.#delivery.startLeading(this.ledger.incomplete());
+    this.#recovery.startLeading();
+  }
+
+  #stoppedLeading(ballot: Ballot): void {
+    this.#leadership.ended();
+    this.#delivery.stopLeading();
+    this.#recovery.stopLeading();
+    this.#carriers.stoppedLeading(ballot);
+    this.#options.logger.info({ ballot }, "stopped leading");
+  }
+
+  #complete(carrierIds: CompleteCommand["carrierIds"]): boolean {
+    const { ballot } = this.#leadership;
+    if (ballot === undefined) return false;
+    const atMs = this.#options.clock.wallMs();
+    return this.replica.submit(encodeCommand({ kind: "complete", carrierIds, atMs }), ballot);
+  }
+
+  #view(): NodeView {
+    const { replica } = this;
+    const { state, leader, chosenUpTo } = replica;
+    const role = state?.role.kind ?? "follower";
+    const serves = this.#leadership.ballot !== undefined;
+    const followsAnother = leader !== undefined && leader !== this.#options.paxos.self;
+    return {
+      role: role === "prober" ? "candidate" : role,
+      leader,
+      ballot: state?.promised ?? ZERO_BALLOT,
+      serving: serves || followsAnother,
+      chosenUpTo,
+      appliedUpTo: chosenUpTo,
+      inFlight: this.#carriers.size + this.#onePhase.size,
+      incidents: this.#incidents.list(),
+    };
+  }
+
+  async #awaitLeader(timeoutMs: number): Promise<boolean> {
+    const { clock, tickIntervalMs } = this.#options;
+    const deadlineMs = clock.monotonicMs() + timeoutMs;
+    while (!this.#view().serving) {
+      const leftMs = deadlineMs - clock.monotonicMs();
+      if (leftMs <= 0) return false;
+      await new Promise<void>((resolve) => {
+        clock.after(Math.min(leftMs, tickIntervalMs), resolve);
+      });
+    }
+    return true;
+  }
+}

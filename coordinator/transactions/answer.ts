@@ -1,0 +1,92 @@
+/** From what branches reported to what a client hears: results in the order of the request, reasons as typed errors. */
+import { assert, unreachable } from "../../shared/model/assert.ts";
+import type { OperationResult, TransactionRequest } from "../../shared/model/api.ts";
+import type { ErrorDetail } from "../../shared/model/errors.ts";
+import { SynodError } from "../../shared/model/errors.ts";
+import type { ShardId, TransactionId } from "../../shared/model/ids.ts";
+import type { BranchMember, BranchOperation, Refusal } from "../../shared/model/protocol.ts";
+import type { AbortReason } from "./transaction.ts";
+
+/** The request's operations, grouped by shard, each with its place in the request. */
+export function operationsByShard(
+  request: TransactionRequest,
+): ReadonlyMap<ShardId, readonly BranchOperation[]> {
+  const byShard = new Map<ShardId, BranchOperation[]>();
+  request.operations.forEach(({ shard, ...operation }, index) => {
+    const ofShard = byShard.get(shard as ShardId) ?? [];
+    ofShard.push({ ...operation, index });
+    byShard.set(shard as ShardId, ofShard);
+  });
+  return byShard;
+}
+
+/** One member per branch until carriers hold several. */
+export function soleMember(
+  transactionId: TransactionId,
+  operations: readonly BranchOperation[],
+): BranchMember[] {
+  return [{ transactionId, operations: [...operations] }];
+}
+
+/** Puts each shard's results back into the order of the request. */
+export function inRequestOrder(
+  byShard: ReadonlyMap<ShardId, readonly BranchOperation[]>,
+  results: ReadonlyMap<ShardId, readonly OperationResult[]>,
+): readonly OperationResult[] {
+  const ordered: OperationResult[] = [];
+  for (const [shard, operations] of byShard) {
+    operations.forEach(({ index }, place) => {
+      const result = results.get(shard)?.[place];
+      assert(result !== undefined, "a branch that did not refuse has a result for each operation");
+      ordered[index] = result;
+    });
+  }
+  return ordered;
+}
+
+export function refusalError(
+  shard: ShardId,
+  refusal: Refusal,
+  transactionId: TransactionId,
+): SynodError {
+  const detail: ErrorDetail = {
+    shard,
+    transactionId,
+    ...(refusal.operation !== undefined && { field: `operations[${refusal.operation}]` }),
+    ...(refusal.sqlstate !== undefined && { sqlstate: refusal.sqlstate }),
+    ...(refusal.constraint !== undefined && { constraint: refusal.constraint }),
+    // Codes whose row says "not_started" are about whole requests; a branch that refuses has begun and rolled back.
+    outcome: "aborted",
+  };
+  return new SynodError(refusal.code, refusal.sentence, detail);
+}
+
+export function abortError(reason: AbortReason, transactionId: TransactionId): SynodError {
+  switch (reason.kind) {
+    case "refused":
+      return refusalError(reason.shard, reason.refusal, transactionId);
+    case "unreachable":
+      return new SynodError("shard-unavailable", `shard ${reason.shard} did not answer`, {
+        shard: reason.shard,
+        transactionId,
+      });
+    case "deadline":
+      return new SynodError(
+        "transaction-timeout",
+        "not every shard had voted when the deadline passed",
+        { transactionId },
+      );
+    case "leadershipLost":
+      return new SynodError(
+        "coordinator-changed",
+        "the coordinator stopped leading before the decision",
+        { transactionId },
+      );
+    case "resultTooLarge":
+      return new SynodError("result-too-large", "the results are too large to be kept", {
+        transactionId,
+      });
+    default:
+      return unreachable(reason);
+  }
+}

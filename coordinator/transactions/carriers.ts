@@ -1,0 +1,292 @@
+/**
+ * The carriers this leader holds in memory, and the hand that performs what their state machines want.
+ *
+ * A carrier is held from before its first branch may exist until its outcome is known to be final: outcomes.ts builds on
+ * that. The commit is proposed under the ballot the carrier was begun under, never under a later one.
+ */
+import type {
+  OperationResult,
+  TransactionRequest,
+  TransactionResponse,
+} from "../../shared/model/api.ts";
+import { assert, unreachable } from "../../shared/model/assert.ts";
+import { SynodError } from "../../shared/model/errors.ts";
+import { globalId } from "../../shared/model/global-id.ts";
+import type {
+  Ballot,
+  CarrierId,
+  ClusterId,
+  ShardId,
+  TransactionId,
+} from "../../shared/model/ids.ts";
+import type { Cancel, Clock, Logger } from "../../shared/model/ports.ts";
+import type { BranchOperation, Idempotency, Vote } from "../../shared/model/protocol.ts";
+import type { ParticipantLinks } from "../transport/participant-link.ts";
+import type { ReleasePlaces } from "./admission.ts";
+import { abortError, inRequestOrder, operationsByShard, soleMember } from "./answer.ts";
+import type { DecidedBranch, EncodedCommand } from "./command.ts";
+import { encodeCommand } from "./command.ts";
+import type { Delivery } from "./delivery.ts";
+import type { Applied } from "./ledger/ledger.ts";
+import {
+  beginCarrier,
+  stepCarrier,
+  type CarrierEffect,
+  type CarrierEvent,
+  type CarrierState,
+  type PlannedBranch,
+} from "./transaction.ts";
+
+export const CARRIER_LIMITS = {
+  /** A commit command larger than this is not proposed: the transaction aborts as `result-too-large`. */
+  maxCommandCharacters: 1024 * 1024,
+  /** How long after the deadline a vote may still be on its way before its link request is given up. */
+  voteGraceMs: 1_000,
+  abortTimeoutMs: 5_000,
+} as const;
+
+export interface CarriersOptions {
+  readonly clusterId: ClusterId;
+  readonly links: ParticipantLinks;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly delivery: Delivery;
+  /** False: certainly not proposed. */
+  readonly propose: (command: EncodedCommand, ballot: Ballot) => boolean;
+}
+
+export interface NewCarrier {
+  readonly ballot: Ballot;
+  readonly carrierId: CarrierId;
+  readonly transactionId: TransactionId;
+  readonly request: TransactionRequest;
+  readonly idempotency: Idempotency | null;
+  readonly release: ReleasePlaces;
+}
+
+interface Held extends NewCarrier {
+  readonly operations: ReadonlyMap<ShardId, readonly BranchOperation[]>;
+  readonly results: Map<ShardId, readonly OperationResult[]>;
+  readonly resolve: (response: TransactionResponse) => void;
+  readonly reject: (error: unknown) => void;
+  readonly cancelDeadline: Cancel;
+  state: CarrierState;
+  /** Branch messages whose end gives the places back. */
+  unfinished: number;
+  placesGivenBack: boolean;
+}
+
+export class Carriers {
+  readonly #options: CarriersOptions;
+  readonly #held = new Map<CarrierId, Held>();
+  readonly #byTransaction = new Map<TransactionId, CarrierId>();
+
+  constructor(options: CarriersOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#held.size;
+  }
+
+  holds(carrierId: CarrierId): boolean {
+    return this.#held.has(carrierId);
+  }
+
+  holdsTransaction(transactionId: TransactionId): boolean {
+    return this.#byTransaction.has(transactionId);
+  }
+
+  /** Executes and prepares on all shards in parallel; resolves or rejects with the client's answer. */
+  run(carrier: NewCarrier): Promise<TransactionResponse> {
+    const operations = operationsByShard(carrier.request);
+    const plan = [...operations.keys()].map((shard): PlannedBranch => {
+      return { shard, gid: globalId(this.#options.clusterId, carrier.carrierId, shard) };
+    });
+    return new Promise((resolve, reject) => {
+      const held: Held = {
+        ...carrier,
+        operations,
+        results: new Map(),
+        resolve,
+        reject,
+        cancelDeadline: this.#options.clock.after(carrier.request.timeoutMs, () => {
+          this.#handle(held, { kind: "deadline" });
+        }),
+        state: beginCarrier(plan),
+        unfinished: 0,
+        placesGivenBack: false,
+      };
+      this.#held.set(carrier.carrierId, held);
+      this.#byTransaction.set(carrier.transactionId, carrier.carrierId);
+      for (const branch of plan) this.#execute(held, branch);
+    });
+  }
+
+  /** The leader of `ballot` was deposed: nothing that is not proposed may be proposed any more. */
+  stoppedLeading(ballot: Ballot): void {
+    for (const held of [...this.#held.values()]) {
+      if (held.ballot === ballot) this.#handle(held, { kind: "leadershipLost" });
+    }
+  }
+
+  applied(applied: Applied): void {
+    switch (applied.kind) {
+      case "committed":
+        this.#decided(applied.carrier.carrierId, "committed");
+        return;
+      case "void":
+        this.#decided(applied.carrierId, "void");
+        return;
+      case "barrier":
+        for (const held of [...this.#held.values()]) {
+          if (held.ballot < applied.floor) this.#decided(held.carrierId, "void");
+        }
+        return;
+      case "completed":
+        return;
+      default:
+        unreachable(applied);
+    }
+  }
+
+  #decided(carrierId: CarrierId, outcome: "committed" | "void"): void {
+    const held = this.#held.get(carrierId);
+    if (held !== undefined) this.#handle(held, { kind: "applied", outcome });
+  }
+
+  #execute(held: Held, { shard, gid }: PlannedBranch): void {
+    const { links, logger } = this.#options;
+    const { ballot, carrierId, transactionId, request } = held;
+    const { isolation, timeoutMs } = request;
+    const members = soleMember(transactionId, held.operations.get(shard) ?? []);
+    const bootId = links.connected(shard)?.bootId ?? "";
+    const execute = { ballot, carrierId, bootId, gid, isolation, timeoutMs, members } as const;
+    held.unfinished += 1;
+    links
+      .request(shard, { kind: "execute", ...execute }, timeoutMs + CARRIER_LIMITS.voteGraceMs)
+      .then(
+        (vote) => {
+          this.#voted(held, shard, vote);
+        },
+        (error: unknown) => {
+          logger.debug({ error, shard, carrierId }, "no vote");
+          this.#handle(held, { kind: "unreachable", shard });
+        },
+      )
+      .finally(() => {
+        this.#finishedOne(held);
+      });
+  }
+
+  #voted(held: Held, shard: ShardId, vote: Vote): void {
+    if (vote.kind !== "no") held.results.set(shard, vote.results[0] ?? []);
+    this.#handle(held, { kind: "voted", shard, vote });
+  }
+
+  #handle(held: Held, event: CarrierEvent): void {
+    const { state, effects } = stepCarrier(held.state, event, held.request);
+    held.state = state;
+    for (const effect of effects) this.#perform(held, effect);
+    if (state.kind === "ended") this.#release(held);
+  }
+
+  #perform(held: Held, effect: CarrierEffect): void {
+    switch (effect.kind) {
+      case "proposeCommit":
+        this.#propose(held, effect.branches);
+        return;
+      case "commitBranches":
+        this.#commit(held, effect.branches);
+        return;
+      case "abortBranches":
+        for (const branch of effect.branches) this.#abort(held, branch);
+        return;
+      case "answerCommitted":
+        held.resolve({
+          id: held.transactionId,
+          outcome: "committed",
+          results: inRequestOrder(held.operations, held.results),
+          pendingShards: effect.pending,
+        });
+        return;
+      case "answerAborted":
+        held.reject(abortError(effect.reason, held.transactionId));
+        return;
+      case "answerUnknown":
+        held.reject(
+          new SynodError(
+            "outcome-unknown",
+            "the decision was proposed, but no quorum has confirmed it before the deadline",
+            { transactionId: held.transactionId },
+          ),
+        );
+        return;
+      default:
+        unreachable(effect);
+    }
+  }
+
+  #propose(held: Held, branches: readonly DecidedBranch[]): void {
+    const { ballot, carrierId, transactionId, idempotency } = held;
+    const results = idempotency === null ? null : inRequestOrder(held.operations, held.results);
+    const command = encodeCommand({
+      kind: "commit",
+      carrierId,
+      ballot,
+      branches,
+      members: [{ transactionId, idempotency, results }],
+      atMs: this.#options.clock.wallMs(),
+    });
+    if (command.length > CARRIER_LIMITS.maxCommandCharacters) {
+      this.#handle(held, { kind: "notProposed", reason: { kind: "resultTooLarge" } });
+    } else if (!this.#options.propose(command, ballot)) {
+      this.#handle(held, { kind: "notProposed", reason: { kind: "leadershipLost" } });
+    }
+  }
+
+  #commit(held: Held, branches: readonly DecidedBranch[]): void {
+    held.unfinished += branches.length;
+    this.#options.delivery.deliver({ carrierId: held.carrierId, branches }, (shard, confirmed) => {
+      this.#handle(held, { kind: "delivered", shard, confirmed });
+      this.#finishedOne(held);
+    });
+  }
+
+  /** Once: whoever is not reached asks by itself, and is told the same. */
+  #abort(held: Held, { shard, gid }: PlannedBranch): void {
+    held.unfinished += 1;
+    this.#options.links
+      .request(shard, { kind: "abort", gid }, CARRIER_LIMITS.abortTimeoutMs)
+      .then(
+        (reply) => {
+          if (reply.kind !== "lost") return;
+          this.#options.logger.error({ shard, gid, reply }, "an aborted branch is not aborted");
+        },
+        (error: unknown) => {
+          this.#options.logger.debug({ error, shard, gid }, "abort not delivered");
+        },
+      )
+      .finally(() => {
+        this.#finishedOne(held);
+      });
+  }
+
+  #finishedOne(held: Held): void {
+    held.unfinished -= 1;
+    assert(held.unfinished >= 0, "every branch message ends once");
+    this.#release(held);
+  }
+
+  /** Ends the memory of a carrier whose outcome is final, and gives its places back when its messages have ended. */
+  #release(held: Held): void {
+    if (held.state.kind !== "ended") return;
+    if (this.#held.delete(held.carrierId)) {
+      this.#byTransaction.delete(held.transactionId);
+      held.cancelDeadline();
+    }
+    if (held.unfinished > 0 || held.placesGivenBack) return;
+    held.placesGivenBack = true;
+    held.release();
+  }
+}

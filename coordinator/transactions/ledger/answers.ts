@@ -1,0 +1,93 @@
+/**
+ * First answers by idempotency key, so that a retry gets the same answer whoever leads. Bounded by age, count and bytes;
+ * the oldest go first. Age is measured by the `atMs` of the commands, never by a clock, so all replicas forget at the
+ * same slot.
+ */
+import type { OperationResult } from "../../../shared/model/api.ts";
+import type { TransactionId } from "../../../shared/model/ids.ts";
+import type { Idempotency } from "../../../shared/model/protocol.ts";
+
+export interface AnswerLimits {
+  readonly retentionMs: number;
+  readonly maxEntries: number;
+  readonly maxBytes: number;
+}
+
+export const DEFAULT_ANSWER_LIMITS: AnswerLimits = {
+  retentionMs: 60 * 60 * 1000,
+  maxEntries: 500_000,
+  maxBytes: 256 * 1024 * 1024,
+};
+
+export interface FirstAnswer {
+  readonly transactionId: TransactionId;
+  readonly fingerprint: string;
+  readonly results: readonly OperationResult[];
+  readonly atMs: number;
+}
+
+/** Clocks of clients and leaders may differ by so much before an expired key could pass for a new one. */
+const CLOCK_TOLERANCE_MS = 60_000;
+/** Key, fingerprint, id and object overhead, roughly: the bound is about memory, not about bytes on disk. */
+const ENTRY_OVERHEAD_BYTES = 500;
+
+interface Entry extends FirstAnswer {
+  readonly bytes: number;
+}
+
+export class Answers {
+  readonly #limits: AnswerLimits;
+  readonly #byKey = new Map<string, Entry>();
+  #bytes = 0;
+  /** The newest `atMs` among forgotten answers: keys made before it may have been used. */
+  #forgottenUpToMs = 0;
+
+  constructor(limits: AnswerLimits) {
+    this.#limits = limits;
+  }
+
+  get size(): number {
+    return this.#byKey.size;
+  }
+
+  find(key: string): FirstAnswer | undefined {
+    return this.#byKey.get(key);
+  }
+
+  /** True for a UUIDv7 made so long ago that its answer may be forgotten: it must never run again. */
+  isExpired(key: string): boolean {
+    const madeAtMs = uuid7TimeMs(key);
+    return (
+      madeAtMs !== undefined &&
+      this.#forgottenUpToMs > 0 &&
+      madeAtMs < this.#forgottenUpToMs + CLOCK_TOLERANCE_MS
+    );
+  }
+
+  add(idempotency: Idempotency, answer: Omit<FirstAnswer, "fingerprint">): void {
+    const bytes = ENTRY_OVERHEAD_BYTES + JSON.stringify(answer.results).length;
+    this.#byKey.set(idempotency.key, { ...answer, fingerprint: idempotency.fingerprint, bytes });
+    this.#bytes += bytes;
+    this.forget(answer.atMs);
+  }
+
+  forget(atMs: number): void {
+    for (const [key, entry] of this.#byKey) {
+      const isOld = atMs - entry.atMs > this.#limits.retentionMs;
+      const isTooMuch =
+        this.#byKey.size > this.#limits.maxEntries || this.#bytes > this.#limits.maxBytes;
+      if (!isOld && !isTooMuch) return;
+      this.#byKey.delete(key);
+      this.#bytes -= entry.bytes;
+      this.#forgottenUpToMs = Math.max(this.#forgottenUpToMs, entry.atMs);
+    }
+  }
+}
+
+const UUID7_PATTERN = /^([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/i;
+
+/** The milliseconds since 1970 that a UUIDv7 carries (RFC 9562, 5.7); undefined for any other text. */
+export function uuid7TimeMs(key: string): number | undefined {
+  const match = UUID7_PATTERN.exec(key);
+  return match === null ? undefined : Number.parseInt(`${match[1] ?? ""}${match[2] ?? ""}`, 16);
+}

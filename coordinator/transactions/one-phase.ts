@@ -1,0 +1,150 @@
+/**
+ * A transaction on a single shard: that shard alone decides, in one local commit which also holds a receipt (idempotency
+ * key, results). A lost reply is therefore not a lost answer: `settle` reads the receipt, or leaves a tombstone that
+ * keeps the transaction from ever committing. No entry in the decision log, no second phase.
+ */
+import { unreachable } from "../../shared/model/assert.ts";
+import type { OperationResult, TransactionRequest } from "../../shared/model/api.ts";
+import { SynodError } from "../../shared/model/errors.ts";
+import type { Ballot, CarrierId, ShardId, TransactionId } from "../../shared/model/ids.ts";
+import type { Clock, Logger } from "../../shared/model/ports.ts";
+import type { Idempotency, OnePhaseReply, SettleReply } from "../../shared/model/protocol.ts";
+import { LinkDown, type ParticipantLinks } from "../transport/participant-link.ts";
+import { operationsByShard, refusalError, soleMember } from "./answer.ts";
+import type { SubmissionAnswer } from "./gateway.ts";
+
+export const ONE_PHASE_LIMITS = {
+  /** How long after the deadline the shard's reply is still awaited. */
+  replyGraceMs: 1_000,
+  settleTimeoutMs: 2_000,
+  settleIntervalMs: 100,
+} as const;
+
+export interface OnePhaseTransaction {
+  readonly ballot: Ballot;
+  readonly carrierId: CarrierId;
+  readonly transactionId: TransactionId;
+  readonly shard: ShardId;
+  readonly request: TransactionRequest;
+  readonly idempotency: Idempotency | null;
+}
+
+export interface OnePhaseOptions {
+  readonly links: ParticipantLinks;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+export class OnePhase {
+  readonly #options: OnePhaseOptions;
+  readonly #active = new Set<TransactionId>();
+
+  constructor(options: OnePhaseOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#active.size;
+  }
+
+  holds(transactionId: TransactionId): boolean {
+    return this.#active.has(transactionId);
+  }
+
+  async run(transaction: OnePhaseTransaction): Promise<SubmissionAnswer> {
+    this.#active.add(transaction.transactionId);
+    try {
+      return await this.#run(transaction);
+    } finally {
+      this.#active.delete(transaction.transactionId);
+    }
+  }
+
+  async #run(transaction: OnePhaseTransaction): Promise<SubmissionAnswer> {
+    const { links, clock, logger } = this.#options;
+    const { shard, transactionId, carrierId, ballot, request, idempotency } = transaction;
+    const startedAtMs = clock.monotonicMs();
+    const members = soleMember(transactionId, operationsByShard(request).get(shard) ?? []);
+    const bootId = links.connected(shard)?.bootId ?? "";
+    const { isolation, timeoutMs } = request;
+    const execution = { ballot, carrierId, bootId, isolation, timeoutMs, members, idempotency };
+    let reply: OnePhaseReply;
+    try {
+      const waitMs = timeoutMs + ONE_PHASE_LIMITS.replyGraceMs;
+      reply = await links.request(shard, { kind: "executeOnePhase", ...execution }, waitMs);
+    } catch (error) {
+      if (error instanceof LinkDown) throw notReached(shard, transactionId, error);
+      logger.debug({ error, shard, transactionId }, "one-phase reply lost");
+      reply = { kind: "unknown", sentence: "the reply was lost" };
+    }
+    switch (reply.kind) {
+      case "committed":
+        return answered(reply.transactionId, reply.results[0] ?? [], reply.replayed);
+      case "readOnly":
+        return answered(transactionId, reply.results[0] ?? [], false);
+      case "no":
+        throw refusalError(shard, reply.refusal, transactionId);
+      case "unknown":
+        return this.#settled(transaction, startedAtMs + timeoutMs);
+      default:
+        return unreachable(reply);
+    }
+  }
+
+  /** Asks until the shard tells, at least once, and not beyond the deadline. */
+  async #settled(transaction: OnePhaseTransaction, deadlineMs: number): Promise<SubmissionAnswer> {
+    const { shard, transactionId, carrierId } = transaction;
+    for (;;) {
+      const reply = await this.settle(shard, transactionId, carrierId);
+      if (reply.kind === "committed") return answered(transactionId, reply.results[0] ?? [], false);
+      if (reply.kind === "aborted") {
+        throw new SynodError("shard-unavailable", `shard ${shard} lost the transaction`, {
+          shard,
+          transactionId,
+        });
+      }
+      if (this.#options.clock.monotonicMs() >= deadlineMs) {
+        throw new SynodError("outcome-unknown", `shard ${shard} has not told the outcome yet`, {
+          shard,
+          transactionId,
+        });
+      }
+      await this.#pause();
+    }
+  }
+
+  /** Whether a one-phase transaction committed; if it did not, after "aborted" it never will. */
+  async settle(
+    shard: ShardId,
+    transactionId: TransactionId,
+    carrierId: CarrierId,
+  ): Promise<SettleReply> {
+    const { links, logger } = this.#options;
+    try {
+      const request = { kind: "settle", transactionId, carrierId } as const;
+      return await links.request(shard, request, ONE_PHASE_LIMITS.settleTimeoutMs);
+    } catch (error) {
+      logger.debug({ error, shard, transactionId }, "not settled");
+      return { kind: "retry", sentence: `shard ${shard} did not answer` };
+    }
+  }
+
+  #pause(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#options.clock.after(ONE_PHASE_LIMITS.settleIntervalMs, resolve);
+    });
+  }
+}
+
+function answered(
+  id: TransactionId,
+  results: readonly OperationResult[],
+  replayed: boolean,
+): SubmissionAnswer {
+  return { response: { id, outcome: "committed", results, pendingShards: [] }, replayed };
+}
+
+function notReached(shard: ShardId, transactionId: TransactionId, cause: unknown): SynodError {
+  const detail = { shard, transactionId };
+  return new SynodError("shard-unavailable", `shard ${shard} cannot be reached`, detail, cause);
+}

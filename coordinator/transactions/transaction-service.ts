@@ -1,0 +1,243 @@
+/**
+ * The front of the coordinator's heart: takes submissions, gives ids, finds replays, and answers what became of a
+ * transaction. How a carrier runs is carriers.ts and one-phase.ts; what is replicated is the ledger.
+ *
+ * Exactly once: a key is looked up in the ledger (first answers of two-phase transactions), then among the running ones
+ * (the second call waits for the first), and a one-phase transaction's key is looked up by its shard.
+ */
+import type { TransactionResponse, TransactionStatus } from "../../shared/model/api.ts";
+import { assert } from "../../shared/model/assert.ts";
+import { SynodError } from "../../shared/model/errors.ts";
+import type { Ballot, NodeId, ShardId, TransactionId } from "../../shared/model/ids.ts";
+import {
+  carrierId,
+  onePhaseShard,
+  onePhaseTransactionId,
+  transactionId,
+  transactionOrigin,
+} from "../../shared/model/ids.ts";
+import type { Idempotency } from "../../shared/model/protocol.ts";
+import type { Clock, Random } from "../../shared/model/ports.ts";
+import type { ParticipantLinks } from "../transport/participant-link.ts";
+import { Admission } from "./admission.ts";
+import type { Carriers } from "./carriers.ts";
+import type { CommitCommand } from "./command.ts";
+import type { Delivery } from "./delivery.ts";
+import { NotLeader, type Submission, type SubmissionAnswer } from "./gateway.ts";
+import type { Leadership } from "./leadership.ts";
+import type { FirstAnswer } from "./ledger/answers.ts";
+import type { Ledger } from "./ledger/ledger.ts";
+import type { OnePhase } from "./one-phase.ts";
+
+const TAIL_LENGTH = 12;
+
+export interface TransactionServiceOptions {
+  readonly links: ParticipantLinks;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly ledger: Ledger;
+  readonly leadership: Leadership;
+  readonly carriers: Carriers;
+  readonly onePhase: OnePhase;
+  readonly delivery: Delivery;
+  readonly leader: () => NodeId | undefined;
+}
+
+interface Running {
+  readonly fingerprint: string;
+  readonly answer: Promise<SubmissionAnswer>;
+}
+
+export class TransactionService {
+  readonly #options: TransactionServiceOptions;
+  readonly #admission: Admission;
+  readonly #runningByKey = new Map<string, Running>();
+
+  constructor(options: TransactionServiceOptions) {
+    this.#options = options;
+    const capacity = (shard: ShardId): number => options.links.connected(shard)?.maxBranches ?? 0;
+    this.#admission = new Admission(capacity, options.clock);
+  }
+
+  async submit(submission: Submission): Promise<SubmissionAnswer> {
+    const { idempotency } = submission;
+    const { leadership, leader } = this.#options;
+    if (leadership.ballot === undefined) throw new NotLeader(leader());
+    if (idempotency === null) return this.#begin(submission);
+    return this.#replayed(idempotency) ?? this.#beginOnce(submission, idempotency);
+  }
+
+  #replayed(idempotency: Idempotency): SubmissionAnswer | undefined {
+    const { ledger } = this.#options;
+    const first = ledger.firstAnswer(idempotency.key);
+    if (first !== undefined) {
+      if (first.fingerprint !== idempotency.fingerprint) throw keyReused();
+      return { response: this.#firstResponse(first), replayed: true };
+    }
+    if (ledger.isExpiredKey(idempotency.key)) {
+      throw new SynodError(
+        "idempotency-key-expired",
+        "the key is older than the answers that are kept: whether it was used cannot be told",
+      );
+    }
+    return undefined;
+  }
+
+  #firstResponse({ transactionId: id, results }: FirstAnswer): TransactionResponse {
+    return { id, outcome: "committed", results, pendingShards: this.#pendingShards(id) };
+  }
+
+  async #beginOnce(
+    submission: Submission,
+    { key, fingerprint }: Idempotency,
+  ): Promise<SubmissionAnswer> {
+    const running = this.#runningByKey.get(key);
+    if (running !== undefined) {
+      if (running.fingerprint !== fingerprint) throw keyReused();
+      const { response } = await running.answer;
+      return { response, replayed: true };
+    }
+    const answer = this.#begin(submission);
+    this.#runningByKey.set(key, { fingerprint, answer });
+    try {
+      return await answer;
+    } finally {
+      this.#runningByKey.delete(key);
+    }
+  }
+
+  async #begin(submission: Submission): Promise<SubmissionAnswer> {
+    const { request } = submission;
+    const shards = [...new Set(request.operations.map(({ shard }) => shard as ShardId))];
+    this.#assertReachable(shards);
+    const release =
+      this.#admission.tryEnter(shards) ?? (await this.#admission.enter(shards, request.timeoutMs));
+    const { ballot } = this.#options.leadership;
+    if (ballot === undefined) {
+      release();
+      throw new NotLeader(this.#options.leader());
+    }
+    const [shard] = shards;
+    assert(shard !== undefined, "a transaction has operations");
+    return shards.length === 1
+      ? this.#runOnePhase(submission, ballot, shard, release)
+      : this.#runTwoPhase(submission, ballot, release);
+  }
+
+  #assertReachable(shards: readonly ShardId[]): void {
+    const { links } = this.#options;
+    for (const shard of shards) {
+      if (!links.shards.includes(shard)) {
+        throw new SynodError("unknown-shard", `there is no shard ${shard}`, { shard });
+      }
+      if (links.connected(shard) !== undefined) continue;
+      const detail = { shard, outcome: "not_started", retryAfterMs: 1_000 } as const;
+      throw new SynodError("shard-unavailable", `shard ${shard} cannot be reached`, detail);
+    }
+  }
+
+  async #runOnePhase(
+    { request, idempotency }: Submission,
+    ballot: Ballot,
+    shard: ShardId,
+    release: () => void,
+  ): Promise<SubmissionAnswer> {
+    const sequence = this.#options.leadership.nextSequence();
+    const tail = this.#options.random.token(TAIL_LENGTH);
+    try {
+      return await this.#options.onePhase.run({
+        ballot,
+        carrierId: carrierId(ballot, sequence),
+        transactionId: onePhaseTransactionId(ballot, sequence, tail, shard),
+        shard,
+        request,
+        idempotency,
+      });
+    } finally {
+      release();
+    }
+  }
+
+  async #runTwoPhase(
+    { request, idempotency }: Submission,
+    ballot: Ballot,
+    release: () => void,
+  ): Promise<SubmissionAnswer> {
+    const { leadership, random, carriers } = this.#options;
+    const response = await carriers.run({
+      ballot,
+      carrierId: carrierId(ballot, leadership.nextSequence()),
+      transactionId: transactionId(ballot, leadership.nextSequence(), random.token(TAIL_LENGTH)),
+      request,
+      idempotency,
+      release,
+    });
+    return { response, replayed: false };
+  }
+
+  async status(id: TransactionId): Promise<TransactionStatus> {
+    const shard = onePhaseShard(id);
+    return shard === undefined ? this.#twoPhaseStatus(id) : this.#onePhaseStatus(id, shard);
+  }
+
+  #twoPhaseStatus(id: TransactionId): TransactionStatus {
+    const { ledger, carriers, leadership, leader } = this.#options;
+    const outcome = ledger.transactionOutcome(id);
+    switch (outcome.kind) {
+      case "committed":
+        return { id, state: "committed", pendingShards: this.#pendingShards(id) };
+      case "aborted":
+      case "forgotten":
+        return { id, state: outcome.kind, pendingShards: [] };
+      case "undecided":
+        if (carriers.holdsTransaction(id)) return { id, state: "active", pendingShards: [] };
+        if (leadership.ballot === undefined) throw new NotLeader(leader());
+        // A ballot above this leader's own was never served by anyone this node knows of.
+        return {
+          id,
+          state: transactionOrigin(id)?.ballot === leadership.ballot ? "aborted" : "unknown",
+          pendingShards: [],
+        };
+    }
+  }
+
+  async #onePhaseStatus(id: TransactionId, shard: ShardId): Promise<TransactionStatus> {
+    const { links, onePhase, leadership, leader } = this.#options;
+    const state = (name: TransactionStatus["state"]): TransactionStatus => {
+      return { id, state: name, pendingShards: [] };
+    };
+    if (onePhase.holds(id)) return state("active");
+    if (leadership.ballot === undefined) throw new NotLeader(leader());
+    const origin = transactionOrigin(id);
+    if (
+      !links.shards.includes(shard) ||
+      origin === undefined ||
+      origin.ballot > leadership.ballot
+    ) {
+      return state("unknown");
+    }
+    const carrier = carrierId(origin.ballot, origin.sequence);
+    const reply = await onePhase.settle(shard, id, carrier);
+    return state(reply.kind === "retry" ? "unknown" : reply.kind);
+  }
+
+  /** Shards where a committed transaction has not confirmed: all of them, on a node that does not deliver. */
+  #pendingShards(id: TransactionId): readonly ShardId[] {
+    const outcome = this.#options.ledger.transactionOutcome(id);
+    const carrier = outcome.kind === "committed" ? outcome.carrier : undefined;
+    return carrier === undefined ? [] : this.#undelivered(carrier);
+  }
+
+  #undelivered({ carrierId: id, branches }: CommitCommand): readonly ShardId[] {
+    const delivering = this.#options.delivery.pendingShards(id);
+    if (delivering !== undefined) return delivering;
+    return this.#options.leadership.ballot === undefined ? branches.map(({ shard }) => shard) : [];
+  }
+}
+
+function keyReused(): SynodError {
+  return new SynodError(
+    "idempotency-key-reused",
+    "the idempotency key was used before with another body",
+  );
+}

@@ -22,6 +22,7 @@ const project = (name, folders, more = {}) => ({
 
 export default {
   maxWorkers: 2,
+  reporters: ["default", "<rootDir>/test/support/counts-reporter.cjs"],
   testTimeout: 30_000,
   projects: [
     project("unit", ["paxos", "log", "transactions", "participant", "shared", "scenarios", "house"]),

@@ -5,11 +5,12 @@
  * password (it is in `url`). It never outlives this program: see processes/keeper.ts. Works as root (the server
  * then runs as another user, see postgres/server-user.ts and postgres/data-directory.ts for what follows).
  */
-import { closeSync, openSync, realpathSync, statSync } from "node:fs";
+import { closeSync, openSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import pg from "pg";
 import { findBinaries } from "./postgres/binaries.ts";
+import { awaitAnswer, urlOf } from "./postgres/connection.ts";
 import { give, identity, prepareDataDirectory } from "./postgres/data-directory.ts";
 import type { DataDirectory } from "./postgres/data-directory.ts";
 import { findServerUser, type ServerUser } from "./postgres/server-user.ts";
@@ -45,6 +46,7 @@ export interface EmbeddedPostgres {
   readonly dataDir: string;
   readonly logFile: string;
   readonly exited: Promise<ProcessExit>;
+  isRunning(): boolean;
   /** The url of another database of this server. */
   databaseUrl(database: string): string;
   signal(signal: NodeJS.Signals): Promise<void>;
@@ -66,9 +68,6 @@ const IMMEDIATE: readonly StopStep[] = [{ signal: "SIGQUIT", graceMs: STOP_GRACE
 const FAST: readonly StopStep[] = [{ signal: "SIGINT", graceMs: STOP_GRACE_MS }, ...IMMEDIATE];
 const START_ATTEMPTS = 20;
 const START_INTERVAL_MS = 250;
-/** Long, because recovery after a crash may take its time; a server that ends is noticed at once. */
-const ANSWER_DEADLINE_MS = 60_000;
-const ANSWER_INTERVAL_MS = 20;
 
 /** Resolves when the server answers. Throws with the end of its log when it does not start. */
 export async function startEmbeddedPostgres(
@@ -82,9 +81,10 @@ export async function startEmbeddedPostgres(
   for (let attempt = 1; ; attempt += 1) {
     const port = options.port ?? (await freePort());
     const run = await startServer(binaries.postgres, data, user, { ...settings, port });
-    const failure = await awaitAnswer(run, data, port);
-    if (failure === undefined) return describe(run, data, port);
+    const silence = await awaitAnswer(run.process, data, port);
+    if (silence === undefined) return describe(run, data, port);
     await run.process.stop(FAST);
+    const failure = `${silence}\n${logTail(run.logFile, run.logOffset)}`;
     if (!mayPass(failure, options.port) || attempt === START_ATTEMPTS) {
       throw new Error(`Postgres in ${data.path} did not start: ${failure}`);
     }
@@ -136,53 +136,11 @@ async function startServer(
   return { process: await startProcess(spec), logFile, logOffset };
 }
 
-/** `undefined` when our server answers; else why it does not. */
-async function awaitAnswer(
-  run: Run,
-  data: DataDirectory,
-  port: number,
-): Promise<string | undefined> {
-  const deadline = performance.now() + ANSWER_DEADLINE_MS;
-  let lastError = "";
-  while (run.process.isRunning() && performance.now() < deadline) {
-    try {
-      await assertOurs(urlOf(data, port, "postgres"), data);
-      return undefined;
-    } catch (error) {
-      lastError = error instanceof Error ? error.message : String(error);
-    }
-    await Promise.race([run.process.exited, setTimeout(ANSWER_INTERVAL_MS)]);
-  }
-  return `${lastError}\n${logTail(run.logFile, run.logOffset)}`;
-}
-
-/** Another server may have taken the port: then it is the one that answers. */
-async function assertOurs(url: string, data: DataDirectory): Promise<void> {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5_000 });
-  client.on("error", () => undefined);
-  await client.connect();
-  try {
-    const answer = await client.query<{ data_directory: string }>("show data_directory");
-    const found = answer.rows[0]?.data_directory;
-    if (found === undefined || realpathSync(found) !== realpathSync(data.path)) {
-      throw new Error(`another server answers on this port, its data is in ${found ?? "?"}`);
-    }
-  } finally {
-    await client.end();
-  }
-}
-
 /** A port lost to somebody else, and backends of a killed server that are still ending. */
 function mayPass(failure: string, fixedPort: number | undefined): boolean {
   const lostPort = /could not create any TCP\/IP sockets|another server answers/.test(failure);
   const endingBackends = /pre-existing shared memory block/.test(failure);
   return endingBackends || (lostPort && fixedPort === undefined);
-}
-
-function urlOf(data: DataDirectory, port: number, database: string): string {
-  const { name, password } = data.superuser;
-  const part = encodeURIComponent;
-  return `postgres://${part(name)}:${part(password)}@${LOOPBACK}:${port}/${part(database)}`;
 }
 
 function describe(run: Run, data: DataDirectory, port: number): EmbeddedPostgres {
@@ -194,6 +152,7 @@ function describe(run: Run, data: DataDirectory, port: number): EmbeddedPostgres
     dataDir: data.path,
     logFile: run.logFile,
     exited: run.process.exited,
+    isRunning: () => run.process.isRunning(),
     databaseUrl: (database) => urlOf(data, port, database),
     signal: (signal) => run.process.signal(signal),
     stop: async (mode = "fast") => {

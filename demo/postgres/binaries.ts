@@ -64,7 +64,10 @@ export function usableBinaries(
   const { version } = PackageFile.parse(readJson(join(packagePath, "package.json")));
   const copies = ownDirectory(reachableTemporaryDirectory(user), "synod-postgres");
   const copy = join(copies, `${version}-${process.platform}-${process.arch}`);
-  if (!existsSync(copy) || !mendAndCheck(copy, user).passed) makeCopy(packagePath, copy);
+  if (!existsSync(copy) || !mendAndCheck(copy, user).passed) {
+    rmSync(copy, { recursive: true, force: true });
+    makeCopy(packagePath, copy);
+  }
   const copied = mendAndCheck(copy, user);
   if (!copied.passed) {
     throw new Error(
@@ -131,10 +134,10 @@ function makeCopy(packagePath: string, copy: string): void {
     openForReading(unfinished);
     makeLinks(unfinished);
     makeExecutable(unfinished);
-    rmSync(copy, { recursive: true, force: true });
     renameSync(unfinished, copy);
   } catch (error) {
     rmSync(unfinished, { recursive: true, force: true });
+    // Another run was faster, and its copy is as good.
     const code = (error as NodeJS.ErrnoException).code;
     if (code !== "ENOTEMPTY" && code !== "EEXIST") throw error;
   }

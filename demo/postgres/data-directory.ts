@@ -25,6 +25,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
+import { z } from "zod";
 import { logTail } from "../log-tail.ts";
 import { startProcess } from "../processes/supervisor.ts";
 import type { PostgresBinaries } from "./binaries.ts";
@@ -32,12 +33,9 @@ import { ownDirectory, reachableTemporaryDirectory } from "./own-directory.ts";
 import { checkAs, type ServerUser } from "./server-user.ts";
 
 const SUPERUSER_FILE = "synod-superuser.json";
-const INITDB_GRACE_MS = 0;
 
-export interface Superuser {
-  readonly name: string;
-  readonly password: string;
-}
+const Superuser = z.object({ name: z.string(), password: z.string() }).readonly();
+type Superuser = z.infer<typeof Superuser>;
 
 export interface DataDirectory {
   readonly path: string;
@@ -58,8 +56,8 @@ export async function prepareDataDirectory(
     }
     await initialize(path, binaries, user, superuserName);
   }
-  const superuser = JSON.parse(readFileSync(join(path, SUPERUSER_FILE), "utf8")) as Superuser;
-  return { path, superuser };
+  const superuserFile = readFileSync(join(path, SUPERUSER_FILE), "utf8");
+  return { path, superuser: Superuser.parse(JSON.parse(superuserFile)) };
 }
 
 /** Deletes the data, also where the path is a link to it. The server must have been stopped. */
@@ -133,7 +131,7 @@ async function runInitdb(
     env: { PATH: process.env["PATH"] ?? "", LC_ALL: "C" },
     cwd: "/",
     logFile,
-    stopSteps: [{ signal: "SIGKILL", graceMs: INITDB_GRACE_MS }],
+    stopSteps: [{ signal: "SIGKILL", graceMs: 0 }],
     ...identity(user),
   });
   const exit = await initdb.exited;

@@ -9,7 +9,8 @@
  * that the keeper does not know of. It sits in a session of its own, so that Ctrl-C in a terminal reaches the
  * program only, which then ends its processes in the right order.
  *
- * It may import types only: it also runs straight from source, through a loader, under tests.
+ * Windows knows no signals: there every one of them ends the process at once, and Postgres recovers at its next
+ * start. The keeper imports types only, because it also runs straight from source, through a loader, under tests.
  */
 import { spawn, type ChildProcess } from "node:child_process";
 import { closeSync, openSync } from "node:fs";

@@ -32,6 +32,7 @@ export interface SupervisedProcess {
 }
 
 interface Entry {
+  readonly spec: ProcessSpec;
   pid: number | undefined;
   readonly started: PromiseWithResolvers<number>;
   readonly exited: PromiseWithResolvers<ProcessExit>;
@@ -40,14 +41,17 @@ interface Entry {
 
 let keeper: ChildProcess | undefined;
 let lastId = 0;
+let closing = false;
 const entries = new Map<number, Entry>();
 
 /** Throws when the command cannot be run at all (missing, not executable, user not permitted). */
 export async function startProcess(spec: ProcessSpec): Promise<SupervisedProcess> {
+  if (closing) throw new Error("the program is ending and starts no more processes");
   mkdirSync(dirname(spec.logFile), { recursive: true });
   lastId += 1;
   const id = lastId;
   const entry: Entry = {
+    spec,
     pid: undefined,
     started: withResolvers(),
     exited: withResolvers(),
@@ -74,6 +78,16 @@ export async function startProcess(spec: ProcessSpec): Promise<SupervisedProcess
       return entry.exited.promise;
     },
   };
+}
+
+/** Stops every process at once and for good, for a program that was told to end; resolves when all have ended. */
+export async function stopAllProcesses(): Promise<void> {
+  closing = true;
+  const ends = [...entries].map(([id, entry]) => {
+    ask({ kind: "stop", id, steps: entry.spec.stopSteps });
+    return entry.exited.promise;
+  });
+  await Promise.all(ends);
 }
 
 function ask(request: KeeperRequest): void {
@@ -114,8 +128,9 @@ function receive(report: KeeperReport): void {
       entry.started.resolve(report.pid);
       return;
     case "refused":
-      entry.started.reject(new Error(`the process cannot be started: ${report.reason}`));
       forget(report.id);
+      entry.started.reject(new Error(`the process cannot be started: ${report.reason}`));
+      entry.exited.resolve({ code: null, signal: null });
       return;
     case "signalled":
       entry.awaitingSignal.shift()?.();

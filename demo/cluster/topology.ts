@@ -1,0 +1,107 @@
+/**
+ * Who runs where: the addresses of a local cluster, and from them the environment of each of its processes.
+ */
+import { LOOPBACK, freePorts } from "../ports.ts";
+
+export interface Topology {
+  readonly clusterId: string;
+  readonly coordinators: readonly CoordinatorPlace[];
+  readonly participants: readonly ParticipantPlace[];
+}
+
+export interface CoordinatorPlace {
+  readonly id: number;
+  readonly httpPort: number;
+  readonly peerPort: number;
+}
+
+export interface ParticipantPlace {
+  readonly shard: string;
+  readonly port: number;
+  /** `undefined`: the server takes a free one. */
+  readonly postgresPort: number | undefined;
+}
+
+export interface TopologyRequest {
+  readonly clusterId: string;
+  readonly coordinators: number;
+  readonly shards: number;
+  readonly basePort?: number;
+}
+
+/** With a base port B: clients reach coordinator n at B + n, peers at B + 100 + n; shard n listens at B + 200 + n, its Postgres at B + 300 + n. */
+export async function planTopology(request: TopologyRequest): Promise<Topology> {
+  const { clusterId, coordinators, shards, basePort } = request;
+  const free = basePort === undefined ? await freePorts(2 * coordinators + shards) : [];
+  const port = (index: number, offset: number): number => {
+    const found = basePort === undefined ? free[index] : basePort + offset;
+    if (found === undefined) throw new Error("a port is planned for every listener");
+    return found;
+  };
+  return {
+    clusterId,
+    coordinators: numbers(coordinators).map((id) => ({
+      id,
+      httpPort: port(id - 1, id),
+      peerPort: port(coordinators + id - 1, 100 + id),
+    })),
+    participants: numbers(shards).map((n) => ({
+      shard: `s${n}`,
+      port: port(2 * coordinators + n - 1, 200 + n),
+      postgresPort: basePort === undefined ? undefined : basePort + 300 + n,
+    })),
+  };
+}
+
+function numbers(count: number): readonly number[] {
+  return Array.from({ length: count }, (_, index) => index + 1);
+}
+
+export function coordinatorUrl(place: CoordinatorPlace): string {
+  return `http://${LOOPBACK}:${place.httpPort}`;
+}
+
+export function participantUrl(place: ParticipantPlace): string {
+  return `http://${LOOPBACK}:${place.port}`;
+}
+
+export function coordinatorEnvironment(
+  topology: Topology,
+  place: CoordinatorPlace,
+  dataDir: string,
+): Readonly<Record<string, string>> {
+  const peers = topology.coordinators.map(({ id, peerPort }) => `${id}=${LOOPBACK}:${peerPort}`);
+  const participants = topology.participants.map(
+    ({ shard, port }) => `${shard}=${LOOPBACK}:${port}`,
+  );
+  return {
+    SYNOD_CLUSTER_ID: topology.clusterId,
+    SYNOD_NODE_ID: String(place.id),
+    SYNOD_DATA_DIR: dataDir,
+    SYNOD_HTTP_LISTEN: `${LOOPBACK}:${place.httpPort}`,
+    SYNOD_PEER_LISTEN: `${LOOPBACK}:${place.peerPort}`,
+    SYNOD_PEERS: peers.join(","),
+    SYNOD_COORDINATORS: coordinatorList(topology),
+    SYNOD_PARTICIPANTS: participants.join(","),
+    SYNOD_LOG_LEVEL: "info",
+  };
+}
+
+export function participantEnvironment(
+  topology: Topology,
+  place: ParticipantPlace,
+  databaseUrl: string,
+): Readonly<Record<string, string>> {
+  return {
+    SYNOD_CLUSTER_ID: topology.clusterId,
+    SYNOD_SHARD_ID: place.shard,
+    SYNOD_LISTEN: `${LOOPBACK}:${place.port}`,
+    SYNOD_DATABASE_URL: databaseUrl,
+    SYNOD_COORDINATORS: coordinatorList(topology),
+    SYNOD_LOG_LEVEL: "info",
+  };
+}
+
+function coordinatorList(topology: Topology): string {
+  return topology.coordinators.map((place) => `${place.id}=${coordinatorUrl(place)}`).join(",");
+}

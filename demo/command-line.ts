@@ -1,0 +1,13 @@
+/** Reading numbers from the command line. */
+import { InvalidArgumentError } from "commander";
+
+/** A parser for commander: a whole number from `lowest` to `highest`. */
+export function wholeNumber(lowest: number, highest: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < lowest || value > highest) {
+      throw new InvalidArgumentError(`It must be a whole number from ${lowest} to ${highest}.`);
+    }
+    return value;
+  };
+}

@@ -1,0 +1,85 @@
+/**
+ * The HTTP face of a coordinator node.
+ *
+ *   POST /v1/transactions            run a transaction
+ *   GET  /v1/transactions/{id}       what became of it
+ *   GET  /v1/cluster                 the group and the shards as this node sees them
+ *   GET  /livez                      the process is alive
+ *   GET  /readyz                     a leader is known and this node is not shutting down
+ *   POST /internal/v1/outcomes       participants ask about branches in doubt
+ */
+import type { RequestListener, ServerResponse } from "node:http";
+import express, { type NextFunction, type Request, type Response } from "express";
+import { SynodError } from "../../shared/model/errors.ts";
+import { answerJson } from "../../shared/runtime/http.ts";
+import { describeCluster } from "./cluster.ts";
+import { answerError, connectionHeaders, leaderHint, type ApiContext } from "./context.ts";
+import { answerInquiry, OUTCOMES_PATH } from "./outcomes.ts";
+import { Transactions } from "./transactions.ts";
+
+type Handler = (request: Request, response: Response) => void | Promise<void>;
+
+const OK = 200;
+const UNAVAILABLE = 503;
+
+export function createApi(context: ApiContext): RequestListener {
+  const app = express();
+  app.disable("x-powered-by");
+  app.set("etag", false);
+  app.set("query parser", false);
+  app.set("case sensitive routing", true);
+  const transactions = new Transactions(context);
+  const add = (method: "get" | "post", path: string, handler: Handler): void => {
+    app[method](path, handler);
+    app.all(path, (request, response) => {
+      const allow = method === "get" ? "GET, HEAD" : "POST";
+      const error = new SynodError("method-not-allowed", `${path} answers ${allow} only`);
+      answerError(context, request, response, error, { Allow: allow });
+    });
+  };
+  add("post", "/v1/transactions", (request, response) => transactions.submit(request, response));
+  add("get", "/v1/transactions/:id", (request, response) =>
+    transactions.status(request, response, String(request.params["id"])),
+  );
+  add("get", "/v1/cluster", (_, response) => {
+    answerJson(response, OK, describeCluster(context), headers(context));
+  });
+  add("get", "/livez", (_, response) => {
+    answerJson(response, OK, { alive: true }, connectionHeaders(context));
+  });
+  add("get", "/readyz", (_, response) => {
+    answerReadiness(context, response);
+  });
+  add("post", OUTCOMES_PATH, (request, response) => answerInquiry(context, request, response));
+  app.use((request, response) => {
+    answerError(context, request, response, new SynodError("not-found", "there is nothing here"));
+  });
+  app.use((error: unknown, request: Request, response: Response, next: NextFunction) => {
+    if (response.headersSent) {
+      next(error);
+      return;
+    }
+    answerError(context, request, response, asClientError(error));
+  });
+  return app;
+}
+
+function headers(context: ApiContext): Readonly<Record<string, string>> {
+  return {
+    ...leaderHint(context, context.gateway.view().leader),
+    ...connectionHeaders(context),
+  };
+}
+
+function answerReadiness(context: ApiContext, response: ServerResponse): void {
+  const { serving, leader } = context.gateway.view();
+  const isReady = serving && leader !== undefined && !context.isDraining();
+  const body = { ready: isReady, serving, leader: leader ?? null, draining: context.isDraining() };
+  answerJson(response, isReady ? OK : UNAVAILABLE, body, headers(context));
+}
+
+/** Express reports a path that cannot be decoded as an error with a status of its own. */
+function asClientError(error: unknown): unknown {
+  const status = (error as { status?: unknown } | null)?.status;
+  return status === 400 ? new SynodError("not-found", "the path cannot be decoded") : error;
+}

@@ -1,0 +1,160 @@
+/**
+ * A coordinator node's settings, from the environment, checked whole and frozen.
+ *
+ *   SYNOD_CLUSTER_ID              name of the cluster; part of every gid
+ *   SYNOD_NODE_ID                 1..1023, unique in the group, never given to another disk
+ *   SYNOD_DATA_DIR                where the log lives
+ *   SYNOD_HTTP_LISTEN             host:port for clients
+ *   SYNOD_PEER_LISTEN             host:port for the other coordinators
+ *   SYNOD_PEERS                   1=host:port,2=…      every node of the group, this one included
+ *   SYNOD_COORDINATORS            1=http://host:port,… the same nodes, as clients and followers reach them
+ *   SYNOD_PARTICIPANTS            s1=host:port,…       every shard
+ *   SYNOD_LOG_LEVEL               debug | info | warn | error | silent         (info)
+ *   SYNOD_HEARTBEAT_INTERVAL_MS   the leader's heartbeat                         (75)
+ *   SYNOD_ELECTION_TIMEOUT_MS     silence after which a leader counts as gone; each node waits
+ *                                 one to two of these                            (600)
+ *   SYNOD_LEADER_WAIT_MS          how long a request waits while nobody leads    (3000)
+ *   SYNOD_DRAIN_TIMEOUT_MS        how long requests may end after SIGTERM        (10000)
+ *   SYNOD_MAX_IN_FLIGHT           requests at once; more are refused with 503    (1024)
+ */
+import { z } from "zod";
+import type { ClusterId, NodeId, ShardId } from "../shared/model/ids.ts";
+import {
+  clusterId,
+  CLUSTER_ID_PATTERN,
+  nodeId,
+  shardId,
+  SHARD_ID_PATTERN,
+} from "../shared/model/ids.ts";
+import {
+  addressSetting,
+  choiceSetting,
+  ConfigError,
+  mapSetting,
+  readAddress,
+  readOrigin,
+  readSettings,
+  unknownSettings,
+  wholeNumberSetting,
+  type Address,
+  type Environment,
+} from "../shared/runtime/config-reading.ts";
+import { LOG_LEVELS, type LogLevel } from "../shared/runtime/logger.ts";
+
+export interface CoordinatorConfig {
+  readonly clusterId: ClusterId;
+  readonly nodeId: NodeId;
+  readonly dataDir: string;
+  readonly httpListen: Address;
+  readonly peerListen: Address;
+  /** Every node of the group, this one included, in the order of their ids. */
+  readonly members: readonly NodeId[];
+  readonly peers: ReadonlyMap<NodeId, Address>;
+  /** Where clients and followers reach each node. */
+  readonly coordinators: ReadonlyMap<NodeId, string>;
+  readonly participants: ReadonlyMap<ShardId, Address>;
+  readonly logLevel: LogLevel;
+  readonly heartbeatIntervalMs: number;
+  readonly electionTimeoutMs: number;
+  readonly leaderWaitMs: number;
+  readonly drainTimeoutMs: number;
+  readonly maxInFlight: number;
+  /** Settings that work but are probably not meant; for the first log lines. */
+  readonly warnings: readonly string[];
+}
+
+/** Fewer beats than this between a leader's silence and its end, and one lost packet deposes it. */
+const MIN_BEATS_PER_TIMEOUT = 4;
+const MAX_NODE_ID = 1023;
+
+function readNodeId(text: string): NodeId | undefined {
+  const value = Number(text);
+  return /^\d+$/.test(text) && value >= 1 && value <= MAX_NODE_ID ? nodeId(value) : undefined;
+}
+
+function readShardId(text: string): ShardId | undefined {
+  return SHARD_ID_PATTERN.test(text) ? shardId(text) : undefined;
+}
+
+const Settings = z.object({
+  SYNOD_CLUSTER_ID: z
+    .string()
+    .regex(CLUSTER_ID_PATTERN, "must be 1 to 40 of a-z, 0-9 and -")
+    .transform(clusterId),
+  SYNOD_NODE_ID: wholeNumberSetting(1, MAX_NODE_ID).transform(nodeId),
+  SYNOD_DATA_DIR: z.string(),
+  SYNOD_HTTP_LISTEN: addressSetting,
+  SYNOD_PEER_LISTEN: addressSetting,
+  SYNOD_PEERS: mapSetting(readNodeId, readAddress, "1=host:port,2=host:port"),
+  SYNOD_COORDINATORS: mapSetting(readNodeId, readOrigin, "1=http://host:port,2=http://host:port"),
+  SYNOD_PARTICIPANTS: mapSetting(readShardId, readAddress, "s1=host:port,s2=host:port"),
+  SYNOD_LOG_LEVEL: choiceSetting(LOG_LEVELS, "info"),
+  SYNOD_HEARTBEAT_INTERVAL_MS: wholeNumberSetting(5, 10_000, 75),
+  SYNOD_ELECTION_TIMEOUT_MS: wholeNumberSetting(20, 60_000, 600),
+  SYNOD_LEADER_WAIT_MS: wholeNumberSetting(0, 60_000, 3_000),
+  SYNOD_DRAIN_TIMEOUT_MS: wholeNumberSetting(0, 600_000, 10_000),
+  SYNOD_MAX_IN_FLIGHT: wholeNumberSetting(1, 100_000, 1_024),
+});
+type Settings = z.infer<typeof Settings>;
+
+/** Throws ConfigError, which names every variable that is wrong. */
+export function readCoordinatorConfig(env: Environment): CoordinatorConfig {
+  const settings = readSettings(Settings, env);
+  const problems = brokenRelations(settings);
+  if (problems.length > 0) throw new ConfigError(problems);
+  return Object.freeze({
+    clusterId: settings.SYNOD_CLUSTER_ID,
+    nodeId: settings.SYNOD_NODE_ID,
+    dataDir: settings.SYNOD_DATA_DIR,
+    httpListen: settings.SYNOD_HTTP_LISTEN,
+    peerListen: settings.SYNOD_PEER_LISTEN,
+    members: [...settings.SYNOD_PEERS.keys()].sort((one, other) => one - other),
+    peers: settings.SYNOD_PEERS,
+    coordinators: settings.SYNOD_COORDINATORS,
+    participants: settings.SYNOD_PARTICIPANTS,
+    logLevel: settings.SYNOD_LOG_LEVEL,
+    heartbeatIntervalMs: settings.SYNOD_HEARTBEAT_INTERVAL_MS,
+    electionTimeoutMs: settings.SYNOD_ELECTION_TIMEOUT_MS,
+    leaderWaitMs: settings.SYNOD_LEADER_WAIT_MS,
+    drainTimeoutMs: settings.SYNOD_DRAIN_TIMEOUT_MS,
+    maxInFlight: settings.SYNOD_MAX_IN_FLIGHT,
+    warnings: warningsFor(settings, env),
+  });
+}
+
+function brokenRelations(settings: Settings): readonly string[] {
+  const { SYNOD_NODE_ID: self, SYNOD_PEERS: peers, SYNOD_COORDINATORS: coordinators } = settings;
+  const problems: string[] = [];
+  if (!peers.has(self)) {
+    problems.push(`SYNOD_PEERS does not name this node, which SYNOD_NODE_ID says is ${self}`);
+  }
+  const missing = [...peers.keys()].filter((id) => !coordinators.has(id));
+  const surplus = [...coordinators.keys()].filter((id) => !peers.has(id));
+  if (missing.length + surplus.length > 0) {
+    problems.push(
+      `SYNOD_COORDINATORS must name the same nodes as SYNOD_PEERS; they differ in ` +
+        [...missing, ...surplus].join(", "),
+    );
+  }
+  const shortest = MIN_BEATS_PER_TIMEOUT * settings.SYNOD_HEARTBEAT_INTERVAL_MS;
+  if (settings.SYNOD_ELECTION_TIMEOUT_MS < shortest) {
+    problems.push(
+      `SYNOD_ELECTION_TIMEOUT_MS must be at least ${MIN_BEATS_PER_TIMEOUT} times ` +
+        `SYNOD_HEARTBEAT_INTERVAL_MS, which is ${shortest}, but is ${settings.SYNOD_ELECTION_TIMEOUT_MS}`,
+    );
+  }
+  return problems;
+}
+
+function warningsFor(settings: Settings, env: Environment): readonly string[] {
+  const known = Object.keys(Settings.shape);
+  const unknown = unknownSettings(env, "SYNOD_", known).map(
+    (name) => `${name} is set, but a coordinator has no such setting`,
+  );
+  const size = settings.SYNOD_PEERS.size;
+  if (size % 2 === 1) return unknown;
+  return [
+    ...unknown,
+    `SYNOD_PEERS names ${size} nodes: an even group survives no more failures than one of ${size - 1}`,
+  ];
+}

@@ -1,0 +1,48 @@
+/**
+ * Connections to one Postgres database: pools of `pg`, and knex on top of such a pool for everything that is not hot.
+ *
+ * What a pool promises beyond `pg.Pool`: connections are never closed for being idle (a new one costs the server a
+ * process), an error on any client, idle or taken, is reported and never ends this program, and session defaults go
+ * into the startup packet, so that RESET ALL returns to them.
+ */
+import { knex, type Knex } from "knex";
+import pg from "pg";
+
+export interface DatabasePoolOptions {
+  readonly url: string;
+  /** Shown in pg_stat_activity. */
+  readonly applicationName: string;
+  readonly maxConnections: number;
+  /** Bounds connecting, and waiting for a free connection. */
+  readonly connectTimeoutMs: number;
+  /** Server settings of every session: names of [a-z_.], values without blanks. */
+  readonly settings?: Readonly<Record<string, string | number>>;
+  /** Runs once on each new connection before its first use; rejecting closes it. */
+  readonly onConnect?: (client: pg.ClientBase) => Promise<void>;
+  readonly onError: (error: Error) => void;
+}
+
+export function createDatabasePool(options: DatabasePoolOptions): pg.Pool {
+  const settings = Object.entries(options.settings ?? {});
+  const pool = new pg.Pool({
+    connectionString: options.url,
+    application_name: options.applicationName,
+    max: options.maxConnections,
+    connectionTimeoutMillis: options.connectTimeoutMs,
+    idleTimeoutMillis: 0,
+    keepAlive: true,
+    options: settings.map(([name, value]) => `-c ${name}=${value}`).join(" "),
+    onConnect: async (client) => {
+      client.on("error", options.onError);
+      await options.onConnect?.(client);
+    },
+  });
+  // Errors of idle clients reach the pool as well; the client's own listener has reported them.
+  pool.on("error", () => undefined);
+  return pool;
+}
+
+/** Knex over somebody else's pool; `destroy` leaves the pool open. */
+export function createKnex(pool: pg.Pool): Knex {
+  return knex({ client: "pg", connectionPool: pool });
+}

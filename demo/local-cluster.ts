@@ -75,8 +75,8 @@ export async function startLocalCluster(options: LocalClusterOptions): Promise<L
 /** Deletes a stopped cluster's data and logs. */
 export function removeClusterDirectory(directory: string): void {
   if (!existsSync(directory)) return;
-  for (const entry of readdirSync(directory)) {
-    removeDataDirectory(shardDataDirectory(directory, entry));
+  for (const entry of readdirSync(directory, { withFileTypes: true })) {
+    if (entry.isDirectory()) removeDataDirectory(shardDataDirectory(directory, entry.name));
   }
   rmSync(directory, { recursive: true, force: true });
 }

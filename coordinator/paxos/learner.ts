@@ -3,7 +3,7 @@
  *
  * C5: a follower takes a leader's word "everything up to s is chosen" for a slot only if it accepted that slot under
  * the very ballot of the leader; then the value cannot differ. Any other slot is fetched. (A leader that learns that
- * one of its own proposals lost steps down at once, so its word stays true: see `learn`.)
+ * it was replaced steps down at once, so its word stays true: see `learn`.)
  */
 import { assert } from "../../shared/model/assert.ts";
 import type { Ballot, NodeId, Slot } from "../../shared/model/ids.ts";
@@ -82,13 +82,22 @@ export function onLearnReply(turn: Turn, from: NodeId, message: LearnReply): voi
   else if (chosenUpTo > before) askForPage(turn, from, upTo);
 }
 
-/** Takes a value that a peer knows to be chosen. */
+/**
+ * Takes a value that a peer knows to be chosen. A leader that meets a slot which it neither proposed nor found in phase 1,
+ * or another value than its own, was replaced by a higher ballot that it has not heard of.
+ */
 export function learn(turn: Turn, slot: Slot, value: Value): void {
-  const { role, log, chosenUpTo } = turn.state;
-  if (slot <= chosenUpTo || log.get(slot)?.kind === "chosen") return;
+  const { role, log } = turn.state;
+  const known = log.get(slot);
+  if (known?.kind === "chosen") {
+    assert(sameValue(known.value, value), "C1: one slot has one chosen value");
+    return;
+  }
   if (role.kind === "leader") {
     const mine = role.inFlight.get(slot);
-    if (mine !== undefined && !sameValue(mine.value, value)) turn.follow();
+    const isForeign =
+      mine === undefined ? slot > role.recoverUpTo : !sameValue(mine.value, value);
+    if (isForeign) turn.follow();
     else if (mine !== undefined) {
       const inFlight = new Map(role.inFlight);
       inFlight.delete(slot);

@@ -32,6 +32,7 @@ import type { PostgresBinaries } from "./binaries.ts";
 import { ownDirectory, reachableTemporaryDirectory } from "./own-directory.ts";
 import { checkAs, type ServerUser } from "./server-user.ts";
 
+const UNFINISHED = ".initdb";
 const SUPERUSER_FILE = "synod-superuser.json";
 
 const Superuser = z.object({ name: z.string(), password: z.string() }).readonly();
@@ -64,8 +65,11 @@ export async function prepareDataDirectory(
 export function removeDataDirectory(asked: string): void {
   const path = resolve(asked);
   const target = linkTarget(path);
-  if (target !== undefined) rmSync(target, { recursive: true, force: true });
-  rmSync(path, { recursive: true, force: true });
+  for (const base of target === undefined ? [path] : [target, path]) {
+    for (const data of [`${base}${UNFINISHED}`, base]) {
+      rmSync(data, { recursive: true, force: true, maxRetries: 5 });
+    }
+  }
 }
 
 function placeDataDirectory(asked: string, user: ServerUser | undefined): string {
@@ -96,7 +100,7 @@ async function initialize(
   superuserName: string,
 ): Promise<void> {
   const superuser: Superuser = { name: superuserName, password: randomBytes(16).toString("hex") };
-  const unfinished = `${path}.initdb`;
+  const unfinished = `${path}${UNFINISHED}`;
   rmSync(unfinished, { recursive: true, force: true });
   mkdirSync(unfinished);
   const data = join(unfinished, "data");
@@ -131,7 +135,10 @@ async function runInitdb(
     env: { PATH: process.env["PATH"] ?? "", LC_ALL: "C" },
     cwd: "/",
     logFile,
-    stopSteps: [{ signal: "SIGKILL", graceMs: 0 }],
+    stopSteps: [
+      { signal: "SIGINT", graceMs: 2_000 },
+      { signal: "SIGKILL", graceMs: 0 },
+    ],
     ...identity(user),
   });
   const exit = await initdb.exited;

@@ -3,23 +3,38 @@
  * The port speaks of what Postgres did, never of what it must have meant: branch-service.ts draws the conclusions.
  *
  * Contract (test/participant/shard-contract.ts):
- * - A session is one open transaction on one connection. After `prepare`, `commit` or `rollback` it is spent.
+ * - A session is one open transaction on one connection. After `executeAndPrepare`, `prepare`, `commit` or `rollback`
+ *   it is spent; `rollback` of a spent session does nothing.
  * - Any method may reject with `ShardUnreachable`: then what it asked for may or may not have happened. A session
  *   that rejected so is spent; the adapter makes sure that its transaction can no longer change its state unseen
  *   (it ends the server process, or knows it ended) before `fence` resolves.
  * - Statement errors are values (`failed`), because they are ordinary votes.
  */
 import type { Isolation, OperationResult } from "../../shared/model/api.ts";
+import type { ErrorCode } from "../../shared/model/errors.ts";
 import type { BranchOperation } from "../../shared/model/protocol.ts";
 import type { GlobalId, TransactionId, Xid } from "../../shared/model/ids.ts";
 
-export interface StatementFailure {
+/** The server said no; the transaction is rolled back, or can only be rolled back. */
+export interface ServerFailure {
   readonly kind: "failed";
-  /** Place in the list that was passed in. */
-  readonly index: number;
   readonly sqlstate: string;
   readonly message: string;
   readonly constraint?: string;
+}
+
+export interface StatementFailure extends ServerFailure {
+  /** Place in the list that was passed in. */
+  readonly index: number;
+}
+
+/** Not sent to the server at all: only one statement of the allowed classes may be. */
+export interface StatementRefusal {
+  readonly kind: "refused";
+  /** Place in the list that was passed in. */
+  readonly index: number;
+  readonly code: ErrorCode;
+  readonly sentence: string;
 }
 
 export type ExecutionOutcome =
@@ -31,12 +46,21 @@ export type ExecutionOutcome =
       /** False when the session is no longer inside the transaction that `begin` opened. */
       readonly insideTransaction: boolean;
     }
+  /** The idempotency key that was passed in is used up; what was executed must be rolled back. */
+  | { readonly kind: "receiptFound"; readonly receipt: Receipt }
+  | StatementRefusal
   | StatementFailure;
 
 export type PrepareOutcome =
   /** `tag` is the command tag word for word: only "PREPARE TRANSACTION" means prepared. */
   | { readonly kind: "answered"; readonly tag: string; readonly warnings: readonly string[] }
-  | { readonly kind: "failed"; readonly sqlstate: string; readonly message: string };
+  | ServerFailure;
+
+export interface ExecuteAndPrepareOutcome {
+  readonly execution: ExecutionOutcome;
+  /** Null when the execution did not get so far. */
+  readonly prepare: PrepareOutcome | null;
+}
 
 export type FinishOutcome =
   | { readonly kind: "finished"; readonly warnings: readonly string[] }
@@ -44,7 +68,10 @@ export type FinishOutcome =
   /** Another session is finishing it, or the server refused for now. */
   | { readonly kind: "refused"; readonly sqlstate: string; readonly message: string };
 
-/** What the server remembers of an xid; `forgotten` when it is older than its commit log. */
+/**
+ * What the server remembers of an xid; `forgotten` when it is older than its commit log, or was never given out here (the
+ * database is a copy of an earlier state).
+ */
 export type XidStatus = "in progress" | "committed" | "aborted" | "forgotten";
 
 export interface Receipt {
@@ -57,9 +84,9 @@ export interface Receipt {
 
 /** `conflict`: a receipt of the same transaction or the same key is there already; nothing was committed. */
 export type CommitOutcome =
-  | { readonly kind: "committed" }
+  | { readonly kind: "committed"; readonly warnings: readonly string[] }
   | { readonly kind: "conflict" }
-  | { readonly kind: "failed"; readonly sqlstate: string; readonly message: string };
+  | ServerFailure;
 
 export interface SessionOptions {
   readonly isolation: Isolation;
@@ -68,15 +95,27 @@ export interface SessionOptions {
 }
 
 export interface ShardSession {
-  /** All statements in one round trip. Stops at the first failure. */
-  execute(operations: readonly BranchOperation[]): Promise<ExecutionOutcome>;
+  /**
+   * All statements in one round trip; stops at the first failure, after which only `rollback` may follow. With a key, its
+   * receipt is looked up first.
+   */
+  execute(operations: readonly BranchOperation[], idempotencyKey?: string): Promise<ExecutionOutcome>;
+  /**
+   * Both in one round trip. The prepare is sent without looking at the results: whoever dislikes them afterwards (an
+   * expectation, nothing written) must roll the prepared transaction back.
+   */
+  executeAndPrepare(
+    operations: readonly BranchOperation[],
+    gid: GlobalId,
+    deadlineMs: number,
+  ): Promise<ExecuteAndPrepareOutcome>;
   /** Not bounded by any statement timeout of the server: `deadlineMs` ends it from a second connection. */
   prepare(gid: GlobalId, deadlineMs: number): Promise<PrepareOutcome>;
   /** One-phase: writes the receipt (if any) and commits, in one round trip. */
   commit(receipt: Receipt | null): Promise<CommitOutcome>;
   rollback(): Promise<void>;
-  /** Interrupts whatever runs, from another connection, and rolls back. Resolves when the transaction is over. */
-  cancel(): Promise<void>;
+  /** Makes whatever runs end soon, from another connection; the pending call then settles as usual. */
+  interrupt(): void;
 }
 
 export interface PreparedOnShard {
@@ -97,14 +136,16 @@ export interface Shard {
    */
   fence(): Promise<void>;
   findReceiptByKey(key: string): Promise<Receipt | undefined>;
-  findReceipt(transactionId: TransactionId): Promise<Receipt | undefined>;
   /**
    * Settles a one-phase transaction for ever: waits for one that is just committing, then answers its receipt, or
-   * leaves a tombstone and answers that.
+   * leaves a tombstone and answers that. `forgotten`: older than the receipts that are kept, no claim either way.
    */
-  settleReceipt(transactionId: TransactionId): Promise<Receipt>;
+  settleReceipt(transactionId: TransactionId): Promise<Receipt | "forgotten">;
 }
 
 export class ShardUnreachable extends Error {
   override readonly name = "ShardUnreachable";
 }
+
+/** The results were larger than LIMITS.maxResultBytes, and the session was ended in the middle of them. */
+export class ResultTooLarge extends ShardUnreachable {}

@@ -1,0 +1,94 @@
+/**
+ * One connection to the server with what belongs to it: its server process, its prepared statements, and the batch that
+ * runs on it. Taken from a pool and given back clean, or not at all.
+ */
+import pg from "pg";
+import { assert } from "../../shared/model/assert.ts";
+import type { Backend } from "./backend-control.ts";
+import { Batch, type BatchEnd, type Step, type Warning } from "./batch.ts";
+import { ResultTooLarge, ShardUnreachable } from "./shard.ts";
+import { StatementCache } from "./statement-cache.ts";
+
+/** What may come in for one batch: rows are bounded more tightly, this also stops a single giant value. */
+const MAX_BATCH_BYTES = 8 * 1024 * 1024;
+/** Successful completion, which RAISE NOTICE carries too; everything else is a warning. */
+const NO_WARNING = "00000";
+
+export interface BatchReport {
+  readonly end: BatchEnd;
+  readonly warnings: readonly Warning[];
+}
+
+export class ServerConnection {
+  readonly backend: Backend;
+  /** The role that logged in. */
+  readonly role: string;
+  readonly statements = new StatementCache();
+  readonly #client: pg.Client;
+  #batch: Batch | undefined;
+  #received = 0;
+
+  constructor(client: pg.Client, backend: Backend, role: string) {
+    this.#client = client;
+    this.backend = backend;
+    this.role = role;
+    client.on("notice", (notice) => {
+      if (notice.code !== NO_WARNING) this.#batch?.warn(notice.message ?? "");
+    });
+    client.connection.stream.on("data", (chunk: Buffer) => {
+      this.#received += chunk.length;
+      if (this.#received > MAX_BATCH_BYTES && this.#batch !== undefined) this.destroy();
+    });
+  }
+
+  /** "I" idle, "T" in a transaction, "E" in one that has failed; as of the end of the last batch. */
+  get transactionStatus(): pg.TransactionStatus {
+    return this.#client.getTransactionStatus();
+  }
+
+  /** Rejects with `ShardUnreachable` when the connection is lost: what was sent may or may not have happened. */
+  run(steps: readonly Step[], maxResultBytes: number): Promise<BatchReport> {
+    assert(this.#batch === undefined, "a connection runs one batch at a time");
+    this.#received = 0;
+    return new Promise((resolve, reject) => {
+      let tooLarge = false;
+      const batch = new Batch({
+        steps,
+        close: this.statements.takeEvicted(),
+        maxResultBytes,
+        onTooLarge: () => {
+          tooLarge = true;
+          this.destroy();
+        },
+        isServerError: (error) => error instanceof pg.DatabaseError,
+        resolve: (end) => {
+          this.#batch = undefined;
+          if (end.kind === "failed") this.#forgetFrom(steps, end.step);
+          resolve({ end, warnings: batch.warnings });
+        },
+        reject: (error) => {
+          this.#batch = undefined;
+          const large = tooLarge || this.#received > MAX_BATCH_BYTES;
+          const Reason = large ? ResultTooLarge : ShardUnreachable;
+          reject(new Reason(error.message, { cause: error }));
+        },
+      });
+      this.#batch = batch;
+      this.#client.query(batch);
+    });
+  }
+
+  /** The failed statement may or may not be known to the server, and those behind it were skipped. */
+  #forgetFrom(steps: readonly Step[], failed: number): void {
+    for (const [index, { statement }] of steps.entries()) {
+      if (index === failed || (index > failed && statement.state === "sent")) {
+        this.statements.forget(statement);
+      }
+    }
+  }
+
+  /** Ends the connection from this side, at once; the server process may live on for a while. */
+  destroy(): void {
+    this.#client.connection.stream.destroy();
+  }
+}

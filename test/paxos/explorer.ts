@@ -1,0 +1,297 @@
+/**
+ * Explores every history of a small group, breadth first, over the production `step`: a violation comes with a shortest
+ * schedule that leads to it. What may happen is in explorer/local-steps.ts, when a message is dead in
+ * explorer/messages.ts, what must hold in explorer/ghost.ts and in `#successor` here.
+ *
+ *   world = local state of each node · who campaigned · living messages · ghost votes
+ */
+import type { NodeId } from "../../shared/model/ids.ts";
+import { valueText } from "./explorer/canonical.ts";
+import type { Action } from "./explorer/actions.ts";
+import { fitsPattern, ownerPatterns, packAction, unpackAction } from "./explorer/actions.ts";
+import { Ghost } from "./explorer/ghost.ts";
+import { LocalSteps, type Local, type Node } from "./explorer/local-steps.ts";
+import { isDead } from "./explorer/messages.ts";
+import { actionLine } from "./explorer/schedule.ts";
+import type { Exploration, Scope, Sight, Violation } from "./explorer/scope.ts";
+import { worldFrom, worldText, type World } from "./explorer/world.ts";
+
+/** Enough for every scope in the suite; a scope that outgrows it says so. */
+const DEFAULT_MAX_STATES = 2_000_000;
+
+export function explore(scope: Scope): Exploration {
+  return new Explorer(scope).run();
+}
+
+type Successor = { readonly world: World } | { readonly broken: string } | undefined;
+
+class Explorer {
+  readonly #scope: Scope;
+  readonly #local: LocalSteps;
+  readonly #ghost: Ghost;
+  readonly #patterns: readonly (readonly number[])[];
+  readonly #indexByText = new Map<string, number>();
+  readonly #texts: string[] = [];
+  readonly #parents: number[] = [];
+  readonly #actions: number[] = [];
+  readonly #sights = new Set<Sight>();
+  readonly #prologue: string[] = [];
+  #transitions = 0;
+
+  constructor(scope: Scope) {
+    this.#scope = scope;
+    this.#local = new LocalSteps(scope);
+    this.#ghost = new Ghost(scope, scope.slots);
+    this.#patterns = ownerPatterns(scope.nodes, scope.ballots);
+  }
+
+  run(): Exploration {
+    const startedAtMs = performance.now();
+    let violation = this.#begin();
+    const maxStates = this.#scope.maxStates ?? DEFAULT_MAX_STATES;
+    let depth = 0;
+    let levelEnd = this.#texts.length;
+    for (let index = 0; index < this.#texts.length && violation === undefined; index += 1) {
+      if (index === levelEnd) {
+        depth += 1;
+        levelEnd = this.#texts.length;
+      }
+      if (this.#texts.length > maxStates) break;
+      violation = this.#expand(index);
+    }
+    return {
+      complete: violation === undefined && this.#texts.length <= maxStates,
+      states: this.#texts.length,
+      transitions: this.#transitions,
+      localSteps: this.#local.calls,
+      depth,
+      milliseconds: Math.round(performance.now() - startedAtMs),
+      sights: this.#sights,
+      violation,
+    };
+  }
+
+  #world(index: number): World {
+    const { nodes, ballots } = this.#scope;
+    const shape = { nodes, rounds: ballots, votes: this.#ghost.size };
+    return worldFrom(this.#texts[index] ?? "", shape);
+  }
+
+  #node(world: World, index: number): Node {
+    return this.#local.nodes.get(world.nodes[index] ?? -1);
+  }
+
+  /** The first world, after the prologue; a prologue breaks nothing. */
+  #begin(): Violation | undefined {
+    const { nodes, ballots, crashes, prologue } = this.#scope;
+    const fresh = Array.from({ length: nodes }, (_, index) => this.#local.fresh(index).id);
+    let world: World = {
+      nodes: fresh,
+      owners: Array<number>(ballots).fill(0),
+      crashesLeft: crashes ?? 0,
+      seen: 0,
+      votes: Array<number>(this.#ghost.size).fill(0),
+      messages: [],
+    };
+    for (const directive of prologue ?? []) {
+      if (directive.kind === "settle") {
+        world = this.#settle(world);
+      } else {
+        const node = directive.node - 1;
+        world = this.#must(world, { ...directive, node });
+      }
+    }
+    this.#add(world, -1, 0);
+    return undefined;
+  }
+
+  #must(world: World, action: Action): World {
+    const next = this.#apply(world, action);
+    if (next === undefined || "broken" in next) throw new Error(`${action.kind} is not possible`);
+    this.#prologue.push(this.#line(world, action));
+    return next.world;
+  }
+
+  #settle(from: World): World {
+    let world = from;
+    for (;;) {
+      const moved = world.messages
+        .map((message) => ({ kind: "deliver", message }) as const)
+        .find((action) => {
+          const next = this.#apply(world, action);
+          return next !== undefined && "world" in next && worldText(next.world) !== worldText(world);
+        });
+      if (moved === undefined) return world;
+      world = this.#must(world, moved);
+    }
+  }
+
+  #add(world: World, parent: number, action: number): void {
+    const text = worldText(world);
+    if (this.#indexByText.has(text)) return;
+    this.#indexByText.set(text, this.#texts.length);
+    this.#texts.push(text);
+    this.#parents.push(parent);
+    this.#actions.push(action);
+  }
+
+  #expand(index: number): Violation | undefined {
+    const world = this.#world(index);
+    for (const action of this.#possible(world)) {
+      const next = this.#apply(world, action);
+      if (next === undefined) continue;
+      this.#transitions += 1;
+      if ("broken" in next) return this.#violation(next.broken, index, action);
+      this.#add(next.world, index, packAction(action));
+    }
+    return undefined;
+  }
+
+  #possible(world: World): readonly Action[] {
+    const actions: Action[] = world.messages.map((message) => ({ kind: "deliver", message }));
+    for (let node = 0; node < this.#scope.nodes; node += 1) {
+      actions.push({ kind: "propose", node });
+      for (let round = 1; round <= this.#scope.ballots; round += 1) {
+        if (this.#mayCampaign(world, node, round)) actions.push({ kind: "campaign", node, round });
+      }
+      for (let peer = 0; peer < this.#scope.nodes; peer += 1) {
+        actions.push({ kind: "learn", node, peer });
+      }
+      if (world.crashesLeft > 0) actions.push({ kind: "restart", node });
+    }
+    return actions;
+  }
+
+  /** A node that knows every slot in scope could only make others promise, which only forbids things. */
+  #mayCampaign(world: World, node: number, round: number): boolean {
+    const { promised, chosenUpTo } = this.#node(world, node).state;
+    if (world.owners[round - 1] !== 0 || round <= Math.floor(promised / 1024)) return false;
+    if (chosenUpTo >= this.#scope.slots) return false;
+    return fitsPattern(world.owners.with(round - 1, node + 1), this.#patterns);
+  }
+
+  /** Undefined where it cannot happen or changes nothing. */
+  #apply(world: World, action: Action): Successor {
+    switch (action.kind) {
+      case "deliver": {
+        const target = this.#local.messages.get(action.message).to - 1;
+        const local = this.#local.deliver(this.#node(world, target), action.message);
+        return this.#successor(world, target, local);
+      }
+      case "campaign": {
+        const owners = world.owners.with(action.round - 1, action.node + 1);
+        const local = this.#local.campaign(this.#node(world, action.node), action.round);
+        return this.#successor({ ...world, owners }, action.node, local);
+      }
+      case "propose":
+        return this.#successor(
+          world,
+          action.node,
+          this.#local.propose(this.#node(world, action.node)),
+        );
+      case "learn": {
+        const peer = this.#node(world, action.peer);
+        const local = this.#local.learn(this.#node(world, action.node), peer);
+        return this.#successor(world, action.node, local);
+      }
+      case "restart": {
+        const crashesLeft = world.crashesLeft - 1;
+        const local = this.#local.restart(this.#node(world, action.node));
+        return this.#successor({ ...world, crashesLeft }, action.node, local);
+      }
+    }
+  }
+
+  #successor(world: World, index: number, local: Local | undefined): Successor {
+    if (local === undefined) return undefined;
+    if (local.kind === "halted") {
+      if (this.#scope.ignoreHalts === true) return undefined;
+      return { broken: `node ${index + 1} halts: ${local.why}` };
+    }
+    for (const sight of local.sights) this.#sights.add(sight);
+    const votes = this.#ghost.add(world.votes, index, local.votes);
+    if (typeof votes === "string") return { broken: votes };
+    let nodes = world.nodes.with(index, local.node.id);
+    if (world.crashesLeft === 0) {
+      nodes = nodes.map((id) => this.#local.immortal(this.#local.nodes.get(id)).id);
+    }
+    const seen = world.seen | this.#seenAt(local.node);
+    const moved = { ...world, nodes, votes, seen };
+    const broken = this.#unfounded(moved, index) ?? this.#scope.observer?.conflict(seen);
+    if (broken !== undefined) return { broken };
+    return { world: { ...moved, messages: this.#living(moved, local.sent) } };
+  }
+
+  readonly #seenById = new Map<number, number>();
+
+  #seenAt(node: Node): number {
+    const { observer } = this.#scope;
+    if (observer === undefined) return 0;
+    const known = this.#seenById.get(node.id);
+    const bits = known ?? observer.look(node.state);
+    this.#seenById.set(node.id, bits);
+    return bits;
+  }
+
+  /** C3, C5: what a node holds for chosen was accepted by a quorum, with that value. */
+  #unfounded(world: World, index: number): string | undefined {
+    if (this.#scope.onlyAgreement === true) return undefined;
+    for (const [slot, entry] of this.#node(world, index).state.log.from(1 as never)) {
+      if (entry.kind !== "chosen") continue;
+      const value = this.#local.values.idOf(valueText(entry.value), () => entry.value);
+      if (!this.#ghost.isChosen(world.votes, slot, value)) {
+        return `C3: node ${index + 1} takes for chosen in slot ${slot} what no quorum accepted`;
+      }
+    }
+    return undefined;
+  }
+
+  #living(world: World, sent: readonly number[]): readonly number[] {
+    const messages = [...new Set([...world.messages, ...sent])];
+    return messages.filter((id) => !this.#isDead(world, id)).sort((left, right) => left - right);
+  }
+
+  #isDead(world: World, id: number): boolean {
+    const sent = this.#local.messages.get(id);
+    const { from, to, message } = sent;
+    const target = this.#node(world, to - 1);
+    return isDead(sent, {
+      sender: this.#node(world, from - 1).state,
+      target: target.state,
+      remembered: target.remembered,
+      nacks: this.#scope.nacks ?? false,
+      wasAccepted:
+        message.kind === "phase2a" &&
+        this.#ghost.hasVoted(world.votes, message.slot, Math.floor(message.ballot / 1024), to - 1),
+    });
+  }
+
+  #violation(what: string, index: number, last: Action): Violation {
+    const lines = [this.#line(this.#world(index), last)];
+    for (let at = index; (this.#parents[at] ?? -1) >= 0; at = this.#parents[at] ?? -1) {
+      const parent = this.#world(this.#parents[at] ?? -1);
+      const action = unpackAction(this.#actions[at] ?? 0);
+      lines.unshift(...this.#linesOf(parent, this.#world(at), action));
+    }
+    const schedule = [...this.#prologue, ...lines].map((line, at) => `${at + 1}. ${line}`);
+    return { what, schedule };
+  }
+
+  #linesOf(before: World, after: World, action: Action): readonly string[] {
+    const line = this.#line(before, action);
+    const newBits = after.seen & ~before.seen;
+    if (newBits === 0) return [line];
+    const index = after.nodes.findIndex((id, at) => id !== before.nodes[at]);
+    const node = this.#node(after, index);
+    const look = this.#seenAt(node) & newBits;
+    const seen = this.#scope.observer?.describe((index + 1) as NodeId, look) ?? [];
+    return [line, ...seen];
+  }
+
+  #line(world: World, action: Action): string {
+    const describe = this.#scope.describeValue ?? valueText;
+    const node = "node" in action ? this.#node(world, action.node).state : undefined;
+    const sent = action.kind === "deliver" ? this.#local.messages.get(action.message) : undefined;
+    return actionLine(action, { node, sent, describe });
+  }
+}

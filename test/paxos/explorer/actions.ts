@@ -1,0 +1,68 @@
+/**
+ * Everything that can happen next, as one number each, so that millions of parents fit in memory.
+ */
+export type Action =
+  | { readonly kind: "deliver"; readonly message: number }
+  | { readonly kind: "campaign"; readonly node: number; readonly round: number }
+  | { readonly kind: "propose"; readonly node: number }
+  | { readonly kind: "learn"; readonly node: number; readonly peer: number }
+  | { readonly kind: "restart"; readonly node: number };
+
+const KINDS = ["deliver", "campaign", "propose", "learn", "restart"] as const;
+
+export function packAction(action: Action): number {
+  const kind = KINDS.indexOf(action.kind);
+  switch (action.kind) {
+    case "deliver":
+      return action.message * 8 + kind;
+    case "campaign":
+      return (action.node * 32 + action.round) * 8 + kind;
+    case "learn":
+      return (action.node * 32 + action.peer) * 8 + kind;
+    case "propose":
+    case "restart":
+      return action.node * 32 * 8 + kind;
+  }
+}
+
+export function unpackAction(packed: number): Action {
+  const kind = KINDS[packed % 8];
+  const rest = Math.floor(packed / 8);
+  const node = Math.floor(rest / 32);
+  switch (kind) {
+    case "campaign":
+      return { kind, node, round: rest % 32 };
+    case "learn":
+      return { kind, node, peer: rest % 32 };
+    case "propose":
+    case "restart":
+      return { kind, node };
+    default:
+      return { kind: "deliver", message: rest };
+  }
+}
+
+/**
+ * By round, which owners are worth exploring. Nodes differ only in the ballots they own, so they may be renamed: the
+ * owner of the first ballot is node 1, the next new owner node 2, and so on.
+ */
+export function ownerPatterns(nodes: number, rounds: number): readonly (readonly number[])[] {
+  let patterns: number[][] = [[]];
+  for (let round = 0; round < rounds; round += 1) {
+    patterns = patterns.flatMap((pattern) => {
+      const highest = Math.min(nodes, Math.max(0, ...pattern) + 1);
+      return Array.from({ length: highest }, (_, index) => [...pattern, index + 1]);
+    });
+  }
+  return patterns;
+}
+
+/** Whether the campaigns so far can still become one of the patterns. */
+export function fitsPattern(
+  owners: readonly number[],
+  patterns: readonly (readonly number[])[],
+): boolean {
+  return patterns.some((pattern) =>
+    owners.every((owner, index) => owner === 0 || owner === pattern[index]),
+  );
+}

@@ -1,0 +1,287 @@
+/**
+ * Steps of single nodes, each computed once by the production `step` and then remembered: the cost of an exploration is
+ * the number of distinct (state, input) pairs, not of global states.
+ *
+ * What an exploration lets happen to a node, and why nothing is missed:
+ * - A ballot is numbered by the exploration: the round is given, the owner is the node. Production takes the round after
+ *   the highest it saw; since only the order of ballots matters, any history there has its twin here.
+ * - Its own phase1a and phase2b come to a node at once. The report of its own log could later differ only by slots marked
+ *   chosen, which it would skip anyway; and a vote counted early is like another's vote delivered late. Its own phase1b
+ *   stays in the message set: a quorum of others may come first.
+ * - After each step a leader gets a tick at time 0, with intervals of 0: it says now what it could ever say about what is
+ *   chosen, and the message set keeps it for as late as one likes.
+ * - Any node learns the next slot from any other that knows it, at any time, by the production request and reply: every
+ *   catch-up, whoever asked when and however pages were cut, is a sequence of these.
+ * - Persisting is atomic with the step. A crash keeps exactly what was persisted; what was to be released may be lost,
+ *   like any message.
+ */
+import { InvariantViolation } from "../../../shared/model/assert.ts";
+import type { NodeId, Slot } from "../../../shared/model/ids.ts";
+import { ballot, nextSlot, nodeId, ZERO_BALLOT } from "../../../shared/model/ids.ts";
+import { canPropose } from "../../../coordinator/paxos/leader.ts";
+import type { Envelope, Value } from "../../../coordinator/paxos/message.ts";
+import type { DurableRecord } from "../../../coordinator/paxos/record.ts";
+import { majority, recover } from "../../../coordinator/paxos/recover.ts";
+import type { PaxosConfig, PaxosInput, PaxosState } from "../../../coordinator/paxos/state.ts";
+import { step as productionStep } from "../../../coordinator/paxos/step.ts";
+import { messageText, stateText, valueText } from "./canonical.ts";
+import { Interner } from "./interner.ts";
+import type { Sent } from "./messages.ts";
+import type { Scope, Sight, StepFunction } from "./scope.ts";
+
+export interface Node {
+  readonly id: number;
+  readonly state: PaxosState;
+  /** Undefined where no crash can follow. */
+  readonly durable: readonly DurableRecord[] | undefined;
+  /** What a crash would leave. */
+  readonly remembered: PaxosState;
+}
+
+export interface Vote {
+  readonly slot: number;
+  readonly round: number;
+  readonly value: number;
+}
+
+export type Local =
+  | { readonly kind: "halted"; readonly why: string }
+  | {
+      readonly kind: "stepped";
+      readonly node: Node;
+      readonly sent: readonly number[];
+      readonly votes: readonly Vote[];
+      readonly sights: readonly Sight[];
+    };
+
+const TIMELESS_TICK: PaxosInput = { kind: "tick", nowMs: 0, jitter: 0, logStalledMs: 0 };
+const HIGHEST_NODE = nodeId(1023);
+
+export class LocalSteps {
+  readonly nodes = new Interner<Node>();
+  readonly messages = new Interner<Sent>();
+  readonly values = new Interner<Value>();
+  readonly #scope: Scope;
+  readonly #step: StepFunction;
+  readonly #known = new Map<string | number, Local>();
+  calls = 0;
+
+  constructor(scope: Scope) {
+    this.#scope = scope;
+    this.#step = scope.step ?? productionStep;
+  }
+
+  fresh(index: number): Node {
+    return this.#intern(recover(this.#config(index), []).state, this.#isMortal() ? [] : undefined);
+  }
+
+  #isMortal(): boolean {
+    return (this.#scope.crashes ?? 0) > 0;
+  }
+
+  #config(index: number): PaxosConfig {
+    const { nodes, slots, windowSlots, pageSlots } = this.#scope;
+    return {
+      self: nodeId(index + 1),
+      members: Array.from({ length: nodes }, (_, member) => nodeId(member + 1)),
+      phase1Quorum: majority(nodes),
+      phase2Quorum: majority(nodes),
+      heartbeatIntervalMs: 0,
+      electionTimeoutMs: 1,
+      windowSlots: windowSlots ?? slots,
+      pageSlots: pageSlots ?? 1000,
+      pageBytes: 1_000_000,
+    };
+  }
+
+  #intern(reached: PaxosState, durable: readonly DurableRecord[] | undefined): Node {
+    const state = { ...reached, catchUp: undefined };
+    const remembered = durable === undefined ? state : this.#recovered(state.config, durable);
+    const key = durable === undefined ? "" : ` ${stateText(remembered)} ${remembered.promised}`;
+    const id = this.nodes.idOf(stateText(state) + key, () => ({
+      id: this.nodes.size,
+      state,
+      durable,
+      remembered,
+    }));
+    return this.nodes.get(id);
+  }
+
+  #recovered(config: PaxosConfig, durable: readonly DurableRecord[]): PaxosState {
+    return recover(config, this.#scope.onRestart?.(durable) ?? durable).state;
+  }
+
+  /** The same node where no crash can follow: its records no longer tell it from others. */
+  immortal(node: Node): Node {
+    return node.durable === undefined ? node : this.#intern(node.state, undefined);
+  }
+
+  deliver(node: Node, message: number): Local {
+    return this.#once(node.id * 2 ** 24 + message, () => {
+      const { from, message: content } = this.messages.get(message);
+      return this.#run(node, node.state, { kind: "message", from, message: content });
+    });
+  }
+
+  campaign(node: Node, round: number): Local {
+    return this.#once(`campaign ${node.id} ${round}`, () => {
+      const highestSeen = round === 1 ? ZERO_BALLOT : ballot(round - 1, HIGHEST_NODE);
+      return this.#run(node, { ...node.state, highestSeen }, { kind: "campaign" });
+    });
+  }
+
+  /** Undefined when the client has nothing to propose here. */
+  propose(node: Node): Local | undefined {
+    const { role } = node.state;
+    if (role.kind !== "leader" || role.nextSlot > this.#scope.slots) return undefined;
+    if (!canPropose(node.state)) return undefined;
+    const value = (this.#scope.client ?? distinctValue)(node.state);
+    if (value === undefined) return undefined;
+    return this.#once(`propose ${node.id}`, () =>
+      this.#run(node, node.state, { kind: "propose", value }),
+    );
+  }
+
+  /** Undefined when `peer` knows nothing new for `node`. */
+  learn(node: Node, peer: Node): Local | undefined {
+    if (peer.state.chosenUpTo <= node.state.chosenUpTo) return undefined;
+    return this.#once(`learn ${node.id} ${peer.id}`, () => {
+      const onePage = { ...peer.state, config: { ...peer.state.config, pageSlots: 1 } };
+      const fromSlot = nextSlot(node.state.chosenUpTo);
+      const from = node.state.config.self;
+      const request = { kind: "learnRequest", fromSlot } as const;
+      const { output } = this.#step(onePage, { kind: "message", from, message: request });
+      const [reply] = output.send;
+      if (reply === undefined) return { kind: "halted", why: "a node that knows does not tell" };
+      const sender = peer.state.config.self;
+      return this.#run(node, node.state, { kind: "message", from: sender, message: reply.message });
+    });
+  }
+
+  restart(node: Node): Local {
+    return this.#once(`restart ${node.id}`, () => ({
+      kind: "stepped",
+      node: this.#intern(node.remembered, node.durable),
+      sent: [],
+      votes: [],
+      sights: ["a node restarts"],
+    }));
+  }
+
+  #once(key: string | number, compute: () => Local): Local {
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    const local = compute();
+    this.#known.set(key, local);
+    return local;
+  }
+
+  #run(node: Node, from: PaxosState, input: PaxosInput): Local {
+    try {
+      return this.#settled(node, from, input);
+    } catch (error) {
+      if (error instanceof InvariantViolation) return { kind: "halted", why: error.message };
+      throw error;
+    }
+  }
+
+  /** One input and whatever the node then says to itself. */
+  #settled(node: Node, from: PaxosState, first: PaxosInput): Local {
+    const records: DurableRecord[] = [];
+    const sent = new Set<number>();
+    const inputs = [first];
+    let state = from;
+    for (let input = inputs.shift(); input !== undefined; input = inputs.shift()) {
+      const { state: after, output } = this.#step(state, input);
+      this.calls += 1;
+      output.apply.forEach(({ slot }, index) => {
+        if (slot !== state.chosenUpTo + 1 + index) throw new Error("S1: applied in slot order");
+      });
+      state = after;
+      records.push(...output.records);
+      for (const envelope of [...output.release, ...output.send]) {
+        const { to, message } = envelope;
+        const isOwn = to === state.config.self && message.kind !== "phase1b";
+        if (isOwn) inputs.push({ kind: "message", from: to, message });
+        else for (const id of this.#post(state.config.self, envelope)) sent.add(id);
+      }
+      const isQuiet = inputs.length === 0 && input.kind !== "tick";
+      if (isQuiet && state.role.kind === "leader") inputs.push(TIMELESS_TICK);
+    }
+    const durable = node.durable === undefined ? undefined : [...node.durable, ...records];
+    return {
+      kind: "stepped",
+      node: this.#intern(state, durable),
+      sent: [...sent],
+      votes: records.flatMap((record) => this.#votes(record)),
+      sights: sightsOf(from, state, first, records),
+    };
+  }
+
+  #votes(record: DurableRecord): readonly Vote[] {
+    if (record.kind !== "accepted") return [];
+    const value = this.values.idOf(valueText(record.value), () => record.value);
+    return [{ slot: record.slot, round: Math.floor(record.ballot / 1024), value }];
+  }
+
+  #post(from: NodeId, { to, message }: Envelope): readonly number[] {
+    switch (message.kind) {
+      case "heartbeatReply":
+      case "learnRequest":
+      case "learnReply":
+      case "probe":
+      case "probeReply":
+        return [];
+      case "nack":
+        return this.#scope.nacks === true ? [this.#idOf({ from, to, message })] : [];
+      case "phase2a": {
+        const { ballot: mine, chosenUpTo } = message;
+        const beat = { kind: "heartbeat", ballot: mine, beat: 0, chosenUpTo } as const;
+        const alone = { ...message, chosenUpTo: 0 as Slot };
+        return [this.#idOf({ from, to, message: alone }), this.#idOf({ from, to, message: beat })];
+      }
+      default:
+        return [this.#idOf({ from, to, message })];
+    }
+  }
+
+  #idOf(sent: Sent): number {
+    return this.messages.idOf(`${sent.from}>${sent.to} ${messageText(sent.message)}`, () => sent);
+  }
+}
+
+/** Round, node and slot make it unlike any other. */
+function distinctValue({ role }: PaxosState): Value | undefined {
+  if (role.kind !== "leader") return undefined;
+  const round = Math.floor(role.ballot / 1024);
+  return new TextEncoder().encode(`value ${round}.${role.nextSlot}`);
+}
+
+function sightsOf(
+  before: PaxosState,
+  after: PaxosState,
+  input: PaxosInput,
+  records: readonly DurableRecord[],
+): readonly Sight[] {
+  const sights: Sight[] = [];
+  const accepted = records.filter((record) => record.kind === "accepted");
+  const own = accepted.filter(({ ballot: mine }) => mine % 1024 === after.config.self);
+  const recovered = after.role.kind === "leader" ? after.role.recovered : new Map<Slot, never>();
+  if (own.some(({ slot, value }) => value.length > 0 && recovered.has(slot))) {
+    sights.push("a value of an older ballot is proposed again");
+  }
+  if (own.some(({ value }) => value.length === 0)) sights.push("a no-op fills a hole");
+  const chosenAhead = [...after.log.from(nextSlot(nextSlot(after.chosenUpTo)))];
+  if (chosenAhead.some(([, entry]) => entry.kind === "chosen")) {
+    sights.push("a slot is chosen before an earlier one");
+  }
+  if (input.kind !== "message") return sights;
+  const { kind } = input.message;
+  const isDeposed = before.role.kind === "leader" && after.role.kind === "follower";
+  const hasAdvanced = after.chosenUpTo > before.chosenUpTo;
+  if (kind === "nack" && isDeposed) sights.push("a leader is preempted by a nack");
+  if (kind === "learnReply") sights.push("a chosen slot is learned from a peer");
+  if (kind === "learnReply" && isDeposed) sights.push("a leader learns that it was replaced");
+  if (kind === "heartbeat" && hasAdvanced) sights.push("a follower takes its leader's word");
+  return sights;
+}

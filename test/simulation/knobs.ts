@@ -1,0 +1,129 @@
+/**
+ * What kind of world a seed makes: every fault has a strength that the seed draws, and many seeds leave many faults out,
+ * because faults hide each other (swarm testing). Intervals are means in virtual milliseconds; 0 is never.
+ */
+import type { NetworkCharacter } from "./world/simulated-network.ts";
+import type { SeededRandom } from "./world/seeded-random.ts";
+
+export interface PaxosKnobs {
+  readonly heartbeatIntervalMs: number;
+  readonly electionTimeoutMs: number;
+  readonly tickIntervalMs: number;
+  readonly windowSlots: number;
+  readonly pageSlots: number;
+}
+
+export interface FaultKnobs {
+  readonly coordinatorCrashIntervalMs: number;
+  readonly leaderCrashIntervalMs: number;
+  readonly participantCrashIntervalMs: number;
+  readonly shardCrashIntervalMs: number;
+  readonly pauseIntervalMs: number;
+  readonly partitionIntervalMs: number;
+  readonly clogIntervalMs: number;
+  readonly linkCutIntervalMs: number;
+  /** Chance that a coordinator or participant ends at any one of its effects. */
+  readonly crashAtEffectChance: number;
+  readonly meanDownMs: number;
+  readonly meanPauseMs: number;
+  readonly meanPartitionMs: number;
+}
+
+export interface DiskKnobs {
+  readonly meanAppendMs: number;
+  /** Chance that an append hangs for a while. */
+  readonly hangChance: number;
+}
+
+export interface WorkloadKnobs {
+  readonly clients: number;
+  readonly meanThinkMs: number;
+  readonly itemsPerShard: number;
+  /** Chance that an operation goes to the one hot item of its shard. */
+  readonly hotChance: number;
+  readonly keyedChance: number;
+  readonly oneShardChance: number;
+  readonly readOnlyChance: number;
+  readonly refusedChance: number;
+  readonly decidedChance: number;
+  /** Chance that a client waits less than its transaction may take. */
+  readonly impatientChance: number;
+}
+
+export interface Knobs {
+  readonly coordinators: 3 | 5;
+  readonly shards: 2 | 3;
+  readonly activeMs: number;
+  readonly network: NetworkCharacter;
+  readonly paxos: PaxosKnobs;
+  readonly faults: FaultKnobs;
+  readonly disk: DiskKnobs;
+  /** Mean time that one round trip to a database takes. */
+  readonly meanStatementMs: number;
+  readonly workload: WorkloadKnobs;
+}
+
+function drawPaxos(random: SeededRandom): PaxosKnobs {
+  const electionTimeoutMs = random.between(200, 800);
+  const heartbeatIntervalMs = electionTimeoutMs / random.between(4, 8);
+  return {
+    electionTimeoutMs,
+    heartbeatIntervalMs,
+    tickIntervalMs: heartbeatIntervalMs / 2,
+    windowSlots: random.pick([1, 2, 4, 16]),
+    pageSlots: random.pick([1, 2, 16, 64]),
+  };
+}
+
+function drawFaults(random: SeededRandom): FaultKnobs {
+  const interval = (low: number, high: number): number =>
+    random.chance(0.5) ? 0 : random.between(low, high);
+  return {
+    coordinatorCrashIntervalMs: interval(600, 4_000),
+    leaderCrashIntervalMs: interval(800, 4_000),
+    participantCrashIntervalMs: interval(800, 4_000),
+    shardCrashIntervalMs: interval(1_000, 5_000),
+    pauseIntervalMs: interval(600, 4_000),
+    partitionIntervalMs: interval(600, 4_000),
+    clogIntervalMs: interval(300, 3_000),
+    linkCutIntervalMs: interval(200, 3_000),
+    crashAtEffectChance: random.chance(0.6) ? 0 : random.between(0, 0.003),
+    meanDownMs: random.pick([50, 300, 1_000]),
+    meanPauseMs: random.pick([100, 500, 1_500]),
+    meanPartitionMs: random.pick([100, 500, 1_500]),
+  };
+}
+
+function drawWorkload(random: SeededRandom): WorkloadKnobs {
+  return {
+    clients: 1 + random.integer(6),
+    meanThinkMs: random.pick([5, 30, 100]),
+    itemsPerShard: random.pick([2, 4, 16]),
+    hotChance: random.knob(0.8),
+    keyedChance: random.pick([0.5, 0.8, 1]),
+    oneShardChance: random.knob(0.6, 0.2),
+    readOnlyChance: random.knob(0.3),
+    refusedChance: random.knob(0.3),
+    decidedChance: random.knob(0.5),
+    impatientChance: random.knob(0.3),
+  };
+}
+
+export function drawKnobs(random: SeededRandom): Knobs {
+  return {
+    coordinators: random.chance(0.85) ? 3 : 5,
+    shards: random.chance(0.75) ? 2 : 3,
+    activeMs: random.between(2_000, 8_000),
+    network: {
+      lossChance: random.knob(0.3),
+      duplicateChance: random.knob(0.5),
+      minDelayMs: random.between(0, 2),
+      meanDelayMs: random.pick([0.5, 2, 8, 25]),
+    },
+    paxos: drawPaxos(random),
+    faults: drawFaults(random),
+    disk: { meanAppendMs: random.pick([0.1, 1, 8]), hangChance: random.knob(0.01, 0.6) },
+    meanStatementMs: random.pick([0.2, 1, 5]),
+    workload: drawWorkload(random),
+  };
+}

@@ -1,0 +1,32 @@
+/** A node's log with the simulator's finger in between: the process may end before an append, or right after its end. */
+import type { LogContents, LogStore } from "../../../coordinator/log/log-store.ts";
+import type { DurableRecord } from "../../../coordinator/paxos/record.ts";
+import type { Incarnation } from "./incarnation.ts";
+
+const never = (): Promise<never> => new Promise(() => undefined);
+
+export class FaultyLog implements LogStore {
+  readonly #log: LogStore;
+  readonly #incarnation: Incarnation;
+
+  constructor(log: LogStore, incarnation: Incarnation) {
+    this.#log = log;
+    this.#incarnation = incarnation;
+  }
+
+  open(): Promise<LogContents> {
+    return this.#log.open();
+  }
+
+  async append(records: readonly DurableRecord[]): Promise<void> {
+    this.#incarnation.effect("before an append");
+    if (!this.#incarnation.alive) return never();
+    await this.#log.append(records);
+    this.#incarnation.effect("after an append");
+    return this.#incarnation.alive ? undefined : never();
+  }
+
+  close(): Promise<void> {
+    return this.#log.close();
+  }
+}

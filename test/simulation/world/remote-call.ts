@@ -1,0 +1,93 @@
+/**
+ * One request and its answer between machines over connections of their own, as HTTP would: clients' calls, forwarding from
+ * follower to leader, a participant's inquiry.
+ */
+import type { Cancel } from "../../../shared/model/ports.ts";
+import type { Process, Scheduler } from "./scheduler.ts";
+import type { SeededRandom } from "./seeded-random.ts";
+import type { SimulatedNetwork } from "./simulated-network.ts";
+
+/** `notReached`: certainly not delivered. `lost`: it may have been. */
+export type RemoteAnswer<Value> =
+  | { readonly kind: "answered"; readonly value: Value }
+  | { readonly kind: "notReached" }
+  | { readonly kind: "lost" };
+
+export interface Served<Node> {
+  readonly process: Process;
+  readonly node: Node;
+  /** Calls when the process has ended. */
+  onEnd(notify: () => void): Cancel;
+}
+
+export interface RemoteCall<Node, Value> {
+  readonly from: string;
+  /** The caller; undefined for clients, which do not die. */
+  readonly caller: Process | undefined;
+  readonly to: string;
+  readonly target: () => Served<Node> | undefined;
+  /** Must not reject. */
+  readonly handle: (node: Node) => Promise<Value>;
+  readonly timeoutMs: number;
+}
+
+export class RemoteCalls {
+  readonly #scheduler: Scheduler;
+  readonly #network: SimulatedNetwork;
+  readonly #random: SeededRandom;
+
+  constructor(scheduler: Scheduler, network: SimulatedNetwork, random: SeededRandom) {
+    this.#scheduler = scheduler;
+    this.#network = network;
+    this.#random = random;
+  }
+
+  /** Never rejects; never resolves when the caller dies first. */
+  call<Node, Value>(call: RemoteCall<Node, Value>): Promise<RemoteAnswer<Value>> {
+    const { caller, from, to, timeoutMs } = call;
+    return new Promise((resolve) => {
+      const cancelTimeout = this.#scheduler.after(timeoutMs, caller, () => {
+        resolve({ kind: "lost" });
+      });
+      const answer = (value: RemoteAnswer<Value>): void => {
+        if (!this.#passes(to, from)) return;
+        this.#scheduler.after(this.#network.delayMs(to, from), caller, () => {
+          cancelTimeout();
+          resolve(value);
+        });
+      };
+      if (!this.#passes(from, to)) return;
+      this.#scheduler.after(this.#network.delayMs(from, to), undefined, () => {
+        this.#arrive(call, answer);
+      });
+    });
+  }
+
+  #passes(from: string, to: string): boolean {
+    const { lossChance } = this.#network.character;
+    return !this.#network.isBlocked(from, to) && !this.#random.chance(lossChance / 4);
+  }
+
+  #arrive<Node, Value>(
+    { target, handle }: RemoteCall<Node, Value>,
+    answer: (value: RemoteAnswer<Value>) => void,
+  ): void {
+    const served = target();
+    if (served === undefined) {
+      answer({ kind: "notReached" });
+      return;
+    }
+    const { process, node } = served;
+    this.#scheduler.after(0, process, () => {
+      const forgetEnd = served.onEnd(() => {
+        this.#scheduler.after(this.#random.between(0, 200), undefined, () => {
+          answer({ kind: "lost" });
+        });
+      });
+      void handle(node).then((value) => {
+        forgetEnd();
+        if (process.alive) answer({ kind: "answered", value });
+      });
+    });
+  }
+}

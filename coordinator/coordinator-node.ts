@@ -6,6 +6,7 @@
  *      │ leads / stopped leading                             │ served: delivery, recovery
  *      └──────────────────────────▶ barrier ─────────────────┘
  */
+import { noFailpoints, type ReachFailpoint } from "../shared/model/failpoints.ts";
 import type { ClusterId } from "../shared/model/ids.ts";
 import { ZERO_BALLOT, type Ballot } from "../shared/model/ids.ts";
 import type { Clock, Logger, Random } from "../shared/model/ports.ts";
@@ -44,6 +45,7 @@ export interface CoordinatorNodeOptions {
   /** The node can no longer be trusted (failed log, broken invariant): the process must end. */
   readonly onFatal: (error: unknown) => void;
   readonly ledgerOptions?: LedgerOptions;
+  readonly failpoint?: ReachFailpoint;
 }
 
 export interface CoordinatorNode {
@@ -78,6 +80,7 @@ class Node implements CoordinatorNode {
     this.ledger = new Ledger(options.ledgerOptions ?? DEFAULT_LEDGER_OPTIONS);
     this.#incidents = new Incidents(logger);
     const incidents = this.#incidents;
+    const failpoint = options.failpoint ?? noFailpoints;
     const leadership = this.#leadership;
     const { ledger } = this;
     this.replica = this.#createReplica();
@@ -87,10 +90,19 @@ class Node implements CoordinatorNode {
       logger,
       incidents,
       complete: (carrierIds) => this.#complete(carrierIds),
+      failpoint,
     });
     const delivery = this.#delivery;
     const propose = this.replica.submit.bind(this.replica);
-    this.#carriers = new Carriers({ clusterId, links, clock, logger, delivery, propose });
+    this.#carriers = new Carriers({
+      clusterId,
+      links,
+      clock,
+      logger,
+      delivery,
+      propose,
+      failpoint,
+    });
     const carriers = this.#carriers;
     this.#onePhase = new OnePhase({ links, clock, logger });
     const onePhase = this.#onePhase;

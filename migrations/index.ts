@@ -20,12 +20,24 @@ const migrationSource: Knex.MigrationSource<ShardMigration> = {
   getMigration: (migration) => Promise.resolve(migration),
 };
 
-/** Brings the schema up to date. Two participants that start at once wait for each other (knex's lock). */
+const SCHEMA = "synod";
+const config: Knex.MigratorConfig = {
+  migrationSource,
+  schemaName: SCHEMA,
+  tableName: "migrations",
+};
+/** Any number that nobody else uses for advisory locks in this database; ours spells "synod" in ASCII. */
+const LOCK_KEY = 0x73796e6f64;
+
+/**
+ * Brings the schema up to date. Participants that start at once wait for each other on an advisory lock; knex's own lock
+ * is a row, which a process that was killed while it held it would leave locked for ever. Needs two connections.
+ */
 export async function migrateShard(knex: Knex): Promise<void> {
-  await knex.raw("create schema if not exists synod");
-  await knex.migrate.latest({
-    migrationSource,
-    schemaName: "synod",
-    tableName: "migrations",
+  await knex.transaction(async (trx) => {
+    await trx.raw("select pg_advisory_xact_lock(?)", [LOCK_KEY]);
+    await knex.raw("create schema if not exists ??", [SCHEMA]);
+    await knex.migrate.forceFreeMigrationsLock(config);
+    await knex.migrate.latest(config);
   });
 }

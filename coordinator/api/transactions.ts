@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { LIMITS, type TransactionStatus } from "../../shared/model/api.ts";
 import { SynodError } from "../../shared/model/errors.ts";
 import { parseTransactionId } from "../../shared/model/ids.ts";
-import { answer, answerJson, readBody, type AnswerHeaders } from "../../shared/runtime/http.ts";
+import { answer, answerJson, readBody } from "../../shared/runtime/http.ts";
 import type { Submission, SubmissionAnswer } from "../transactions/gateway.ts";
 import { answerError, connectionHeaders, leaderHint, type ApiContext } from "./context.ts";
 import { HOPS_HEADER, TIMEOUT_HEADER, type ForwardedRequest, type Reply } from "./forwarding.ts";
@@ -16,13 +16,11 @@ const STATUS_TIMEOUT_MS = 5_000;
 export class Transactions {
   readonly #context: ApiContext;
   readonly #route: LeaderRoute;
-  readonly #leaderIsSelf: AnswerHeaders;
   #inFlight = 0;
 
   constructor(context: ApiContext) {
     this.#context = context;
     this.#route = new LeaderRoute(context);
-    this.#leaderIsSelf = leaderHint(context, context.self);
   }
 
   async submit(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -35,7 +33,7 @@ export class Transactions {
       }
       const { response: committed, replayed } = routed.answer;
       answerJson(response, 200, committed, {
-        ...this.#leaderIsSelf,
+        ...leaderHint(this.#context, this.#context.self),
         ...connectionHeaders(this.#context),
         ...(replayed && { "Idempotent-Replayed": "true" }),
       });

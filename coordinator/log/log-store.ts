@@ -11,6 +11,7 @@
  * - Damage to acknowledged data makes `open` reject with `LogCorruption`, naming file and offset. It is never "empty".
  * - A directory of another cluster or node, or a missing one where `expectExisting` says that the group already knows
  *   this node, makes `open` reject with `LogIdentityMismatch`.
+ * - While one owner has the log open, `open` by another rejects with `LogInUse`. An owner that was killed holds nothing.
  */
 import type { ClusterId, NodeId } from "../../shared/model/ids.ts";
 import type { DurableRecord } from "../paxos/record.ts";
@@ -57,4 +58,9 @@ export class LogCorruption extends Error {
 
 export class LogIdentityMismatch extends Error {
   override readonly name = "LogIdentityMismatch";
+}
+
+/** Another process has the log open. */
+export class LogInUse extends Error {
+  override readonly name = "LogInUse";
 }

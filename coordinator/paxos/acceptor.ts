@@ -6,7 +6,7 @@ import { assert } from "../../shared/model/assert.ts";
 import type { NodeId, Slot } from "../../shared/model/ids.ts";
 import { admits, heardFrom, yieldTo } from "./ballots.ts";
 import { followChosen } from "./learner.ts";
-import type { PaxosMessage, ReportedSlot } from "./message.ts";
+import type { PaxosMessage, ReportedSlot, Value } from "./message.ts";
 import type { PaxosState } from "./state.ts";
 import { sameValue, type Turn } from "./turn.ts";
 
@@ -50,23 +50,33 @@ function reportFrom(state: PaxosState, fromSlot: Slot): Page {
 export function onPhase2a(turn: Turn, from: NodeId, message: Phase2a): void {
   if (!admits(turn, from, message.ballot)) return;
   yieldTo(turn, message.ballot);
+  const known = turn.state.log.get(message.slot);
+  if (known?.kind === "chosen" && !sameValue(known.value, message.value)) {
+    tellReplaced(turn, from, message.slot, known.value);
+    return;
+  }
   accept(turn, from, message);
   heardFrom(turn, from, message.ballot);
   followChosen(turn, from, message.ballot, message.chosenUpTo);
 }
 
+/**
+ * This node learned what a higher ballot chose without ever having promised that ballot, and a lower one proposes
+ * something else: late, and from a leader that was replaced. Told so, it steps down (see `learn`).
+ */
+function tellReplaced(turn: Turn, leader: NodeId, slot: Slot, value: Value): void {
+  const { chosenUpTo } = turn.state;
+  turn.sendTo(leader, { kind: "learnReply", slots: [{ slot, value }], chosenUpTo });
+}
+
 function accept(turn: Turn, from: NodeId, { ballot, slot, value }: Phase2a): void {
   const known = turn.state.log.get(slot);
-  const isRepeat = known?.kind === "accepted" && known.ballot === ballot;
-  if (isRepeat) {
+  if (known?.kind === "accepted" && known.ballot === ballot) {
     assert(sameValue(known.value, value), "P1: one ballot proposes one value in a slot");
   } else {
-    assert(
-      known?.kind !== "chosen" || sameValue(known.value, value),
-      "C2: a later ballot proposes the value that was chosen",
-    );
     turn.persist({ kind: "accepted", ballot, slot, value });
     if (known?.kind !== "chosen") {
+      assert(known === undefined || known.ballot < ballot, "A3: accepted ballots never decrease");
       turn.change({ log: turn.state.log.set(slot, { kind: "accepted", ballot, value }) });
     }
     turn.change({ promised: ballot });

@@ -77,8 +77,9 @@ function pump(turn: Turn): void {
 }
 
 function proposeAt(turn: Turn, role: Leader, slot: Slot, value: Value): void {
-  assert(slot > turn.state.chosenUpTo, "P4: nothing is proposed in a chosen slot");
-  const { config, nowMs, chosenUpTo } = turn.state;
+  const { config, nowMs, chosenUpTo, log } = turn.state;
+  const isChosen = slot <= chosenUpTo || log.get(slot)?.kind === "chosen";
+  assert(!isChosen, "P4: nothing is proposed in a chosen slot");
   const inFlight = new Map(role.inFlight);
   inFlight.set(slot, { value, voters: [], sentAtMs: nowMs });
   turn.become({ ...role, nextSlot: nextSlot(slot), inFlight });

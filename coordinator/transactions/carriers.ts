@@ -11,6 +11,7 @@ import type {
 } from "../../shared/model/api.ts";
 import { assert, unreachable } from "../../shared/model/assert.ts";
 import { SynodError } from "../../shared/model/errors.ts";
+import type { ReachFailpoint } from "../../shared/model/failpoints.ts";
 import { globalId } from "../../shared/model/global-id.ts";
 import type {
   Ballot,
@@ -53,6 +54,7 @@ export interface CarriersOptions {
   readonly delivery: Delivery;
   /** False: certainly not proposed. */
   readonly propose: (command: EncodedCommand, ballot: Ballot) => boolean;
+  readonly failpoint: ReachFailpoint;
 }
 
 export interface NewCarrier {
@@ -119,6 +121,7 @@ export class Carriers {
       };
       this.#held.set(carrier.carrierId, held);
       this.#byTransaction.set(carrier.transactionId, carrier.carrierId);
+      this.#options.failpoint("beforePrepare");
       for (const branch of plan) this.#execute(held, branch);
     });
   }
@@ -194,9 +197,11 @@ export class Carriers {
   #perform(held: Held, effect: CarrierEffect): void {
     switch (effect.kind) {
       case "proposeCommit":
+        this.#options.failpoint("afterVotes");
         this.#propose(held, effect.branches);
         return;
       case "commitBranches":
+        this.#options.failpoint("afterChosen");
         this.#commit(held, effect.branches);
         return;
       case "abortBranches":

@@ -4,6 +4,7 @@
  * bounded number at a time. Only a leader tries again: after it, the next leader starts from the ledger.
  */
 import type { CarrierId, ShardId } from "../../shared/model/ids.ts";
+import type { ReachFailpoint } from "../../shared/model/failpoints.ts";
 import type { CommitReply } from "../../shared/model/protocol.ts";
 import type { Cancel, Clock, Logger } from "../../shared/model/ports.ts";
 import type { ParticipantLinks } from "../transport/participant-link.ts";
@@ -32,6 +33,7 @@ export interface DeliveryOptions {
   readonly incidents: Incidents;
   /** Logs that these are complete. False: not now, they are offered again. */
   readonly complete: (carrierIds: readonly CarrierId[]) => boolean;
+  readonly failpoint: ReachFailpoint;
 }
 
 interface Undelivered {
@@ -180,7 +182,9 @@ export class Delivery {
   #confirmed(shard: ShardId, carrierId: CarrierId): void {
     this.#byShard.get(shard)?.delete(carrierId);
     const shards = this.#unconfirmed.get(carrierId);
-    if (shards?.delete(shard) !== true || shards.size > 0) return;
+    if (shards?.delete(shard) !== true) return;
+    this.#options.failpoint("afterFirstCommit");
+    if (shards.size > 0) return;
     this.#unconfirmed.delete(carrierId);
     this.#completed.push(carrierId);
     this.#cancelCompletion ??= this.#options.clock.after(
@@ -194,6 +198,7 @@ export class Delivery {
   #logCompletions(): void {
     this.#cancelCompletion = undefined;
     if (!this.#leading) return;
+    this.#options.failpoint("beforeComplete");
     const carrierIds = this.#completed.splice(0, DELIVERY_LIMITS.maxCompletionsPerCommand);
     if (!this.#options.complete(carrierIds)) this.#completed.unshift(...carrierIds);
     if (this.#completed.length === 0) return;

@@ -1,52 +1,58 @@
 /**
- * Checks what a peer sent before the core sees it: the closed alphabet of paxos/message.ts, numbers where numbers belong.
- * Hand-written, because it runs for every message and the shapes are few.
+ * Checks what a peer sent before the core sees it: the closed alphabet of paxos/message.ts, numbers where numbers belong, and
+ * that nobody proposes under another node's ballot. Hand-written, because it runs for every message and the shapes are few.
  */
-import type { PaxosMessage, ReportedSlot } from "../paxos/message.ts";
+import { ownerOf, type Ballot, type NodeId } from "../../shared/model/ids.ts";
+import type { PaxosMessage } from "../paxos/message.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
+type Check = (fields: Fields) => boolean;
 
-const isNumber = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
-const isBytes = (value: unknown): boolean => value instanceof Uint8Array;
-const isSlots = (value: unknown): boolean =>
-  Array.isArray(value) && value.every((slot) => isReportedSlot(slot as Fields));
+const isFields = (value: unknown): value is Fields => typeof value === "object" && value !== null;
+/** Ballots, slots, counters: all are non-negative safe integers. */
+const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
+const isValue = (value: unknown): boolean => value instanceof Uint8Array;
+const isPage = (value: unknown, check: Check): boolean =>
+  Array.isArray(value) && value.every((slot) => isFields(slot) && check(slot));
 
-function isReportedSlot(slot: Fields): boolean {
-  if (!isNumber(slot["slot"]) || !isBytes(slot["value"])) return false;
-  const { kind } = slot as unknown as ReportedSlot;
-  return kind === "accepted" ? isNumber(slot["ballot"]) : true;
-}
+const isChosenSlot: Check = (m) => isCount(m["slot"]) && isValue(m["value"]);
 
-const CHECKS: {
-  readonly [Kind in PaxosMessage["kind"]]: (fields: Fields) => boolean;
-} = {
-  probe: (m) => isNumber(m["attempt"]),
-  probeReply: (m) =>
-    isNumber(m["attempt"]) && typeof m["granted"] === "boolean" && isNumber(m["promised"]),
-  phase1a: (m) => isNumber(m["ballot"]) && isNumber(m["fromSlot"]),
-  phase1b: (m) =>
-    isNumber(m["ballot"]) &&
-    isNumber(m["fromSlot"]) &&
-    (m["nextSlot"] === null || isNumber(m["nextSlot"])) &&
-    isSlots(m["slots"]),
-  phase2a: (m) =>
-    isNumber(m["ballot"]) &&
-    isNumber(m["slot"]) &&
-    isBytes(m["value"]) &&
-    isNumber(m["chosenUpTo"]),
-  phase2b: (m) => isNumber(m["ballot"]) && isNumber(m["slot"]),
-  nack: (m) => isNumber(m["ballot"]) && isNumber(m["promised"]),
-  heartbeat: (m) => isNumber(m["ballot"]) && isNumber(m["beat"]) && isNumber(m["chosenUpTo"]),
-  heartbeatReply: (m) => isNumber(m["ballot"]) && isNumber(m["beat"]),
-  learnRequest: (m) => isNumber(m["fromSlot"]),
-  learnReply: (m) => isSlots(m["slots"]) && isNumber(m["chosenUpTo"]),
+const isReportedSlot: Check = (m) => {
+  if (!isChosenSlot(m)) return false;
+  return m["kind"] === "chosen" || (m["kind"] === "accepted" && isCount(m["ballot"]));
 };
 
-/** Undefined when it is no message of the alphabet. */
-export function parsePeerMessage(body: unknown): PaxosMessage | undefined {
-  if (typeof body !== "object" || body === null) return undefined;
-  const fields = body as Fields;
-  const kind = fields["kind"];
-  if (typeof kind !== "string" || !Object.hasOwn(CHECKS, kind)) return undefined;
-  return CHECKS[kind as PaxosMessage["kind"]](fields) ? (body as PaxosMessage) : undefined;
+const CHECKS: { readonly [Kind in PaxosMessage["kind"]]: Check } = {
+  probe: (m) => isCount(m["attempt"]),
+  probeReply: (m) =>
+    isCount(m["attempt"]) && typeof m["granted"] === "boolean" && isCount(m["promised"]),
+  phase1a: (m) => isCount(m["ballot"]) && isCount(m["fromSlot"]),
+  phase1b: (m) =>
+    isCount(m["ballot"]) &&
+    isCount(m["fromSlot"]) &&
+    (m["nextSlot"] === null || isCount(m["nextSlot"])) &&
+    isPage(m["slots"], isReportedSlot),
+  phase2a: (m) =>
+    isCount(m["ballot"]) && isCount(m["slot"]) && isValue(m["value"]) && isCount(m["chosenUpTo"]),
+  phase2b: (m) => isCount(m["ballot"]) && isCount(m["slot"]),
+  nack: (m) => isCount(m["ballot"]) && isCount(m["promised"]),
+  heartbeat: (m) => isCount(m["ballot"]) && isCount(m["beat"]) && isCount(m["chosenUpTo"]),
+  heartbeatReply: (m) => isCount(m["ballot"]) && isCount(m["beat"]),
+  learnRequest: (m) => isCount(m["fromSlot"]),
+  learnReply: (m) => isPage(m["slots"], isChosenSlot) && isCount(m["chosenUpTo"]),
+};
+
+/** Only the owner of a ballot speaks as its proposer. */
+function speaksForItself(fields: Fields, kind: PaxosMessage["kind"], from: NodeId): boolean {
+  const isProposers = kind === "phase1a" || kind === "phase2a" || kind === "heartbeat";
+  return !isProposers || ownerOf(fields["ballot"] as Ballot) === from;
+}
+
+/** Undefined when it is no message that this peer may send. */
+export function parsePeerMessage(body: unknown, from: NodeId): PaxosMessage | undefined {
+  if (!isFields(body) || typeof body["kind"] !== "string") return undefined;
+  if (!Object.hasOwn(CHECKS, body["kind"])) return undefined;
+  const kind = body["kind"] as PaxosMessage["kind"];
+  if (!CHECKS[kind](body) || !speaksForItself(body, kind, from)) return undefined;
+  return body as unknown as PaxosMessage;
 }

@@ -33,6 +33,7 @@ interface Up {
 export class SocketParticipants implements ParticipantLinks {
   readonly #options: SocketParticipantsOptions;
   readonly #up = new Map<ShardId, Up>();
+  readonly #complaints = new Map<ShardId, string>();
   #connections: Connection[] = [];
   readonly #notify: ((shard: ShardId) => void)[] = [];
 
@@ -90,6 +91,7 @@ export class SocketParticipants implements ParticipantLinks {
       random,
       acceptReply: (reply) => this.#accepts(shard, reply),
       onUp: (channel, reply) => {
+        this.#complaints.delete(shard);
         this.#up.set(shard, { channel, hello: ParticipantHello.parse(reply) });
         this.#changed(shard);
       },
@@ -98,7 +100,10 @@ export class SocketParticipants implements ParticipantLinks {
         this.#changed(shard);
       },
       onRefused: (sentence) => {
-        logger.warn({ shard, address }, `the participant refuses this node: ${sentence}`);
+        this.#complain(shard, `the participant refuses this node: ${sentence}`);
+      },
+      onFailed: (sentence) => {
+        logger.debug({ shard, address }, sentence);
       },
     });
   }
@@ -109,8 +114,15 @@ export class SocketParticipants implements ParticipantLinks {
       hello.success &&
       hello.data.clusterId === this.#options.clusterId &&
       hello.data.shard === shard;
-    if (!isRight) this.#options.logger.warn({ shard, reply }, "not the participant of this shard");
+    if (!isRight) this.#complain(shard, "this address is not the participant of this shard");
     return isRight;
+  }
+
+  /** Once, until the complaint changes: the connection is tried again every second. */
+  #complain(shard: ShardId, sentence: string): void {
+    if (this.#complaints.get(shard) === sentence) return;
+    this.#complaints.set(shard, sentence);
+    this.#options.logger.warn({ shard }, sentence);
   }
 
   #changed(shard: ShardId): void {

@@ -43,6 +43,7 @@ export class SocketPeers implements PeerTransport {
   readonly #options: SocketPeersOptions;
   readonly #channels = new Map<NodeId, Channel>();
   readonly #storageOf = new Map<NodeId, string>();
+  readonly #complaints = new Map<string, string>();
   #connections: Connection[] = [];
   #stopServing: () => void = () => undefined;
   #receive: (from: NodeId, message: PaxosMessage) => void = () => undefined;
@@ -101,7 +102,7 @@ export class SocketPeers implements PeerTransport {
       random,
       acceptReply: (reply) => {
         const refusal = this.#refusal(reply, node);
-        if (refusal !== undefined) logger.error({ node, address }, refusal);
+        if (refusal !== undefined) this.#complain(address, refusal);
         return refusal === undefined;
       },
       onUp: (channel) => {
@@ -109,7 +110,10 @@ export class SocketPeers implements PeerTransport {
       },
       onDown: () => undefined,
       onRefused: (sentence) => {
-        logger.error({ node, address }, `refused by a peer: ${sentence}`);
+        this.#complain(address, `refused by a peer: ${sentence}`);
+      },
+      onFailed: (sentence) => {
+        logger.debug({ node, address }, sentence);
       },
     });
   }
@@ -117,8 +121,15 @@ export class SocketPeers implements PeerTransport {
   #judge(hello: unknown): HelloVerdict {
     const refusal = this.#refusal(hello, undefined);
     if (refusal === undefined) return { accept: true, reply: this.#hello() };
-    this.#options.logger.error({ hello }, refusal);
+    this.#complain("incoming", refusal);
     return { accept: false, sentence: refusal };
+  }
+
+  /** Once, until the complaint changes: whoever is refused tries again every second. */
+  #complain(who: string, sentence: string): void {
+    if (this.#complaints.get(who) === sentence) return;
+    this.#complaints.set(who, sentence);
+    this.#options.logger.error({ who }, sentence);
   }
 
   /** Why this hello is not accepted, as a sentence; undefined when it is. */
@@ -131,6 +142,8 @@ export class SocketPeers implements PeerTransport {
     if (!peers.has(node as NodeId) || node === self)
       return `node ${node} is no peer of node ${self}`;
     if (expected !== undefined && node !== expected) return `node ${node} answers for ${expected}`;
+    if (expected === undefined && node > self)
+      return `node ${self} dials node ${node}, not the other way`;
     const known = this.#storageOf.get(node as NodeId);
     if (known !== undefined && known !== storageId) {
       return `node ${node} came back with another disk: give it a new node id`;
@@ -144,7 +157,7 @@ export class SocketPeers implements PeerTransport {
     this.#channels.set(node, channel);
     previous?.close();
     channel.onMessage((body) => {
-      const message = parsePeerMessage(body);
+      const message = parsePeerMessage(body, node);
       if (message !== undefined) {
         this.#receive(node, message);
         return;

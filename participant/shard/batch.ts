@@ -16,6 +16,8 @@ import type { Field, WireConnection } from "./wire.ts";
 export interface Step {
   readonly statement: Statement;
   readonly values: readonly (string | null)[];
+  /** Sent by a client: its rows count against the limit of results. */
+  readonly isClients?: true;
 }
 
 export interface StepResult {
@@ -32,7 +34,12 @@ export interface Warning {
 
 export type BatchEnd =
   | { readonly kind: "done"; readonly results: readonly StepResult[] }
-  | { readonly kind: "failed"; readonly step: number; readonly error: pg.DatabaseError };
+  /** `results` are those of the steps before. */
+  | {
+      readonly kind: "failed";
+      readonly results: readonly StepResult[];
+      readonly error: pg.DatabaseError;
+    };
 
 export interface BatchOptions {
   readonly steps: readonly Step[];
@@ -83,22 +90,23 @@ export class Batch implements pg.Submittable {
     this.warnings.push({ step: this.#results.length, message });
   }
 
-  get #statement(): Statement | undefined {
-    return this.#options.steps[this.#results.length]?.statement;
+  get #step(): Step | undefined {
+    return this.#options.steps[this.#results.length];
   }
 
   handleRowDescription({ fields }: { readonly fields: readonly Field[] }): void {
-    const statement = this.#statement;
-    if (statement !== undefined) statement.shape = new RowShape(fields);
+    const step = this.#step;
+    if (step !== undefined) step.statement.shape = new RowShape(fields);
   }
 
   handleDataRow(message: {
     readonly length: number;
     readonly fields: readonly (string | null)[];
   }): void {
-    const shape = this.#statement?.shape;
+    const step = this.#step;
+    const shape = step?.statement.shape;
     if (shape === undefined || shape === null || this.#bytes > this.#options.maxResultBytes) return;
-    this.#bytes += message.length + shape.nameBytes;
+    if (step?.isClients === true) this.#bytes += message.length + shape.nameBytes;
     if (this.#bytes > this.#options.maxResultBytes) {
       this.#options.onTooLarge();
       return;
@@ -116,7 +124,7 @@ export class Batch implements pg.Submittable {
   }
 
   #complete(tag: string): void {
-    const statement = this.#statement;
+    const statement = this.#step?.statement;
     if (statement !== undefined) {
       if (statement.state === "sent") statement.state = "parsed";
       // Described and no columns announced: it returns none.
@@ -140,7 +148,7 @@ export class Batch implements pg.Submittable {
 
   handleError(error: Error): void {
     if (this.#options.isServerError(error)) {
-      this.#options.resolve({ kind: "failed", step: this.#results.length, error });
+      this.#options.resolve({ kind: "failed", results: this.#results, error });
     } else {
       this.#options.reject(error);
     }

@@ -3,45 +3,34 @@
  * trip; the reset of the session shares one with PREPARE or COMMIT. So a branch costs one round trip to prepare, or two
  * where the results must be seen first.
  */
-import { LIMITS } from "../../shared/model/api.ts";
 import { assert } from "../../shared/model/assert.ts";
-import type { GlobalId, Xid } from "../../shared/model/ids.ts";
+import type { GlobalId } from "../../shared/model/ids.ts";
 import type { Clock, Logger } from "../../shared/model/ports.ts";
 import type { BranchOperation } from "../../shared/model/protocol.ts";
 import type { BackendControl } from "./backend-control.ts";
-import type { BatchEnd, Step, StepResult } from "./batch.ts";
-import { cleanUp } from "./clean-up.ts";
-import { receiptFrom } from "./receipts.ts";
+import type { BatchEnd, Step } from "./batch.ts";
+import { cleanUp } from "./give-back.ts";
 import type { BatchReport, ServerConnection } from "./server-connection.ts";
-import {
-  commitStep,
-  findReceiptStep,
-  lookStep,
-  openingSteps,
-  prepareStep,
-  resetSteps,
-  writeReceiptStep,
-} from "./session-steps.ts";
+import { readCommit, readExecution, readPrepare, type Span } from "./session-outcome.ts";
+import * as steps from "./session-steps.ts";
 import type {
   CommitOutcome,
   ExecuteAndPrepareOutcome,
   ExecutionOutcome,
   PrepareOutcome,
   Receipt,
-  ServerFailure,
   SessionOptions,
   ShardSession,
   StatementRefusal,
 } from "./shard.ts";
 import { ShardUnreachable } from "./shard.ts";
-import { FEATURE_NOT_SUPPORTED, UNIQUE_VIOLATION } from "./sqlstate.ts";
+import { FEATURE_NOT_SUPPORTED } from "./sqlstate.ts";
 import type { Repetitions } from "./statement-cache.ts";
 import { toWire } from "./values.ts";
 import { Watchdog } from "./watchdog.ts";
 
 /** How long after the server's own timeout the session itself intervenes. */
 const SERVER_TIMEOUT_GRACE_MS = 500;
-const MAX_MESSAGE_LENGTH = 500;
 
 export type CheckStatement = (sql: string) =>
   | { readonly ok: true; readonly parameterCount: number }
@@ -59,22 +48,16 @@ export interface SessionTools {
   readonly logger: Logger;
 }
 
-/** Where the client's statements lie in a batch. */
-interface Span {
-  readonly first: number;
-  readonly count: number;
-  readonly hasReceiptLookup: boolean;
-}
-
 export class PostgresSession implements ShardSession {
   readonly #connection: ServerConnection;
   readonly #release: (reusable: boolean) => void;
   readonly #options: SessionOptions;
-  readonly #tools: SessionTools;
   readonly #mark: string;
+  readonly #tools: SessionTools;
   readonly #watchdog: Watchdog;
   #state: "new" | "open" | "spent" = "new";
 
+  /** `mark`: never used before on this connection. */
   constructor(
     connection: ServerConnection,
     release: (reusable: boolean) => void,
@@ -96,9 +79,8 @@ export class PostgresSession implements ShardSession {
   ): Promise<ExecutionOutcome> {
     const refusal = this.#refusal(operations);
     if (refusal !== undefined) return refusal;
-    const [steps, span] = this.#executionSteps(operations, idempotencyKey);
-    const report = await this.#run(steps, this.#options.timeoutMs + SERVER_TIMEOUT_GRACE_MS);
-    const outcome = this.#executed(report.end, span);
+    const { report, span } = await this.#runClient(operations, idempotencyKey, [], 0);
+    const outcome = this.#read(report.end, span);
     if (outcome.kind !== "executed" || this.#connection.transactionStatus === "T") return outcome;
     return { ...outcome, insideTransaction: false };
   }
@@ -113,53 +95,36 @@ export class PostgresSession implements ShardSession {
       await this.rollback();
       return { execution: refusal, prepare: null };
     }
-    const [execution, span] = this.#executionSteps(operations);
     const { statements } = this.#connection;
-    const steps = [...execution, prepareStep(statements, gid), ...resetSteps(statements)];
-    const waitMs = this.#options.timeoutMs + SERVER_TIMEOUT_GRACE_MS + deadlineMs;
-    const report = await this.#run(steps, waitMs);
-    const outcome = this.#executed(report.end, span);
-    // A failure before the prepare is not a failure of it; either way the session must be alive to be believed.
+    const more = [steps.prepareStep(statements, gid), ...steps.resetSteps(statements)];
+    const { report, span } = await this.#runClient(operations, undefined, more, deadlineMs);
+    const execution = this.#read(report.end, span);
     await this.#finish(report.end);
-    if (outcome.kind !== "executed") return { execution: outcome, prepare: null };
-    return { execution: outcome, prepare: prepared(report, execution.length) };
+    if (execution.kind !== "executed") return { execution, prepare: null };
+    return { execution, prepare: readPrepare(report, span.first + span.count + 1) };
   }
 
   async prepare(gid: GlobalId, deadlineMs: number): Promise<PrepareOutcome> {
     const { statements } = this.#connection;
-    const report = await this.#run(
-      [prepareStep(statements, gid), ...resetSteps(statements)],
-      deadlineMs,
-    );
+    const batch = [steps.prepareStep(statements, gid), ...steps.resetSteps(statements)];
+    const report = await this.#run(batch, deadlineMs);
     await this.#finish(report.end);
-    return prepared(report, 0);
+    return readPrepare(report, 0);
   }
 
   async commit(receipt: Receipt | null): Promise<CommitOutcome> {
     const { statements } = this.#connection;
-    const before = receipt === null ? [] : [writeReceiptStep(statements, receipt)];
-    const steps = [...before, commitStep(statements), ...resetSteps(statements)];
-    const waitMs = this.#options.timeoutMs + SERVER_TIMEOUT_GRACE_MS;
-    const { end, warnings } = await this.#run(steps, waitMs);
-    await this.#finish(end);
-    if (end.kind === "failed") {
-      const isConflict = end.step < before.length && end.error.code === UNIQUE_VIOLATION;
-      return isConflict ? { kind: "conflict" } : failure(end.error);
-    }
-    const tag = end.results[before.length]?.tag;
-    if (tag === "COMMIT") return { kind: "committed", warnings: warnings.map(messageOf) };
-    return { kind: "failed", sqlstate: "25000", message: `the commit was answered by ${tag ?? ""}` };
+    const before = receipt === null ? [] : [steps.writeReceiptStep(statements, receipt)];
+    const batch = [...before, steps.commitStep(statements), ...steps.resetSteps(statements)];
+    const report = await this.#run(batch, this.#options.timeoutMs + SERVER_TIMEOUT_GRACE_MS);
+    await this.#finish(report.end);
+    return readCommit(report, before.length);
   }
 
   async rollback(): Promise<void> {
-    if (this.#state === "spent") return;
-    const untouched = this.#state === "new";
+    if (this.#state === "new") this.#release(true);
+    if (this.#state === "open") await this.#giveBack();
     this.#state = "spent";
-    if (untouched) {
-      this.#release(true);
-      return;
-    }
-    await this.#giveBack();
   }
 
   interrupt(): void {
@@ -173,50 +138,104 @@ export class PostgresSession implements ShardSession {
         return { kind: "refused", index, code: verdict.code, sentence: verdict.sentence };
       }
       if (verdict.parameterCount !== params.length) {
-        const sentence = `the statement takes ${verdict.parameterCount} parameters and was given ${params.length}`;
+        const sentence = `the statement takes ${verdict.parameterCount} parameters, but was given ${params.length}`;
         return { kind: "refused", index, code: "sql-error", sentence };
       }
     }
     return undefined;
   }
 
-  #executionSteps(
+  /**
+   * The client's statements in one batch with what comes before and `more` behind. A prepared statement whose plan the
+   * server holds for stale (somebody altered a table) is prepared anew, once, in a new transaction.
+   */
+  async #runClient(
     operations: readonly BranchOperation[],
-    idempotencyKey?: string,
-  ): [steps: readonly Step[], span: Span] {
+    idempotencyKey: string | undefined,
+    more: readonly Step[],
+    moreTimeMs: number,
+  ): Promise<{ readonly report: BatchReport; readonly span: Span }> {
+    const opens = this.#state === "new";
+    const deadlineMs = this.#options.timeoutMs + SERVER_TIMEOUT_GRACE_MS + moreTimeMs;
+    const first = this.#clientSteps(operations, idempotencyKey, opens);
+    const reused = first.batch.map(({ statement }) => statement.state === "parsed");
+    const report = await this.#run([...first.batch, ...more], deadlineMs);
+    const { end } = report;
+    const isStale =
+      end.kind === "failed" &&
+      end.error.code === FEATURE_NOT_SUPPORTED &&
+      reused[end.results.length] === true;
+    if (!isStale || !opens || this.#watchdog.wasInterrupted || !(await cleanUp(this.#connection))) {
+      return { report, span: first.span };
+    }
+    const second = this.#clientSteps(operations, idempotencyKey, opens);
+    return { report: await this.#run([...second.batch, ...more], deadlineMs), span: second.span };
+  }
+
+  #clientSteps(
+    operations: readonly BranchOperation[],
+    idempotencyKey: string | undefined,
+    opens: boolean,
+  ): { readonly batch: readonly Step[]; readonly span: Span } {
     const { statements } = this.#connection;
     const { isolation, timeoutMs } = this.#options;
-    const before =
-      this.#state === "new" ? [...openingSteps(statements, this.#mark, isolation, timeoutMs)] : [];
-    const hasReceiptLookup = idempotencyKey !== undefined;
-    if (hasReceiptLookup) before.push(findReceiptStep(statements, idempotencyKey));
-    const steps = [
-      ...before,
-      ...operations.map((operation) => this.#clientStep(operation)),
-      lookStep(statements),
-    ];
-    return [steps, { first: before.length, count: operations.length, hasReceiptLookup }];
+    const batch = opens ? steps.openingSteps(statements, this.#mark, isolation, timeoutMs) : [];
+    const receiptAt = idempotencyKey === undefined ? undefined : batch.length;
+    if (idempotencyKey !== undefined) batch.push(steps.findReceiptStep(statements, idempotencyKey));
+    const span: Span = { first: batch.length, count: operations.length, receiptAt };
+    for (const { sql, params } of operations) {
+      const isRepeated = this.#tools.repetitions.seen(sql);
+      const statement = isRepeated ? statements.kept(sql) : statements.once(sql);
+      batch.push({ statement, values: params.map(toWire), isClients: true });
+    }
+    batch.push(steps.lookStep(statements));
+    return { batch, span };
   }
 
-  #clientStep({ sql, params }: BranchOperation): Step {
-    const { statements } = this.#connection;
-    const statement = this.#tools.repetitions.seen(sql)
-      ? statements.kept(sql)
-      : statements.once(sql);
-    return { statement, values: params.map(toWire) };
-  }
-
-  async #run(steps: readonly Step[], deadlineMs: number): Promise<BatchReport> {
+  async #run(batch: readonly Step[], deadlineMs: number): Promise<BatchReport> {
     assert(this.#state !== "spent", "a spent session is not used again");
     this.#state = "open";
-    const stale = steps.some(({ statement }) => statement.state === "parsed");
     try {
-      const work = this.#connection.run(steps, LIMITS.maxResultBytes);
-      const report = await this.#watchdog.guard(work, deadlineMs);
-      return report;
+      const work = this.#connection.run(batch);
+      return await this.#watchdog.guard(work, deadlineMs);
     } catch (error) {
+      this.#state = "spent";
       this.#lose();
       throw error;
     }
+  }
+
+  #read(end: BatchEnd, span: Span): ExecutionOutcome {
+    return readExecution(end, span, this.#mark, this.#connection.role);
+  }
+
+  /**
+   * After the last batch. A failure is believed only from a session that is still alive: the last words of a dying server
+   * process look the same, and it may have prepared.
+   */
+  async #finish(end: BatchEnd): Promise<void> {
+    this.#state = "spent";
+    const isClean = end.kind === "done" && this.#connection.transactionStatus === "I";
+    if (isClean && !this.#watchdog.wasInterrupted) {
+      this.#release(true);
+      return;
+    }
+    const isAlive = await this.#giveBack();
+    if (!isAlive && end.kind === "failed") {
+      throw new ShardUnreachable(end.error.message, { cause: end.error });
+    }
+  }
+
+  async #giveBack(): Promise<boolean> {
+    const isAlive = (await this.#watchdog.quiet()) && (await cleanUp(this.#connection));
+    if (isAlive) this.#release(true);
+    else this.#lose();
+    return isAlive;
+  }
+
+  #lose(): void {
+    this.#tools.control.lose(this.#connection.backend);
+    this.#connection.destroy();
+    this.#release(false);
   }
 }

@@ -3,6 +3,7 @@
  * runs on it. Taken from a pool and given back clean, or not at all.
  */
 import pg from "pg";
+import { LIMITS } from "../../shared/model/api.ts";
 import { assert } from "../../shared/model/assert.ts";
 import type { Backend } from "./backend-control.ts";
 import { Batch, type BatchEnd, type Step, type Warning } from "./batch.ts";
@@ -42,12 +43,12 @@ export class ServerConnection {
   }
 
   /** "I" idle, "T" in a transaction, "E" in one that has failed; as of the end of the last batch. */
-  get transactionStatus(): pg.TransactionStatus {
+  get transactionStatus(): "I" | "T" | "E" | null {
     return this.#client.getTransactionStatus();
   }
 
   /** Rejects with `ShardUnreachable` when the connection is lost: what was sent may or may not have happened. */
-  run(steps: readonly Step[], maxResultBytes: number): Promise<BatchReport> {
+  run(steps: readonly Step[]): Promise<BatchReport> {
     assert(this.#batch === undefined, "a connection runs one batch at a time");
     this.#received = 0;
     return new Promise((resolve, reject) => {
@@ -55,7 +56,7 @@ export class ServerConnection {
       const batch = new Batch({
         steps,
         close: this.statements.takeEvicted(),
-        maxResultBytes,
+        maxResultBytes: LIMITS.maxResultBytes,
         onTooLarge: () => {
           tooLarge = true;
           this.destroy();
@@ -63,7 +64,7 @@ export class ServerConnection {
         isServerError: (error) => error instanceof pg.DatabaseError,
         resolve: (end) => {
           this.#batch = undefined;
-          if (end.kind === "failed") this.#forgetFrom(steps, end.step);
+          if (end.kind === "failed") this.#forgetFrom(steps, end.results.length);
           resolve({ end, warnings: batch.warnings });
         },
         reject: (error) => {

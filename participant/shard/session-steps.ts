@@ -42,7 +42,7 @@ export function openingSteps(
   mark: string,
   isolation: Isolation,
   timeoutMs: number,
-): readonly Step[] {
+): Step[] {
   const lockTimeoutMs = Math.max(1, Math.floor(timeoutMs * LOCK_SHARE_OF_TIMEOUT));
   const values = [mark, String(lockTimeoutMs), String(timeoutMs)];
   return [
@@ -61,7 +61,7 @@ export function lookStep(cache: StatementCache): Step {
 
 /** The gid cannot be a parameter; its alphabet (global-id.ts) makes the literal safe. */
 export function prepareStep(cache: StatementCache, gid: GlobalId): Step {
-  return { statement: cache.once(`prepare transaction '${gid}'`), values: [] };
+  return { statement: cache.command(`prepare transaction '${gid}'`), values: [] };
 }
 
 export function writeReceiptStep(cache: StatementCache, receipt: Receipt): Step {

@@ -64,6 +64,11 @@ export class StatementCache {
     return { text, name: "", state: "new", shape: undefined };
   }
 
+  /** Run once, and known to return no rows. */
+  command(text: string): Statement {
+    return { text, name: "", state: "new", shape: null };
+  }
+
   #makeRoom(): void {
     if (this.#byText.size < MAX_STATEMENTS_PER_CONNECTION) return;
     for (const [text, { name }] of this.#byText) {

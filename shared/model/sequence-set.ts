@@ -46,6 +46,15 @@ export class SequenceSet {
     this.#byBallot.delete(ballot);
   }
 
+  /** Forgets what lies below `sequence` under this ballot, except in the chunk that holds it. */
+  forgetBelow(ballot: Ballot, sequence: number): void {
+    const chunks = this.#byBallot.get(ballot);
+    const first = Math.floor(sequence / CHUNK_BITS);
+    for (const index of chunks?.keys() ?? []) {
+      if (index < first && chunks?.delete(index) === true) this.#chunks -= 1;
+    }
+  }
+
   /** Memory in use, in bytes, without the maps' own overhead. */
   get bytes(): number {
     return this.#chunks * (CHUNK_BITS / 8);

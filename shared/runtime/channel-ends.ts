@@ -2,19 +2,26 @@
  * The two ends of a channel: a server that accepts after a hello, and a client that connects again for ever.
  *
  * The first frame of each side is its hello, packed alone. A server that refuses closes with code 4000 and a sentence.
+ *
+ *   client                          server
+ *     ├── upgrade ────────────────────▶│
+ *     ├── hello ──────────────────────▶│ acceptHello
+ *     │◀───────────── reply, or 4000 ──┤
+ *   acceptReply, onUp               onChannel
  */
 import type { IncomingMessage, Server } from "node:http";
 import type { Duplex } from "node:stream";
 import { WebSocket, WebSocketServer, type RawData } from "ws";
 import type { Random } from "../model/ports.ts";
-import { Channel, CHANNEL_LIMITS, pack, unpack } from "./channel.ts";
+import { pack, unpack } from "./channel-frame.ts";
+import { Channel, CHANNEL_LIMITS, closeReason } from "./channel.ts";
 
 const REFUSED = 4000;
-const HELLO_TIMEOUT_MS = 5_000;
+const HELLO_TIMEOUT_MS = 2_000;
 const FIRST_RETRY_MS = 20;
 const LAST_RETRY_MS = 1_000;
-/** The limit of a close reason is 123 bytes. */
-const MAX_REASON_CHARACTERS = 100;
+/** Open sockets per path; far above any cluster, far below what exhausts a process. */
+const MAX_SOCKETS = 1_024;
 
 export type HelloVerdict =
   | { readonly accept: true; readonly reply: unknown }
@@ -33,31 +40,57 @@ const socketOptions = {
   maxPayload: CHANNEL_LIMITS.maxFrameBytes,
 } as const;
 
-/** Accepts channels on a path of an http server. Returns how to stop: open channels are closed. */
+/**
+ * Accepts channels on a path of an http server, whose other upgrades it refuses. Returns how to stop: open channels
+ * are closed.
+ */
 export function serveChannels(options: ServeOptions): () => void {
   const sockets = new WebSocketServer({ noServer: true, ...socketOptions });
+  const channels = new Set<Channel>();
   let count = 0;
   const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
-    if (request.url !== options.path) {
-      socket.destroy();
+    const refusal = upgradeRefusal(request, options.path, sockets.clients.size);
+    if (refusal !== undefined) {
+      // A client that went away meanwhile has nothing left to be told.
+      socket.on("error", () => undefined);
+      socket.end(`HTTP/1.1 ${refusal}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
       return;
     }
     sockets.handleUpgrade(request, socket, head, (accepted) => {
       count += 1;
-      welcome(accepted, `${request.socket.remoteAddress ?? "?"}#${count}`, options);
+      welcome(accepted, `${request.socket.remoteAddress ?? "?"}#${count}`, options, channels);
     });
   };
   options.server.on("upgrade", upgrade);
   return () => {
     options.server.off("upgrade", upgrade);
-    for (const socket of sockets.clients) socket.terminate();
+    for (const channel of channels) channel.close("the server stops");
+    for (const socket of sockets.clients) if (socket.readyState === OPEN) socket.terminate();
     sockets.close();
   };
 }
 
-function welcome(socket: WebSocket, id: string, options: ServeOptions): void {
+const OPEN = WebSocket.OPEN;
+
+/** Browsers name their origin; no node of a cluster does, and no web page may speak to one. */
+function upgradeRefusal(
+  request: IncomingMessage,
+  path: string,
+  openSockets: number,
+): string | undefined {
+  if (request.headers.origin !== undefined) return "403 Forbidden";
+  if (request.url !== path) return "404 Not Found";
+  return openSockets >= MAX_SOCKETS ? "503 Service Unavailable" : undefined;
+}
+
+function welcome(
+  socket: WebSocket,
+  id: string,
+  options: ServeOptions,
+  channels: Set<Channel>,
+): void {
   const timer = setTimeout(() => {
-    socket.close(REFUSED, "no hello in time");
+    socket.terminate();
   }, HELLO_TIMEOUT_MS);
   socket.on("error", () => {
     socket.terminate();
@@ -70,12 +103,27 @@ function welcome(socket: WebSocket, id: string, options: ServeOptions): void {
     const hello = tryUnpack(data);
     const verdict = options.acceptHello(hello);
     if (!verdict.accept) {
-      socket.close(REFUSED, verdict.sentence.slice(0, MAX_REASON_CHARACTERS));
+      refuse(socket, verdict.sentence);
       return;
     }
     socket.send(pack(verdict.reply));
-    options.onChannel(new Channel(id, socket), hello);
+    const channel = new Channel(id, socket);
+    channels.add(channel);
+    channel.onClose(() => {
+      channels.delete(channel);
+    });
+    options.onChannel(channel, hello);
   });
+}
+
+function refuse(socket: WebSocket, sentence: string): void {
+  const timer = setTimeout(() => {
+    socket.terminate();
+  }, CHANNEL_LIMITS.closeTimeoutMs);
+  socket.once("close", () => {
+    clearTimeout(timer);
+  });
+  socket.close(REFUSED, closeReason(sentence));
 }
 
 /** Undefined for bytes that are no msgpack: no verdict accepts that. */
@@ -94,16 +142,23 @@ export interface ConnectOptions {
   /** Judges the server's hello. False: hang up, and try again later. */
   readonly acceptReply: (reply: unknown) => boolean;
   readonly onUp: (channel: Channel, reply: unknown) => void;
+  /** The channel that was up ended. */
   readonly onDown: () => void;
   /** The server refused the hello, with its sentence; the client keeps trying, slowly. */
   readonly onRefused: (sentence: string) => void;
+  /** An attempt came to nothing (nobody listens, no reply in time). For debug logs: it repeats while the server is away. */
+  readonly onFailed?: (sentence: string) => void;
 }
 
 export interface Connection {
+  /** Closes the channel and connects no more; of the callbacks only `onDown` may still be called, before it returns. */
   close(): void;
 }
 
-/** Connects, and connects again with jittered backoff whenever the connection ends, until closed. */
+/**
+ * Connects, and connects again with jittered backoff whenever the connection ends, until closed. Throws for a url that
+ * is none.
+ */
 export function connectChannel(options: ConnectOptions): Connection {
   return new Connector(options);
 }
@@ -111,6 +166,7 @@ export function connectChannel(options: ConnectOptions): Connection {
 class Connector implements Connection {
   readonly #options: ConnectOptions;
   #socket: WebSocket | undefined;
+  #channel: Channel | undefined;
   #timer: NodeJS.Timeout | undefined;
   #retryMs = FIRST_RETRY_MS;
   #closed = false;
@@ -123,42 +179,61 @@ class Connector implements Connection {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
-    this.#socket?.terminate();
+    if (this.#channel === undefined) this.#socket?.terminate();
+    else this.#channel.close();
   }
 
   #connect(): void {
     const socket = new WebSocket(this.#options.url, {
       ...socketOptions,
       handshakeTimeout: HELLO_TIMEOUT_MS,
+      // Masks guard against browsers behind careless proxies. A mask of zeros spares both ends the arithmetic.
+      generateMask: (mask: Buffer) => {
+        mask.fill(0);
+      },
     });
     this.#socket = socket;
-    let isUp = false;
-    let helloTimer: NodeJS.Timeout | undefined;
+    let failure = "the connection ended before the reply";
     socket.on("open", () => {
       socket.send(pack(this.#options.hello));
-      helloTimer = setTimeout(() => {
+      this.#timer = setTimeout(() => {
+        failure = "no reply to the hello in time";
         socket.terminate();
       }, HELLO_TIMEOUT_MS);
     });
     socket.once("message", (data: RawData) => {
-      clearTimeout(helloTimer);
-      const reply = tryUnpack(data);
-      if (!this.#options.acceptReply(reply)) {
-        socket.terminate();
-        return;
-      }
-      isUp = true;
-      this.#retryMs = FIRST_RETRY_MS;
-      this.#options.onUp(new Channel(this.#options.url, socket), reply);
+      clearTimeout(this.#timer);
+      this.#judge(socket, tryUnpack(data));
     });
-    // The reason is told by the close that follows every error.
-    socket.on("error", () => undefined);
+    socket.on("error", (error) => {
+      failure = error.message;
+    });
     socket.on("close", (code, reason) => {
-      clearTimeout(helloTimer);
-      if (isUp) this.#options.onDown();
-      else if (code === REFUSED) this.#refused(reason.toString());
+      if (this.#socket !== socket || this.#channel !== undefined) return;
+      clearTimeout(this.#timer);
+      if (this.#closed) return;
+      if (code === REFUSED) this.#refused(reason.toString());
+      else this.#options.onFailed?.(failure);
       this.#retry();
     });
+  }
+
+  #judge(socket: WebSocket, reply: unknown): void {
+    if (this.#closed || !this.#options.acceptReply(reply)) {
+      this.#retryMs = LAST_RETRY_MS;
+      socket.terminate();
+      return;
+    }
+    this.#retryMs = FIRST_RETRY_MS;
+    const channel = new Channel(this.#options.url, socket);
+    this.#channel = channel;
+    channel.onClose(() => {
+      this.#channel = undefined;
+      this.#socket = undefined;
+      this.#options.onDown();
+      this.#retry();
+    });
+    this.#options.onUp(channel, reply);
   }
 
   #refused(sentence: string): void {

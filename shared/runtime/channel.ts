@@ -1,45 +1,44 @@
 /**
  * One persistent WebSocket that carries many conversations: one-way messages, and requests with their replies.
  *
- * Everything queued within a tick of the event loop leaves as one frame: a msgpack array of
- *   [0, body]            a message
- *   [1, id, body]        a request
- *   [2, id, body]        its reply
- *   [3, id, sentence]    its failure
- * so that under load the cost of a system call and of a frame is shared by all that is said at once.
+ * Everything queued within a tick of the event loop leaves as one frame (channel-frame.ts), so that under load the cost of
+ * a system call and of a frame is shared by all that is said at once.
+ *
+ * Silence is counted in beats of our own timer, not in time: a process that was stopped and goes on must not take its own
+ * sleep for the silence of all others.
  */
-import { Packr, Unpackr } from "msgpackr";
 import type { RawData, WebSocket } from "ws";
-import { assert } from "../model/assert.ts";
 import {
   ChannelClosed,
   ChannelDown,
   ChannelRemoteError,
   ChannelTimeout,
 } from "./channel-errors.ts";
+import { joinFrames, packPart, readFrame, type Part } from "./channel-frame.ts";
 
 export const CHANNEL_LIMITS = {
-  /** Bytes the socket may hold unsent; beyond, messages are dropped and requests refused. */
-  maxBufferedBytes: 16 * 1024 * 1024,
-  maxFrameBytes: 64 * 1024 * 1024,
+  /** Bytes queued and not yet taken by the system; beyond, messages are dropped and requests refused. */
+  maxBufferedBytes: 32 * 1024 * 1024,
+  /** A larger message is dropped, a larger request refused, a larger reply answered as a failure. */
+  maxMessageBytes: 8 * 1024 * 1024,
+  maxFrameBytes: 16 * 1024 * 1024,
   maxOutstandingRequests: 10_000,
+  /** Requests of the other side that may be in work at once; more are answered as failed. */
+  maxServedRequests: 10_000,
   pingIntervalMs: 500,
   /** Silence after which the other side counts as gone. */
   silenceMs: 2_000,
+  /** How long an orderly close may wait for the other side. */
+  closeTimeoutMs: 1_000,
+  maxFailureCharacters: 1_000,
 } as const;
 
-const MESSAGE = 0;
-const REQUEST = 1;
-const REPLY = 2;
-const FAILURE = 3;
-type Part = readonly [number, unknown, unknown?];
-
-/** Plain maps on the wire: both sides stay readable to each other without shared record structures. */
-const packr = new Packr({ useRecords: false });
-const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, copyBuffers: true });
-
-export const pack = (value: unknown): Buffer => packr.pack(value);
-export const unpack = (bytes: Buffer): unknown => unpackr.unpack(bytes) as unknown;
+/** A WebSocket's close reason has at most 123 bytes; a character cut in two may grow by two. */
+const MAX_REASON_BYTES = 120;
+export const closeReason = (sentence: string): string =>
+  Buffer.from(sentence).subarray(0, MAX_REASON_BYTES).toString();
+const NORMAL_CLOSE = 1000;
+const MAX_SILENT_BEATS = CHANNEL_LIMITS.silenceMs / CHANNEL_LIMITS.pingIntervalMs;
 
 interface Waiting {
   readonly resolve: (body: unknown) => void;
@@ -52,67 +51,75 @@ export class Channel {
   readonly #socket: WebSocket;
   readonly #waiting = new Map<number, Waiting>();
   readonly #pinger: NodeJS.Timeout;
-  #parts: Part[] = [];
-  #flushing = false;
+  #queued: Buffer[] = [];
+  #queuedBytes = 0;
   #nextId = 1;
-  #heardAtMs = performance.now();
+  /** Requests from this id on have not left the queue. */
+  #unsentFrom = 1;
+  #served = 0;
+  #silentBeats = 0;
   #closed = false;
-  #onMessage: (body: unknown) => void = () => undefined;
-  #onRequest: (body: unknown) => Promise<unknown> = () =>
-    Promise.reject(new Error("nobody answers requests here"));
-  readonly #onClose: (() => void)[] = [];
+  #onMessage: ((body: unknown) => void) | undefined;
+  #onRequest: ((body: unknown) => Promise<unknown>) | undefined;
+  readonly #onClose: ((reason: string) => void)[] = [];
 
   /** Takes over an open socket whose hello is done. */
   constructor(id: string, socket: WebSocket) {
     this.id = id;
     this.#socket = socket;
-    socket.on("message", (data) => {
-      this.#receive(data);
+    const heard = (): void => {
+      this.#silentBeats = 0;
+    };
+    socket.on("message", (data, isBinary) => {
+      heard();
+      this.#receive(data, isBinary);
     });
-    socket.on("pong", () => {
-      this.#heardAtMs = performance.now();
+    socket.on("pong", heard);
+    socket.on("ping", heard);
+    socket.on("close", (_code, reason) => {
+      this.#end(reason.length > 0 ? reason.toString() : "the connection ended");
     });
-    socket.on("ping", () => {
-      this.#heardAtMs = performance.now();
-    });
-    socket.on("close", () => {
-      this.#end();
-    });
-    socket.on("error", () => {
-      this.close();
+    socket.on("error", (error) => {
+      this.#abort(error.message);
     });
     this.#pinger = setInterval(() => {
-      this.#ping();
+      this.#beat();
     }, CHANNEL_LIMITS.pingIntervalMs);
     this.#pinger.unref();
   }
 
+  /** Without a receiver a message breaks the protocol: the channel is closed. Set it before the first tick ends. */
   onMessage(receive: (body: unknown) => void): void {
     this.#onMessage = receive;
   }
 
+  /** A rejection is answered as a failure with the error's message. Without an answerer every request fails. */
   onRequest(answer: (body: unknown) => Promise<unknown>): void {
     this.#onRequest = answer;
   }
 
-  onClose(notify: () => void): void {
-    if (this.#closed) notify();
+  /** Called once. After it nothing is received any more. */
+  onClose(notify: (reason: string) => void): void {
+    if (this.#closed) notify("the channel is closed");
     else this.#onClose.push(notify);
   }
 
   /** False when it was dropped: the channel is closed, or the other side does not keep up. */
   send(body: unknown): boolean {
-    if (!this.#canSend()) return false;
-    this.#queue([MESSAGE, body]);
-    return true;
+    if (this.#closed) return false;
+    return this.#enqueue(packPart({ kind: "message", body }));
   }
 
-  /** Rejects with ChannelDown, ChannelClosed, ChannelTimeout or ChannelRemoteError. */
+  /** Rejects with ChannelDown, ChannelClosed, ChannelTimeout or ChannelRemoteError (channel-errors.ts). */
   request(body: unknown, timeoutMs: number): Promise<unknown> {
-    if (!this.#canSend() || this.#waiting.size >= CHANNEL_LIMITS.maxOutstandingRequests) {
-      return Promise.reject(new ChannelDown("the channel takes no requests now"));
+    if (this.#closed) return refused("the channel is closed");
+    if (this.#waiting.size >= CHANNEL_LIMITS.maxOutstandingRequests) {
+      return refused("too many requests wait for their replies");
     }
     const id = this.#nextId;
+    if (!this.#enqueue(packPart({ kind: "request", id, body }))) {
+      return refused("the request is too large, or the other side does not keep up");
+    }
     this.#nextId += 1;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
@@ -120,93 +127,122 @@ export class Channel {
         reject(new ChannelTimeout(`no reply within ${Math.round(timeoutMs)} ms`));
       }, timeoutMs);
       this.#waiting.set(id, { resolve, reject, timer });
-      this.#queue([REQUEST, id, body]);
     });
   }
 
-  close(): void {
+  /** What is queued still leaves; requests without a reply are rejected. */
+  close(reason = "closed"): void {
     if (this.#closed) return;
-    this.#socket.terminate();
-    this.#end();
-  }
-
-  #canSend(): boolean {
-    return !this.#closed && this.#socket.bufferedAmount < CHANNEL_LIMITS.maxBufferedBytes;
-  }
-
-  #queue(part: Part): void {
-    this.#parts.push(part);
-    if (this.#flushing) return;
-    this.#flushing = true;
-    setImmediate(() => {
-      this.#flush();
+    this.#flush();
+    this.#end(reason);
+    const timer = setTimeout(() => {
+      this.#socket.terminate();
+    }, CHANNEL_LIMITS.closeTimeoutMs);
+    timer.unref();
+    this.#socket.once("close", () => {
+      clearTimeout(timer);
     });
+    this.#socket.close(NORMAL_CLOSE, closeReason(reason));
+  }
+
+  #abort(reason: string): void {
+    this.#end(reason);
+    this.#socket.terminate();
+  }
+
+  /** False when there is no room for it. */
+  #enqueue(part: Buffer): boolean {
+    const { maxBufferedBytes, maxMessageBytes } = CHANNEL_LIMITS;
+    const buffered = this.#queuedBytes + this.#socket.bufferedAmount;
+    if (part.length > maxMessageBytes || buffered + part.length > maxBufferedBytes) return false;
+    this.#queued.push(part);
+    this.#queuedBytes += part.length;
+    if (this.#queued.length === 1) {
+      setImmediate(() => {
+        this.#flush();
+      });
+    }
+    return true;
   }
 
   #flush(): void {
-    this.#flushing = false;
-    const parts = this.#parts;
-    this.#parts = [];
-    if (!this.#closed) this.#socket.send(pack(parts));
+    if (this.#closed || this.#queued.length === 0) return;
+    for (const frame of joinFrames(this.#queued, CHANNEL_LIMITS.maxFrameBytes)) {
+      this.#socket.send(frame, { binary: true });
+    }
+    this.#queued = [];
+    this.#queuedBytes = 0;
+    this.#unsentFrom = this.#nextId;
   }
 
-  #ping(): void {
-    if (performance.now() - this.#heardAtMs > CHANNEL_LIMITS.silenceMs) this.close();
-    else if (this.#socket.readyState === this.#socket.OPEN) this.#socket.ping();
-  }
-
-  #receive(data: RawData): void {
-    this.#heardAtMs = performance.now();
-    const parts = this.#parse(data);
-    if (parts === undefined) {
-      this.close();
+  #beat(): void {
+    if (this.#silentBeats >= MAX_SILENT_BEATS) {
+      this.#abort(`the other side was silent for ${CHANNEL_LIMITS.silenceMs} ms`);
       return;
     }
-    for (const part of parts) this.#onPart(part);
+    this.#silentBeats += 1;
+    if (this.#socket.readyState === this.#socket.OPEN) this.#socket.ping();
   }
 
-  /** Undefined when the frame is not one of ours. */
-  #parse(data: RawData): readonly Part[] | undefined {
+  #receive(data: RawData, isBinary: boolean): void {
+    if (this.#closed) return;
+    const parts = isBinary ? readFrame(data as Buffer) : undefined;
+    if (parts === undefined) this.close("a frame breaks the protocol");
+    for (const part of parts ?? []) {
+      this.#onPart(part);
+      if (this.#isClosed()) return;
+    }
+  }
+
+  /** Handlers may close the channel, which the compiler does not see. */
+  #isClosed(): boolean {
+    return this.#closed;
+  }
+
+  #onPart(part: Part): void {
+    switch (part.kind) {
+      case "message":
+        if (this.#onMessage === undefined) this.close("messages are not taken here");
+        else this.#onMessage(part.body);
+        return;
+      case "request":
+        void this.#serve(part.id, part.body);
+        return;
+      case "reply":
+        this.#take(part.id)?.resolve(part.body);
+        return;
+      case "failure":
+        this.#take(part.id)?.reject(new ChannelRemoteError(part.sentence));
+        return;
+    }
+  }
+
+  async #serve(id: number, body: unknown): Promise<void> {
+    this.#served += 1;
+    let answer: Buffer;
     try {
-      const frame = unpack(data as Buffer);
-      return Array.isArray(frame) && frame.every((part) => Array.isArray(part))
-        ? (frame as unknown as Part[])
-        : undefined;
-    } catch {
-      // Bytes that are no msgpack come from no peer of ours: the connection ends, like for any malformed frame.
-      return undefined;
-    }
-  }
-
-  #onPart([kind, first, second]: Part): void {
-    switch (kind) {
-      case MESSAGE:
-        this.#onMessage(first);
-        return;
-      case REQUEST:
-        this.#answer(first as number, second);
-        return;
-      case REPLY:
-        this.#take(first as number)?.resolve(second);
-        return;
-      case FAILURE:
-        this.#take(first as number)?.reject(new ChannelRemoteError(String(second)));
-        return;
-      default:
-        this.close();
-    }
-  }
-
-  #answer(id: number, body: unknown): void {
-    const fail = (error: unknown): void => {
+      answer = packPart({ kind: "reply", id, body: await this.#answer(body) });
+      if (answer.length > CHANNEL_LIMITS.maxMessageBytes) throw new Error("the reply is too large");
+    } catch (error) {
       const sentence = error instanceof Error ? error.message : String(error);
-      if (!this.#closed) this.#queue([FAILURE, id, sentence]);
-    };
-    this.#onRequest(body).then((reply) => {
-      if (!this.#closed) this.#queue([REPLY, id, reply]);
-    }, fail);
+      const short = sentence.slice(0, CHANNEL_LIMITS.maxFailureCharacters);
+      answer = packPart({ kind: "failure", id, sentence: short });
+    }
+    this.#served -= 1;
+    if (this.#closed || this.#enqueue(answer)) return;
+    // Without its reply the other side would wait for its deadline; a closed channel tells it at once.
+    this.close("the other side does not take its replies");
   }
 
+  async #answer(body: unknown): Promise<unknown> {
+    if (this.#onRequest === undefined) throw new Error("requests are not taken here");
+    if (this.#served > CHANNEL_LIMITS.maxServedRequests) {
+      throw new Error("too many requests are in work");
+    }
+    return this.#onRequest(body);
+  }
+
+  /** Undefined for a reply that comes after its deadline, or twice. */
   #take(id: number): Waiting | undefined {
     const waiting = this.#waiting.get(id);
     if (waiting === undefined) return undefined;
@@ -215,16 +251,22 @@ export class Channel {
     return waiting;
   }
 
-  #end(): void {
+  #end(reason: string): void {
     if (this.#closed) return;
     this.#closed = true;
     clearInterval(this.#pinger);
-    for (const { reject, timer } of this.#waiting.values()) {
+    for (const [id, { reject, timer }] of this.#waiting) {
       clearTimeout(timer);
-      reject(new ChannelClosed("the connection ended before the reply"));
+      const wasSent = id < this.#unsentFrom;
+      reject(wasSent ? new ChannelClosed(reason) : new ChannelDown(reason));
     }
     this.#waiting.clear();
-    assert(this.#socket.readyState !== this.#socket.CONNECTING, "a channel owns an open socket");
-    for (const notify of this.#onClose) notify();
+    this.#queued = [];
+    this.#queuedBytes = 0;
+    for (const notify of this.#onClose) notify(reason);
   }
+}
+
+function refused(sentence: string): Promise<never> {
+  return Promise.reject(new ChannelDown(sentence));
 }

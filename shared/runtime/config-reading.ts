@@ -141,6 +141,10 @@ export function mapSetting<Key, Value>(
   });
 }
 
+export function formatAddress({ host, port }: Address): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
 /** An http or https origin, without a trailing slash. */
 export function readOrigin(text: string): string | undefined {
   if (!URL.canParse(text)) return undefined;

@@ -5,7 +5,7 @@
  * process), an error on any client, idle or taken, is reported and never ends this program, and session defaults go
  * into the startup packet, so that RESET ALL returns to them.
  */
-import { knex, type Knex } from "knex";
+import knexPackage, { type Knex } from "knex";
 import pg from "pg";
 
 export interface DatabasePoolOptions {
@@ -44,5 +44,5 @@ export function createDatabasePool(options: DatabasePoolOptions): pg.Pool {
 
 /** Knex over somebody else's pool; `destroy` leaves the pool open. */
 export function createKnex(pool: pg.Pool): Knex {
-  return knex({ client: "pg", connectionPool: pool });
+  return knexPackage.knex({ client: "pg", connectionPool: pool });
 }

@@ -49,12 +49,11 @@ export function readBody(request: IncomingMessage, maxBytes: number): Promise<Bu
       if (length > maxBytes) reject(new BodyTooLarge());
       else resolve(chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks));
     });
-    request.on("error", () => {
-      reject(new BodyAborted());
-    });
-    request.on("close", () => {
-      reject(new BodyAborted());
-    });
+    const gone = (): void => {
+      if (!request.readableEnded) reject(new BodyAborted());
+    };
+    request.on("error", gone);
+    request.on("close", gone);
   });
 }
 
@@ -88,6 +87,8 @@ export function answerJson(
 
 export interface HttpListener {
   readonly port: number;
+  /** For what shares the port, such as channels. */
+  readonly server: Server;
   /** Stops listening, closes idle connections, waits for the busy ones and after `graceMs` cuts them off. */
   close(graceMs: number): Promise<void>;
 }
@@ -107,7 +108,7 @@ export async function listenHttp(handle: RequestListener, at: Address): Promise<
     });
   });
   const { port } = server.address() as AddressInfo;
-  return { port, close: (graceMs) => closeServer(server, graceMs) };
+  return { port, server, close: (graceMs) => closeServer(server, graceMs) };
 }
 
 function closeServer(server: Server, graceMs: number): Promise<void> {

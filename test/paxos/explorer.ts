@@ -42,7 +42,7 @@ class Explorer {
     this.#scope = scope;
     this.#local = new LocalSteps(scope);
     this.#ghost = new Ghost(scope, scope.slots);
-    this.#patterns = ownerPatterns(scope.nodes, scope.ballots);
+    this.#patterns = process.env.PAT ? process.env.PAT.split(",").map((p) => [...p].map(Number)) : ownerPatterns(scope.nodes, scope.ballots);
   }
 
   run(): Exploration {
@@ -247,8 +247,9 @@ class Explorer {
   }
 
   #living(world: World, sent: readonly number[]): readonly number[] {
-    const messages = [...new Set([...world.messages, ...sent])];
-    return messages.filter((id) => !this.#isDead(world, id)).sort((left, right) => left - right);
+    const messages = [...new Set([...world.messages, ...sent])].sort((left, right) => left - right);
+    if (this.#scope.keepsDead === true) return messages;
+    return messages.filter((id) => !this.#isDead(world, id));
   }
 
   #isDead(world: World, id: number): boolean {

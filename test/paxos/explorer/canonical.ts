@@ -74,6 +74,8 @@ export function messageText(message: PaxosMessage): string {
       return `no ${message.promised}`;
     case "heartbeat":
       return `hb ${message.ballot} ${message.chosenUpTo}`;
+    case "learnReply":
+      return `lr ${message.slots.map(({ slot, value }) => `${slot}=${valueText(value)}`).join("|")}`;
     default:
       throw new Error(`${message.kind} is not part of an exploration`);
   }

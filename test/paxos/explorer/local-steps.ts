@@ -228,7 +228,6 @@ export class LocalSteps {
     switch (message.kind) {
       case "heartbeatReply":
       case "learnRequest":
-      case "learnReply":
       case "probe":
       case "probeReply":
         return [];
@@ -239,6 +238,10 @@ export class LocalSteps {
         const beat = { kind: "heartbeat", ballot: mine, beat: 0, chosenUpTo } as const;
         const alone = { ...message, chosenUpTo: 0 as Slot };
         return [this.#idOf({ from, to, message: alone }), this.#idOf({ from, to, message: beat })];
+      }
+      case "learnReply": {
+        const unhurried = { ...message, chosenUpTo: 0 as Slot };
+        return [this.#idOf({ from, to, message: unhurried })];
       }
       default:
         return [this.#idOf({ from, to, message })];

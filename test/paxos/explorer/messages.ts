@@ -10,6 +10,7 @@
  * - heartbeat below the promise, or telling what the node knows. (In sending, each phase2a was split into one that names
  *   nothing chosen and a heartbeat that does: delivered one after the other they do the same.) Deposing a leader or
  *   candidate, which it could still do, only forbids things.
+ * - learnReply (here only an acceptor's word to a replaced leader), once all in it is known to be chosen.
  * - what would only be answered by a nack, where nacks are left out: the deposed leader that hears none merely goes on
  *   sending what nobody accepts. Scopes with nacks keep it as long as somebody could be deposed.
  */
@@ -71,6 +72,8 @@ export function isDead({ from, to, message }: Sent, around: Surroundings): boole
         (target.role.kind !== "leader" && target.role.kind !== "candidate") ||
         target.role.ballot >= message.promised
       );
+    case "learnReply":
+      return message.slots.every(({ slot }) => remembered.log.get(slot)?.kind === "chosen");
     default:
       return true;
   }

@@ -34,6 +34,8 @@ export interface Scope {
   readonly pageSlots?: number;
   /** Whether acceptors say no. Saying nothing covers the same outcomes; see messages.ts. */
   readonly nacks?: boolean;
+  /** Messages live for ever; to show that what messages.ts drops was dead, and for cores that break its assumptions. */
+  readonly keepsDead?: boolean;
   readonly prologue?: readonly Directive[];
   /** What a leader's client proposes next; default one distinct value per ballot and slot. */
   readonly client?: (state: PaxosState) => Value | undefined;

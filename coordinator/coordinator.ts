@@ -1,0 +1,167 @@
+/**
+ * The composition root of a coordinator node: builds the adapters, hands them to the parts that know only ports, starts
+ * them in order and stops them in reverse.
+ *
+ *   log ─▶ peers' listener ─▶ clients' listener ─▶ node ─▶ connections to peers and participants
+ *
+ * The ports are bound before the node starts, so that a taken port ends the process before it takes part in anything.
+ */
+import type { NodeId, ShardId } from "../shared/model/ids.ts";
+import type { ReachFailpoint } from "../shared/model/failpoints.ts";
+import type { Logger } from "../shared/model/ports.ts";
+import { systemClock, systemRandom } from "../shared/runtime/clock.ts";
+import { formatAddress, type Address } from "../shared/runtime/config-reading.ts";
+import { answerJson, listenHttp, type HttpListener } from "../shared/runtime/http.ts";
+import { loadSqlParser } from "../shared/runtime/sql-statement.ts";
+import { createForwarder } from "./api/forwarding.ts";
+import { createApi } from "./api/server.ts";
+import type { CoordinatorConfig } from "./config.ts";
+import { createCoordinatorNode, type CoordinatorNode } from "./coordinator-node.ts";
+import type { LogContents, LogStore } from "./log/log-store.ts";
+import { WriteAheadLog } from "./log/wal/wal.ts";
+import { majority } from "./paxos/recover.ts";
+import type { PaxosConfig } from "./paxos/state.ts";
+import { SocketParticipants } from "./transport/socket-participants.ts";
+import { SocketPeers } from "./transport/socket-peers.ts";
+
+/** Unchosen slots at once. */
+const WINDOW_SLOTS = 16;
+const PAGE_SLOTS = 64;
+const PAGE_BYTES = 256 * 1024;
+/** The node looks at its deadlines so many times per heartbeat. */
+const TICKS_PER_HEARTBEAT = 3;
+const UPGRADE_REQUIRED = 426;
+
+export interface CoordinatorOptions {
+  readonly config: CoordinatorConfig;
+  readonly logger: Logger;
+  /** The node can no longer be trusted: the process must end. */
+  readonly onFatal: (error: unknown) => void;
+  readonly failpoint: ReachFailpoint;
+}
+
+export interface Coordinator {
+  readonly httpPort: number;
+  /** Refuses what is new, lets requests end within the drain timeout, then takes everything down. */
+  stop(): Promise<void>;
+}
+
+type Undo = () => Promise<void> | void;
+
+/** Rejects when the log cannot be opened or a port cannot be had; then nothing is left running. */
+export async function startCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
+  const undo: Undo[] = [];
+  const unwind = async (): Promise<void> => {
+    for (let step = undo.pop(); step !== undefined; step = undo.pop()) await step();
+  };
+  try {
+    const httpPort = await start(options, undo);
+    return { httpPort, stop: unwind };
+  } catch (error) {
+    await unwind();
+    throw error;
+  }
+}
+
+async function start(options: CoordinatorOptions, undo: Undo[]): Promise<number> {
+  const { config, logger } = options;
+  const { clusterId, nodeId: self, peers: peerAddresses, participants } = config;
+  for (const warning of config.warnings) logger.warn({}, warning);
+  await loadSqlParser();
+  const identity = { clusterId, nodeId: self };
+  const wal = new WriteAheadLog({ directory: config.dataDir, identity });
+  const contents = await wal.open();
+  const log = opened(wal, contents);
+  undo.push(() => log.close());
+  const peerListener = await listenHttp((_, response) => {
+    answerJson(response, UPGRADE_REQUIRED, { detail: "this port is for other coordinators" });
+  }, config.peerListen);
+  undo.push(() => peerListener.close(0));
+  const { storageId } = contents;
+  const common = { clusterId, self, random: systemRandom, logger };
+  const peers = new SocketPeers({
+    ...common,
+    ...{ storageId, peers: formatted(peerAddresses), server: peerListener.server },
+  });
+  const links = new SocketParticipants({ ...common, participants: formatted(participants) });
+  const node = createNode(options, log, peers, links);
+  const http = await serveClients(options, node, links, undo);
+  await node.start();
+  undo.splice(-1, 0, () => node.stop());
+  peers.start();
+  links.start();
+  undo.splice(-1, 0, () => {
+    links.stop();
+    peers.stop();
+  });
+  logger.info(
+    { http: http.port, peers: peerListener.port, records: contents.records.length },
+    "up",
+  );
+  return http.port;
+}
+
+function formatted<Key extends NodeId | ShardId>(
+  addresses: ReadonlyMap<Key, Address>,
+): ReadonlyMap<Key, string> {
+  return new Map([...addresses].map(([key, address]) => [key, formatAddress(address)]));
+}
+
+/**
+ * The log was opened to learn the disk's name before the node exists; the node gets what was found. Whoever stops first
+ * closes it.
+ */
+function opened(log: LogStore, contents: LogContents): LogStore {
+  let closed: Promise<void> | undefined;
+  return {
+    open: () => Promise.resolve(contents),
+    append: (records) => log.append(records),
+    close: () => (closed ??= log.close()),
+  };
+}
+
+function createNode(
+  { config, logger, onFatal, failpoint }: CoordinatorOptions,
+  log: LogStore,
+  peers: SocketPeers,
+  links: SocketParticipants,
+): CoordinatorNode {
+  return createCoordinatorNode({
+    ...{ clusterId: config.clusterId, paxos: paxosConfig(config), log, peers, links },
+    ...{ clock: systemClock, random: systemRandom, logger, onFatal, failpoint },
+    tickIntervalMs: config.heartbeatIntervalMs / TICKS_PER_HEARTBEAT,
+  });
+}
+
+function paxosConfig(config: CoordinatorConfig): PaxosConfig {
+  const { nodeId: self, members, heartbeatIntervalMs, electionTimeoutMs } = config;
+  const quorum = majority(members.length);
+  return {
+    ...{ self, members, heartbeatIntervalMs, electionTimeoutMs },
+    ...{ phase1Quorum: quorum, phase2Quorum: quorum },
+    ...{ windowSlots: WINDOW_SLOTS, pageSlots: PAGE_SLOTS, pageBytes: PAGE_BYTES },
+  };
+}
+
+async function serveClients(
+  { config, logger, onFatal }: CoordinatorOptions,
+  { gateway }: CoordinatorNode,
+  links: SocketParticipants,
+  undo: Undo[],
+): Promise<HttpListener> {
+  const { leaderWaitMs, maxInFlight, drainTimeoutMs, coordinators } = config;
+  const forwarder = createForwarder(maxInFlight);
+  let draining = false;
+  const handle = createApi({
+    ...{ self: config.nodeId, coordinators, gateway, links, clock: systemClock, logger },
+    ...{ leaderWaitMs, maxInFlight, onFatal, forward: forwarder.forward },
+    isDraining: () => draining,
+  });
+  const listener = await listenHttp(handle, config.httpListen);
+  undo.push(async () => {
+    draining = true;
+    await listener.close(drainTimeoutMs);
+    forwarder.close();
+  });
+  return listener;
+}

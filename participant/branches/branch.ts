@@ -1,0 +1,298 @@
+/**
+ * The life of one branch, as a pure state machine. A state says what is owed next; branch-service.ts and its neighbours
+ * do it and report what happened as an event.
+ *
+ *   executing ──► preparing ──► prepared ──► committing ──► ended(committed)
+ *       │  │           │            └──────► aborting ────► ended(aborted)
+ *       │  └► closing ─┼──────────────────────────────────► ended(readOnly)
+ *       │              ├──► uncertain ──► undoing ─┐
+ *       └──────────────┴───────────────────────────┴──────► ended(aborted)
+ *
+ *   executing    run the statements                     (and PREPARE with them, when `sendsPrepare`)
+ *   preparing    PREPARE TRANSACTION
+ *   closing      nothing was written: COMMIT
+ *   prepared     nothing: in doubt until somebody who knows tells the decision
+ *   uncertain    the answer to PREPARE was lost and the vote is no: fence, then look
+ *   undoing      prepared, but the vote is no: ROLLBACK PREPARED. Allowed without asking anybody, because a decision to
+ *                commit needs this branch's yes
+ *   committing   COMMIT PREPARED                         aborting   ROLLBACK PREPARED
+ *   contradicted nothing: what the shard says contradicts the decision; people must look
+ */
+import { assert, InvariantViolation, unreachable } from "../../shared/model/assert.ts";
+import type { Xid } from "../../shared/model/ids.ts";
+import type { Evidence, Refusal } from "../../shared/model/protocol.ts";
+import type { XidStatus } from "../shard/shard.ts";
+
+export type BranchState =
+  | {
+      readonly kind: "executing";
+      /** PREPARE goes out, or has gone out, together with the statements. */
+      readonly sendsPrepare: boolean;
+      /** Why the branch is to end as soon as the statements have. */
+      readonly stop: Refusal | null;
+    }
+  | { readonly kind: "preparing"; readonly xid: Xid; readonly stop: Refusal | null }
+  | { readonly kind: "closing" }
+  | { readonly kind: "prepared"; readonly xid: Xid }
+  | { readonly kind: "uncertain"; readonly refusal: Refusal }
+  /** Without a refusal nothing was written, and the vote becomes readOnly. */
+  | { readonly kind: "undoing"; readonly refusal: Refusal | null }
+  | { readonly kind: "committing"; readonly xid: Xid }
+  | { readonly kind: "aborting"; readonly xid: Xid }
+  | Ended
+  | { readonly kind: "contradicted"; readonly xid: Xid; readonly sentence: string };
+
+export type Ended =
+  | { readonly kind: "ended"; readonly outcome: "readOnly" }
+  | {
+      readonly kind: "ended";
+      readonly outcome: "committed";
+      readonly xid: Xid;
+      readonly evidence: Evidence;
+    }
+  | {
+      readonly kind: "ended";
+      readonly outcome: "aborted";
+      /** The vote, when it was no. */
+      readonly refusal: Refusal | null;
+      readonly xid: Xid | null;
+    };
+
+/** What became of the statements: the xid that they got, or why the branch cannot go on. */
+export type Execution =
+  | { readonly kind: "fine"; readonly xid: Xid | null }
+  | { readonly kind: "refused"; readonly refusal: Refusal };
+
+export interface Preparation {
+  /** By the command tag alone. */
+  readonly isPrepared: boolean;
+  /** Why the vote cannot be yes, even if it is prepared. */
+  readonly refusal: Refusal | null;
+}
+
+export type BranchEvent =
+  | { readonly kind: "begun"; readonly sendsPrepare: boolean }
+  /** `preparation`: null when PREPARE was not sent, or the server did not come to it. */
+  | {
+      readonly kind: "executed";
+      readonly execution: Execution;
+      readonly preparation: Preparation | null;
+    }
+  | { readonly kind: "prepareAnswered"; readonly preparation: Preparation }
+  | { readonly kind: "closed"; readonly refusal: Refusal | null }
+  /** The shard did not answer; what was asked for may have happened. */
+  | { readonly kind: "unreachable"; readonly refusal: Refusal }
+  | { readonly kind: "stopRequested"; readonly refusal: Refusal }
+  /** After the fence: whether the gid is prepared. */
+  | { readonly kind: "looked"; readonly isPrepared: boolean }
+  | { readonly kind: "commitDecided"; readonly xid: Xid }
+  | { readonly kind: "abortDecided" }
+  /** COMMIT PREPARED or ROLLBACK PREPARED was answered by its own tag. */
+  | { readonly kind: "finished" }
+  /** The gid does not exist; this is what the server remembers of the xid. */
+  | { readonly kind: "gone"; readonly status: XidStatus };
+
+export const BEGINNING: BranchState = { kind: "executing", sendsPrepare: false, stop: null };
+
+/** Found on the shard, or known from an earlier incarnation. */
+export function foundBranch(xid: Xid): BranchState {
+  return { kind: "prepared", xid };
+}
+
+export function step(state: BranchState, event: BranchEvent): BranchState {
+  switch (state.kind) {
+    case "executing":
+      return stepExecuting(state, event);
+    case "preparing":
+      return stepPreparing(state, event);
+    case "closing":
+      if (event.kind === "closed") return event.refusal === null ? READ_ONLY : no(event.refusal);
+      if (event.kind === "unreachable") return no(event.refusal);
+      return ignoreStop(state, event);
+    case "uncertain":
+      if (event.kind === "looked") {
+        return event.isPrepared ? { ...state, kind: "undoing" } : no(state.refusal);
+      }
+      return event.kind === "unreachable" ? state : ignoreStop(state, event);
+    case "undoing":
+      return stepUndoing(state, event);
+    case "prepared":
+      return stepPrepared(state, event);
+    case "committing":
+      return stepCommitting(state, event);
+    case "aborting":
+      return stepAborting(state, event);
+    case "ended":
+    case "contradicted":
+      return ignoreStop(state, event);
+    default:
+      return unreachable(state);
+  }
+}
+
+const READ_ONLY: BranchState = { kind: "ended", outcome: "readOnly" };
+
+function no(refusal: Refusal): BranchState {
+  return { kind: "ended", outcome: "aborted", refusal, xid: null };
+}
+
+/** A stop that comes too late changes nothing; anything else unexpected is a mistake of ours. */
+function ignoreStop(state: BranchState, event: BranchEvent): BranchState {
+  if (event.kind === "stopRequested") return state;
+  throw new InvariantViolation(`a branch that is ${state.kind} does not meet "${event.kind}"`);
+}
+
+function stepExecuting(
+  state: BranchState & { kind: "executing" },
+  event: BranchEvent,
+): BranchState {
+  switch (event.kind) {
+    case "begun":
+      return { ...state, sendsPrepare: event.sendsPrepare };
+    case "stopRequested":
+      return { ...state, stop: state.stop ?? event.refusal };
+    case "unreachable": {
+      const refusal = state.stop ?? event.refusal;
+      return state.sendsPrepare ? { kind: "uncertain", refusal } : no(refusal);
+    }
+    case "executed":
+      return afterExecution(state.stop, event.execution, event.preparation);
+    default:
+      return ignoreStop(state, event);
+  }
+}
+
+function afterExecution(
+  stop: Refusal | null,
+  execution: Execution,
+  preparation: Preparation | null,
+): BranchState {
+  const refusal = stop ?? (execution.kind === "refused" ? execution.refusal : null);
+  if (preparation !== null) return afterPrepare(preparation, refusal, execution);
+  if (refusal !== null) return no(refusal);
+  assert(execution.kind === "fine", "without a refusal the execution is fine");
+  if (execution.xid === null) return { kind: "closing" };
+  return { kind: "preparing", xid: execution.xid, stop: null };
+}
+
+function afterPrepare(
+  preparation: Preparation,
+  earlier: Refusal | null,
+  execution: Execution,
+): BranchState {
+  const refusal = earlier ?? preparation.refusal;
+  if (!preparation.isPrepared) {
+    assert(refusal !== null, "what is not prepared has a reason");
+    return no(refusal);
+  }
+  if (refusal !== null) return { kind: "undoing", refusal };
+  assert(execution.kind === "fine", "without a refusal the execution is fine");
+  if (execution.xid === null) return { kind: "undoing", refusal: null };
+  return { kind: "prepared", xid: execution.xid };
+}
+
+function stepPreparing(
+  state: BranchState & { kind: "preparing" },
+  event: BranchEvent,
+): BranchState {
+  const { xid, stop } = state;
+  switch (event.kind) {
+    case "stopRequested":
+      return { ...state, stop: stop ?? event.refusal };
+    case "unreachable":
+      return { kind: "uncertain", refusal: stop ?? event.refusal };
+    case "prepareAnswered":
+      return afterPrepare(event.preparation, stop, { kind: "fine", xid });
+    default:
+      return ignoreStop(state, event);
+  }
+}
+
+function stepUndoing(state: BranchState & { kind: "undoing" }, event: BranchEvent): BranchState {
+  switch (event.kind) {
+    case "finished":
+    case "gone":
+      return state.refusal === null ? READ_ONLY : no(state.refusal);
+    case "unreachable":
+      return state.refusal === null ? { kind: "undoing", refusal: event.refusal } : state;
+    default:
+      return ignoreStop(state, event);
+  }
+}
+
+function stepPrepared(state: BranchState & { kind: "prepared" }, event: BranchEvent): BranchState {
+  switch (event.kind) {
+    case "commitDecided":
+      assert(event.xid === state.xid, "only the branch that was voted for is committed");
+      return { kind: "committing", xid: state.xid };
+    case "abortDecided":
+      return { kind: "aborting", xid: state.xid };
+    default:
+      return ignoreStop(state, event);
+  }
+}
+
+function stepCommitting(
+  state: BranchState & { kind: "committing" },
+  event: BranchEvent,
+): BranchState {
+  const { xid } = state;
+  switch (event.kind) {
+    case "finished":
+      return { kind: "ended", outcome: "committed", xid, evidence: "commandTag" };
+    case "gone":
+      return afterLostCommit(state, event.status);
+    case "commitDecided":
+      assert(event.xid === xid, "only the branch that was voted for is committed");
+      return state;
+    case "unreachable":
+      return state;
+    default:
+      return ignoreStop(state, event);
+  }
+}
+
+/** "Does not exist" is not "committed": only the server's record of the xid can tell. */
+function afterLostCommit(
+  state: BranchState & { kind: "committing" },
+  status: XidStatus,
+): BranchState {
+  const { xid } = state;
+  switch (status) {
+    case "committed":
+      return { kind: "ended", outcome: "committed", xid, evidence: "transactionStatus" };
+    case "in progress":
+      return state;
+    case "aborted":
+    case "forgotten":
+      return {
+        kind: "contradicted",
+        xid,
+        sentence: `decided to commit, but it is not prepared and the status of transaction ${xid} is "${status}"`,
+      };
+    default:
+      return unreachable(status);
+  }
+}
+
+function stepAborting(state: BranchState & { kind: "aborting" }, event: BranchEvent): BranchState {
+  const { xid } = state;
+  const aborted: BranchState = { kind: "ended", outcome: "aborted", refusal: null, xid };
+  switch (event.kind) {
+    case "finished":
+      return aborted;
+    case "gone":
+      if (event.status === "in progress") return state;
+      if (event.status !== "committed") return aborted;
+      return {
+        kind: "contradicted",
+        xid,
+        sentence: `decided to abort, but transaction ${xid} is committed`,
+      };
+    case "abortDecided":
+    case "unreachable":
+      return state;
+    default:
+      return ignoreStop(state, event);
+  }
+}

@@ -1,0 +1,142 @@
+/**
+ * Runs a branch from its first statement to its vote.
+ *
+ * PREPARE goes out together with the statements when all of them write, which is the usual case and saves a round trip;
+ * results that turn out unacceptable then cost a ROLLBACK PREPARED. Otherwise (a read may be all there is, and a branch
+ * that wrote nothing is not prepared at all) the results are seen first.
+ */
+import { assert } from "../../shared/model/assert.ts";
+import type { OperationResult } from "../../shared/model/api.ts";
+import type { Logger } from "../../shared/model/ports.ts";
+import type {
+  BranchMember,
+  BranchOperation,
+  ExecuteRequest,
+  Refusal,
+  Vote,
+} from "../../shared/model/protocol.ts";
+import { ResultTooLarge, type Shard, type ShardSession, ShardUnreachable } from "../shard/shard.ts";
+import { judgeExecution, judgePrepare, refusalFromServer } from "./judgement.ts";
+import type { BranchRegistry, LiveBranch } from "./registry.ts";
+import type { Settler } from "./settler.ts";
+
+const WRITES = /^\s*(?:insert|update|delete|merge)\b/i;
+
+export class BranchRunner {
+  readonly #shard: Shard;
+  readonly #registry: BranchRegistry;
+  readonly #settler: Settler;
+  readonly #logger: Logger;
+
+  constructor(shard: Shard, registry: BranchRegistry, settler: Settler, logger: Logger) {
+    this.#shard = shard;
+    this.#registry = registry;
+    this.#settler = settler;
+    this.#logger = logger;
+  }
+
+  /** Never rejects for anything that the world can do. */
+  async run(branch: LiveBranch, request: ExecuteRequest): Promise<Vote> {
+    const operations = operationsOf(request.members);
+    try {
+      const { isolation, timeoutMs } = request;
+      const session = await this.#shard.begin({ isolation, timeoutMs });
+      branch.session = session;
+      await this.#execute(branch, session, operations, request);
+      await this.#prepare(branch, session, timeoutMs);
+      if (branch.state.kind !== "prepared") await session.rollback();
+    } catch (error) {
+      const refusal = refusalFromThrown(error);
+      this.#logger.debug({ gid: branch.gid, refusal }, "lost sight of a branch");
+      this.#registry.advance(branch, { kind: "unreachable", refusal });
+    }
+    branch.session = undefined;
+    if (branch.state.kind === "undoing" || branch.state.kind === "uncertain") {
+      const settled = this.#settler.settle(branch);
+      if (voteOf(branch) === undefined) await settled;
+    }
+    const vote = voteOf(branch);
+    assert(vote !== undefined, "a branch that has run has a vote");
+    return vote;
+  }
+
+  async #execute(
+    branch: LiveBranch,
+    session: ShardSession,
+    operations: readonly BranchOperation[],
+    request: ExecuteRequest,
+  ): Promise<void> {
+    const sendsPrepare = operations.every(({ sql }) => WRITES.test(sql));
+    this.#registry.advance(branch, { kind: "begun", sendsPrepare });
+    assert(branch.state.kind === "executing", "a branch that was begun is executing");
+    if (branch.state.stop !== null) {
+      const execution = { kind: "refused", refusal: branch.state.stop } as const;
+      this.#registry.advance(branch, { kind: "executed", execution, preparation: null });
+      return;
+    }
+    const { execution: outcome, prepare } = sendsPrepare
+      ? await session.executeAndPrepare(operations, branch.gid, request.timeoutMs)
+      : { execution: await session.execute(operations), prepare: null };
+    const execution = judgeExecution(outcome, operations);
+    branch.results = resultsByMember(request.members, execution.results);
+    const preparation = prepare === null ? null : judgePrepare(prepare);
+    this.#registry.advance(branch, { kind: "executed", execution, preparation });
+  }
+
+  async #prepare(branch: LiveBranch, session: ShardSession, deadlineMs: number): Promise<void> {
+    if (branch.state.kind === "closing") {
+      const outcome = await session.commit(null);
+      const refusal = outcome.kind === "failed" ? refusalFromServer(outcome, "commit") : null;
+      this.#registry.advance(branch, { kind: "closed", refusal });
+    } else if (branch.state.kind === "preparing") {
+      const preparation = judgePrepare(await session.prepare(branch.gid, deadlineMs));
+      this.#registry.advance(branch, { kind: "prepareAnswered", preparation });
+    }
+  }
+}
+
+/** Undefined while it is open. */
+function voteOf({ state, results }: LiveBranch): Vote | undefined {
+  switch (state.kind) {
+    case "prepared":
+      return { kind: "prepared", xid: state.xid, results };
+    case "uncertain":
+      return { kind: "no", refusal: state.refusal };
+    case "undoing":
+      return state.refusal === null ? undefined : { kind: "no", refusal: state.refusal };
+    case "ended":
+      if (state.outcome === "readOnly") return { kind: "readOnly", results };
+      return state.outcome === "aborted" && state.refusal !== null
+        ? { kind: "no", refusal: state.refusal }
+        : undefined;
+    default:
+      return undefined;
+  }
+}
+
+export function operationsOf(members: readonly BranchMember[]): readonly BranchOperation[] {
+  const [only] = members;
+  if (members.length === 1 && only !== undefined) return only.operations;
+  return members.flatMap(({ operations }) => operations);
+}
+
+export function resultsByMember(
+  members: readonly BranchMember[],
+  results: readonly OperationResult[],
+): OperationResult[][] {
+  let from = 0;
+  return members.map(({ operations }) => {
+    from += operations.length;
+    return results.slice(from - operations.length, from);
+  });
+}
+
+/** Rethrows what is a mistake of ours. */
+export function refusalFromThrown(error: unknown): Refusal {
+  if (!(error instanceof ShardUnreachable)) throw error;
+  const isTooLarge = error instanceof ResultTooLarge;
+  return {
+    code: isTooLarge ? "result-too-large" : "shard-unavailable",
+    sentence: isTooLarge ? "the results are too large" : error.message,
+  };
+}

@@ -1,0 +1,187 @@
+/**
+ * The port to one Postgres database, on real connections. Four pools, so that no kind of work can starve another:
+ *
+ *   branches   one connection per open branch; many may wait for locks
+ *   finishing  COMMIT PREPARED, ROLLBACK PREPARED
+ *   receipts   knex: outcomes of one-phase transactions, which may wait for replication
+ *   control    cancel, terminate, list, status: never waits for anything but the server's attention
+ */
+import type { Knex } from "knex";
+import type pg from "pg";
+import type { ClusterId, GlobalId, ShardId, TransactionId, Xid } from "../../shared/model/ids.ts";
+import type { Clock, Logger } from "../../shared/model/ports.ts";
+import { createDatabasePool, createKnex } from "../../shared/runtime/database.ts";
+import { ask, sqlstateBehind } from "./ask.ts";
+import { BackendControl } from "./backend-control.ts";
+import { Finisher } from "./finisher.ts";
+import { type CheckStatement, PostgresSession, type SessionTools } from "./postgres-session.ts";
+import { deleteOldReceipts, findReceiptByKey, settleReceipt } from "./receipts.ts";
+import { ServerPool } from "./server-pool.ts";
+import type {
+  FinishOutcome,
+  PreparedOnShard,
+  Receipt,
+  SessionOptions,
+  Shard,
+  ShardSession,
+  XidStatus,
+} from "./shard.ts";
+import { INVALID_PARAMETER_VALUE } from "./sqlstate.ts";
+import { Repetitions } from "./statement-cache.ts";
+import { widenXid } from "./xid.ts";
+
+export interface PostgresShardOptions {
+  readonly url: string;
+  readonly clusterId: ClusterId;
+  readonly shardId: ShardId;
+  /** How many branches may be open at once. */
+  readonly branchConnections: number;
+  readonly finishingConnections: number;
+  /** Bounds connecting, and waiting for a free connection. */
+  readonly connectTimeoutMs: number;
+  readonly checkStatement: CheckStatement;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** Connections besides those for branches and finishing. */
+export const RECEIPT_CONNECTIONS = 2;
+export const CONTROL_CONNECTIONS = 2;
+
+const BRANCH_APPLICATION = "synod-branch";
+const FINISHING_APPLICATION = "synod-finishing";
+const RECEIPT_APPLICATION = "synod-receipts";
+
+/** What a lost participant may leave standing: the server rolls back by itself after this. */
+const IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000;
+/** How often the server looks whether the client of a running statement is still there. */
+const CLIENT_CHECK_INTERVAL_MS = 2_000;
+const OWN_STATEMENT_TIMEOUT_MS = 10_000;
+const OWN_LOCK_TIMEOUT_MS = 5_000;
+
+const LIST = `
+  select gid, transaction::text as xid,
+    pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text as reference
+  from pg_catalog.pg_prepared_xacts
+  where database = pg_catalog.current_database() and pg_catalog.starts_with(gid, $1)`;
+const STATUS = "select pg_catalog.pg_xact_status($1::xid8) as status";
+
+export class PostgresShard implements Shard {
+  readonly #branches: ServerPool;
+  readonly #finishing: ServerPool;
+  readonly #receiptPool: pg.Pool;
+  readonly #controlPool: pg.Pool;
+  readonly #finisher: Finisher;
+  readonly #control: BackendControl;
+  readonly #tools: SessionTools;
+  #sessions = 0;
+  /** Over the control pool: for migrations and checks. */
+  readonly controlKnex: Knex;
+  readonly #receiptKnex: Knex;
+
+  constructor(options: PostgresShardOptions) {
+    const { url, clusterId, shardId, connectTimeoutMs, clock, logger, checkStatement } = options;
+    const own = {
+      statement_timeout: OWN_STATEMENT_TIMEOUT_MS,
+      lock_timeout: OWN_LOCK_TIMEOUT_MS,
+      client_connection_check_interval: CLIENT_CHECK_INTERVAL_MS,
+      idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT_MS,
+    };
+    const pool = (applicationName: string, maxConnections: number) => ({
+      url,
+      applicationName,
+      maxConnections,
+      connectTimeoutMs,
+      settings: own,
+      onError: (error: Error) => {
+        logger.warn({ error: error.message, applicationName }, "a database connection broke");
+      },
+    });
+    this.#branches = new ServerPool(
+      pool(BRANCH_APPLICATION, options.branchConnections),
+      clusterId,
+      shardId,
+    );
+    this.#finishing = new ServerPool(
+      pool(FINISHING_APPLICATION, options.finishingConnections),
+      clusterId,
+      shardId,
+    );
+    this.#receiptPool = createDatabasePool(pool(RECEIPT_APPLICATION, RECEIPT_CONNECTIONS));
+    this.#controlPool = createDatabasePool(pool("synod-control", CONTROL_CONNECTIONS));
+    this.#receiptKnex = createKnex(this.#receiptPool);
+    this.controlKnex = createKnex(this.#controlPool);
+    this.#finisher = new Finisher(this.#finishing);
+    this.#control = new BackendControl(this.#controlPool, logger);
+    const repetitions = new Repetitions();
+    this.#tools = { control: this.#control, repetitions, checkStatement, clock, logger };
+  }
+
+  async begin(options: SessionOptions): Promise<ShardSession> {
+    const { connection, release } = await this.#branches.take();
+    this.#sessions += 1;
+    return new PostgresSession(connection, release, options, String(this.#sessions), this.#tools);
+  }
+
+  commitPrepared(gid: GlobalId): Promise<FinishOutcome> {
+    return this.#finisher.finish("COMMIT PREPARED", gid);
+  }
+
+  rollbackPrepared(gid: GlobalId): Promise<FinishOutcome> {
+    return this.#finisher.finish("ROLLBACK PREPARED", gid);
+  }
+
+  async listPrepared(prefix: string): Promise<readonly PreparedOnShard[]> {
+    const rows = await ask(this.#controlPool, LIST, [prefix]);
+    return rows.map(({ gid, xid, reference }) => {
+      return { gid: gid as GlobalId, xid: widenXid(String(xid), String(reference)) };
+    });
+  }
+
+  async xidStatus(xid: Xid): Promise<XidStatus> {
+    try {
+      const [row] = await ask(this.#controlPool, STATUS, [xid]);
+      return (row?.["status"] ?? "forgotten") as XidStatus;
+    } catch (error) {
+      // "transaction ID … is in the future".
+      if (sqlstateBehind(error) === INVALID_PARAMETER_VALUE) return "forgotten";
+      throw error;
+    }
+  }
+
+  fence(): Promise<void> {
+    return this.#control.fence();
+  }
+
+  findReceiptByKey(key: string): Promise<Receipt | undefined> {
+    return findReceiptByKey(this.#receiptPool, key);
+  }
+
+  settleReceipt(transactionId: TransactionId): Promise<Receipt | "forgotten"> {
+    return settleReceipt(this.#receiptKnex, transactionId);
+  }
+
+  /** Up to `limit` receipts older than that; resolves with how many. */
+  deleteOldReceipts(maxAgeMs: number, limit: number): Promise<number> {
+    return deleteOldReceipts(this.#receiptKnex, maxAgeMs, limit);
+  }
+
+  /** Ends the server processes of earlier incarnations; before the first `begin` of this one. */
+  terminatePredecessors(): Promise<void> {
+    return this.#control.terminatePredecessors([
+      BRANCH_APPLICATION,
+      FINISHING_APPLICATION,
+      RECEIPT_APPLICATION,
+    ]);
+  }
+
+  /** Resolves when every connection is closed; what runs is ended. */
+  async close(): Promise<void> {
+    await Promise.all([
+      this.#branches.end(),
+      this.#finishing.end(),
+      this.#receiptPool.end(),
+      this.#controlPool.end(),
+    ]);
+  }
+}

@@ -1,0 +1,88 @@
+/**
+ * What the results of a batch say about the transaction: pure readings, no conclusions.
+ */
+import type pg from "pg";
+import type { OperationResult } from "../../shared/model/api.ts";
+import { assert } from "../../shared/model/assert.ts";
+import type { Xid } from "../../shared/model/ids.ts";
+import type { BatchEnd, StepResult } from "./batch.ts";
+import { receiptFrom } from "./receipts.ts";
+import type { BatchReport } from "./server-connection.ts";
+import type { CommitOutcome, ExecutionOutcome, PrepareOutcome, ServerFailure } from "./shard.ts";
+import { UNIQUE_VIOLATION } from "./sqlstate.ts";
+
+const MAX_MESSAGE_LENGTH = 500;
+const IDLE_SQLSTATE = "25P01";
+
+/** Where the client's statements lie among the steps; `look` comes right behind them. */
+export interface Span {
+  readonly first: number;
+  readonly count: number;
+  /** Place of the lookup of a receipt, if there is one. */
+  readonly receiptAt: number | undefined;
+}
+
+export function readExecution(
+  end: BatchEnd,
+  span: Span,
+  mark: string,
+  role: string,
+): ExecutionOutcome {
+  const { results } = end;
+  const lookAt = span.first + span.count;
+  if (end.kind === "failed" && results.length <= lookAt) {
+    const index = Math.min(Math.max(results.length - span.first, 0), span.count - 1);
+    return { ...readFailure(end.error), index };
+  }
+  const receipt = span.receiptAt === undefined ? undefined : results[span.receiptAt]?.rows[0];
+  if (receipt !== undefined) return { kind: "receiptFound", receipt: receiptFrom(receipt) };
+  const look = results[lookAt]?.rows[0];
+  assert(look !== undefined, "the look at the transaction answers one row");
+  return {
+    kind: "executed",
+    results: results.slice(span.first, lookAt).map(operationResult),
+    xid: look["xid"] as Xid | null,
+    insideTransaction: look["mark"] === mark && look["role"] === role,
+  };
+}
+
+/** `step`: place of PREPARE TRANSACTION. What failed behind it does not unsay its answer. */
+export function readPrepare({ end, warnings }: BatchReport, step: number): PrepareOutcome {
+  const result = end.results[step];
+  if (result !== undefined) {
+    const own = warnings.filter((warning) => warning.step === step);
+    return { kind: "answered", tag: result.tag, warnings: own.map(({ message }) => message) };
+  }
+  assert(end.kind === "failed", "a batch that is done has all results");
+  return readFailure(end.error);
+}
+
+/** `step`: place of COMMIT; before it at most the receipt is written. */
+export function readCommit({ end, warnings }: BatchReport, step: number): CommitOutcome {
+  const result = end.results[step];
+  if (result === undefined) {
+    assert(end.kind === "failed", "a batch that is done has all results");
+    const isConflict = end.results.length < step && end.error.code === UNIQUE_VIOLATION;
+    return isConflict ? { kind: "conflict" } : readFailure(end.error);
+  }
+  if (result.tag !== "COMMIT") {
+    const message = `the commit was answered by ${result.tag}`;
+    return { kind: "failed", sqlstate: IDLE_SQLSTATE, message };
+  }
+  const own = warnings.filter((warning) => warning.step === step);
+  return { kind: "committed", warnings: own.map(({ message }) => message) };
+}
+
+export function readFailure(error: pg.DatabaseError): ServerFailure {
+  return {
+    kind: "failed",
+    sqlstate: error.code ?? "",
+    message: error.message.slice(0, MAX_MESSAGE_LENGTH),
+    ...(error.constraint !== undefined && { constraint: error.constraint }),
+  };
+}
+
+function operationResult({ tag, rows }: StepResult): OperationResult {
+  const count = /\d+$/.exec(tag);
+  return { rowCount: count === null ? 0 : Number(count[0]), rows };
+}

@@ -1,0 +1,129 @@
+import { readCoordinatorConfig } from "../../coordinator/config.ts";
+import { ConfigError, withSecretFiles } from "../../shared/runtime/config-reading.ts";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const GOOD = {
+  SYNOD_CLUSTER_ID: "local",
+  SYNOD_NODE_ID: "2",
+  SYNOD_DATA_DIR: "/data",
+  SYNOD_HTTP_LISTEN: "127.0.0.1:8002",
+  SYNOD_PEER_LISTEN: "[::1]:9002",
+  SYNOD_PEERS: "3=c:9003, 1=a:9001,2=b:9002",
+  SYNOD_COORDINATORS: "1=http://a:8001,2=http://b:8002/,3=https://c:8003",
+  SYNOD_PARTICIPANTS: "s1=p:7001,s2=[::1]:7002",
+};
+
+function problemsOf(change: Record<string, string | undefined>): readonly string[] {
+  try {
+    readCoordinatorConfig({ ...GOOD, ...change });
+    return [];
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
+}
+
+test("reads a whole configuration, with defaults", () => {
+  const config = readCoordinatorConfig({ ...GOOD, SYNOD_LOG_LEVEL: "" });
+  expect(config).toMatchObject({
+    ...{ clusterId: "local", nodeId: 2, dataDir: "/data", members: [1, 2, 3], logLevel: "info" },
+    ...{ heartbeatIntervalMs: 75, electionTimeoutMs: 600, leaderWaitMs: 3000, warnings: [] },
+    ...{ drainTimeoutMs: 10_000, maxInFlight: 1024 },
+    peerListen: { host: "::1", port: 9002 },
+  });
+  expect([...config.coordinators.values()]).toEqual([
+    "http://a:8001",
+    "http://b:8002",
+    "https://c:8003",
+  ]);
+  expect([...config.participants]).toEqual([
+    ["s1", { host: "p", port: 7001 }],
+    ["s2", { host: "::1", port: 7002 }],
+  ]);
+  expect(Object.isFrozen(config)).toBe(true);
+});
+
+test.each([
+  ["SYNOD_CLUSTER_ID", "Not_Good", "must be 1 to 40 of a-z, 0-9 and -"],
+  ["SYNOD_CLUSTER_ID", "", "is not set"],
+  ["SYNOD_NODE_ID", "0", 'must be a whole number from 1 to 1023, but is "0"'],
+  ["SYNOD_NODE_ID", "1e1", 'must be a whole number from 1 to 1023, but is "1e1"'],
+  ["SYNOD_DATA_DIR", undefined, "is not set"],
+  ["SYNOD_HTTP_LISTEN", "8001", 'must be host:port, but is "8001"'],
+  ["SYNOD_PEER_LISTEN", "a:70000", 'must be host:port, but is "a:70000"'],
+  ["SYNOD_PEERS", "1=a", 'must look like "1=host:port,2=host:port", but holds "1=a"'],
+  ["SYNOD_PEERS", "1=a:1,1=b:2", "names 1 more than once"],
+  ["SYNOD_PEERS", "1=a:1,3=c:3", "does not name this node, which SYNOD_NODE_ID says is 2"],
+  [
+    "SYNOD_COORDINATORS",
+    "1=http://a:1,2=http://b:2",
+    "must name the same nodes as SYNOD_PEERS; they differ in 3",
+  ],
+  [
+    "SYNOD_COORDINATORS",
+    "1=http://a:1/path",
+    'must look like "1=http://host:port,2=http://host:port", but holds "1=http://a:1/path"',
+  ],
+  [
+    "SYNOD_COORDINATORS",
+    "1=ftp://a:1",
+    'must look like "1=http://host:port,2=http://host:port", but holds "1=ftp://a:1"',
+  ],
+  [
+    "SYNOD_PARTICIPANTS",
+    "s 1=a:1",
+    'must look like "s1=host:port,s2=host:port", but holds "s 1=a:1"',
+  ],
+  ["SYNOD_LOG_LEVEL", "loud", 'must be one of debug, info, warn, error, silent, but is "loud"'],
+  [
+    "SYNOD_ELECTION_TIMEOUT_MS",
+    "299",
+    "must be at least 4 times SYNOD_HEARTBEAT_INTERVAL_MS, which is 300, but is 299",
+  ],
+])("refuses %s = %s in a sentence", (name, value, sentence) => {
+  expect(problemsOf({ [name]: value })).toContain(`${name} ${sentence}`);
+});
+
+test("tells all that is wrong at once", () => {
+  expect(problemsOf({ SYNOD_NODE_ID: "x", SYNOD_DATA_DIR: "", SYNOD_MAX_IN_FLIGHT: "-1" })).toEqual(
+    [
+      expect.stringMatching(/^SYNOD_NODE_ID /),
+      expect.stringMatching(/^SYNOD_DATA_DIR /),
+      expect.stringMatching(/^SYNOD_MAX_IN_FLIGHT /),
+    ],
+  );
+});
+
+test("warns about an even group and about settings that do not exist", () => {
+  const config = readCoordinatorConfig({
+    ...GOOD,
+    SYNOD_PEERS: "1=a:1,2=b:2",
+    SYNOD_COORDINATORS: "1=http://a:1,2=http://b:2",
+    SYNOD_HEARTBEAT_MS: "5",
+  });
+  expect(config.warnings).toEqual([
+    "SYNOD_HEARTBEAT_MS is set, but a coordinator has no such setting",
+    "SYNOD_PEERS names 2 nodes: an even group survives no more failures than one of 1",
+  ]);
+});
+
+test("reads secrets from files, and refuses what is ambiguous or missing", () => {
+  const directory = mkdtempSync(join(tmpdir(), "config-"));
+  try {
+    const file = join(directory, "url");
+    writeFileSync(file, "postgres://secret\n");
+    expect(withSecretFiles({ A_FILE: file, B: "b" }, ["A", "B"])).toMatchObject({
+      ...{ A: "postgres://secret", B: "b" },
+    });
+    expect(() => withSecretFiles({ A_FILE: file, A: "a" }, ["A"])).toThrow(
+      "A and A_FILE are both set",
+    );
+    expect(() => withSecretFiles({ A_FILE: join(directory, "no") }, ["A"])).toThrow(
+      "A_FILE cannot be read",
+    );
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});

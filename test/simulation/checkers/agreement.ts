@@ -1,0 +1,84 @@
+/**
+ * C1, S1, S2: every replica applies the same values in the same slots, and at the same slot every ledger says the same.
+ * Looks after each event at whatever has moved.
+ */
+import type { CoordinatorNode } from "../../../coordinator/coordinator-node.ts";
+import { sameValue } from "../../../coordinator/paxos/turn.ts";
+import type { Slot } from "../../../shared/model/ids.ts";
+import type { Decision, ReferenceLedger } from "./reference-ledger.ts";
+import { demand } from "./violation.ts";
+
+interface ChosenHere {
+  readonly value: Uint8Array;
+  readonly summary: string;
+}
+
+export class AgreementChecker {
+  readonly #reference: ReferenceLedger;
+  readonly #onDecision: (decision: Decision) => void;
+  /** By slot, from 1. */
+  readonly #chosen: ChosenHere[] = [];
+  readonly #seenUpTo = new WeakMap<CoordinatorNode, number>();
+
+  constructor(reference: ReferenceLedger, onDecision: (decision: Decision) => void) {
+    this.#reference = reference;
+    this.#onDecision = onDecision;
+  }
+
+  get slots(): number {
+    return this.#chosen.length;
+  }
+
+  observe(machine: string, node: CoordinatorNode): void {
+    const { chosenUpTo } = node.replica;
+    const seenUpTo = this.#seenUpTo.get(node) ?? 0;
+    if (chosenUpTo === seenUpTo) return;
+    demand(chosenUpTo > seenUpTo, "C3", () => `${machine} went back from slot ${seenUpTo}`);
+    for (let slot = seenUpTo + 1; slot <= chosenUpTo; slot += 1) this.#compare(machine, node, slot);
+    this.#seenUpTo.set(node, chosenUpTo);
+    const expected = this.#chosen[chosenUpTo - 1]?.summary;
+    const actual = summaryOf(node);
+    demand(
+      actual === expected,
+      "S2",
+      () => `the ledger of ${machine} at slot ${chosenUpTo} is [${actual}], not [${expected ?? ""}]`,
+    );
+  }
+
+  #compare(machine: string, node: CoordinatorNode, slot: number): void {
+    const entry = node.replica.state?.log.get(slot as Slot);
+    demand(entry?.kind === "chosen", "C3", () => `${machine} applied slot ${slot}, not chosen`);
+    const known = this.#chosen[slot - 1];
+    if (known !== undefined) {
+      demand(
+        sameValue(known.value, entry.value),
+        "C1",
+        () => `slot ${slot} has two values; ${machine} applied the second`,
+      );
+      return;
+    }
+    const decisions = this.#reference.apply(slot, entry.value);
+    this.#chosen.push({ value: entry.value, summary: this.#reference.summary() });
+    for (const decision of decisions) this.#onDecision(decision);
+  }
+
+  /** The whole production ledger against the reference, decision by decision. */
+  compareDecisions(machine: string, { ledger }: CoordinatorNode): void {
+    for (const [id, { outcome, command }] of this.#reference.decisions) {
+      const expected = outcome === "committed" ? "committed" : "aborted";
+      const answers = [
+        ledger.carrierOutcome(command.carrierId),
+        ...command.members.map(({ transactionId }) => ledger.transactionOutcome(transactionId)),
+      ];
+      for (const { kind } of answers) {
+        // What is void under the present ballot stays undecided to all but its leader.
+        const isAcceptable = kind === expected || (outcome === "void" && kind === "undecided");
+        demand(isAcceptable, "S2", () => `${machine} says ${kind} about ${id}, which is ${outcome}`);
+      }
+    }
+  }
+}
+
+function summaryOf({ ledger }: CoordinatorNode): string {
+  return `floor ${ledger.floor}, ${ledger.incompleteCount} incomplete, ${ledger.answerCount} answers`;
+}

@@ -1,0 +1,115 @@
+/**
+ * The books, from the databases themselves: what is on every shard against what the log decided and clients were told.
+ */
+import type { History, Call } from "../clients/history.ts";
+import type { ReferenceLedger } from "./reference-ledger.ts";
+import { demand } from "./violation.ts";
+
+/** What a database holds, committed and prepared. */
+export interface ShardBooks {
+  readonly shard: string;
+  /** How many entries of this call are committed. */
+  entriesOf(call: string): number;
+  allEntries(): ReadonlyMap<string, number>;
+  total(): number;
+  lowest(): number;
+  preparedGids(): readonly string[];
+}
+
+/** How a prepared branch ended on its shard. */
+export interface EndedBranch {
+  readonly shard: string;
+  readonly gid: string;
+  readonly carrierId: string;
+  readonly how: "committed" | "rolledBack";
+}
+
+export class Auditor {
+  readonly #reference: ReferenceLedger;
+  readonly #books: readonly ShardBooks[];
+  readonly #openingTotal: number;
+  readonly #ended = new Map<string, EndedBranch>();
+
+  constructor(reference: ReferenceLedger, books: readonly ShardBooks[], openingTotal: number) {
+    this.#reference = reference;
+    this.#books = books;
+    this.#openingTotal = openingTotal;
+  }
+
+  /** T3, T5: no branch ends against the decision, and none commits before there is one. */
+  branchEnded(branch: EndedBranch): void {
+    const { shard, gid, carrierId, how } = branch;
+    this.#ended.set(gid, branch);
+    const isCommitted = this.#reference.isCommitted(carrierId);
+    if (how === "committed") {
+      demand(isCommitted, "T3", () => `${shard} committed ${gid}, which no replica has decided`);
+    } else {
+      demand(!isCommitted, "T5", () => `${shard} rolled back ${gid}, which is committed`);
+    }
+  }
+
+  /** T5: a decision to commit that comes after one of its branches was rolled back. */
+  carrierCommitted(carrierId: string, gids: readonly string[]): void {
+    for (const gid of gids) {
+      const ended = this.#ended.get(gid);
+      demand(
+        ended?.how !== "rolledBack",
+        "T5",
+        () => `${carrierId} is committed, but ${ended?.shard ?? ""} had rolled back ${gid}`,
+      );
+    }
+  }
+
+  /** A commit is acknowledged: it is visible, exactly once, wherever the answer does not call it pending. */
+  acknowledged(call: Call, pendingShards: readonly string[]): void {
+    for (const { shard, entriesOf } of this.#of(call.writes)) {
+      if (pendingShards.includes(shard)) continue;
+      const count = entriesOf(call.name);
+      demand(
+        count === 1,
+        "acknowledged is applied",
+        () => `${call.name} was acknowledged with ${count} entries on ${shard}`,
+      );
+    }
+  }
+
+  #of(shards: readonly string[]): readonly ShardBooks[] {
+    return this.#books.filter(({ shard }) => shards.includes(shard));
+  }
+
+  /** When all is quiet. */
+  closeTheBooks(history: History): void {
+    for (const call of history.calls) this.#auditCall(call);
+    this.#auditStrangers(history);
+    const total = this.#books.reduce((sum, books) => sum + books.total(), 0);
+    demand(total === this.#openingTotal, "sum", () => `${this.#openingTotal} has become ${total}`);
+    for (const { shard, lowest } of this.#books) {
+      demand(lowest() >= 0, "sum", () => `an item on ${shard} is at ${lowest()}`);
+    }
+  }
+
+  #auditCall({ name, writes, verdict }: Call): void {
+    const counts = this.#of(writes).map(({ entriesOf }) => entriesOf(name));
+    const shown = (): string =>
+      `${name} (${verdict}) has entries ${this.#of(writes)
+        .map(({ shard, entriesOf }) => `${shard}: ${entriesOf(name)}`)
+        .join(", ")}`;
+    demand(counts.every((count) => count <= 1), "exactly once", shown);
+    demand(new Set(counts).size <= 1, "atomicity", shown);
+    const [count] = counts;
+    if (count === undefined) return;
+    if (verdict === "committed") demand(count === 1, "no lost commit", shown);
+    if (verdict === "aborted" || verdict === "refused") demand(count === 0, "honest abort", shown);
+  }
+
+  /** Entries only where a call asked for them. */
+  #auditStrangers({ calls }: History): void {
+    const byName = new Map(calls.map((call) => [call.name, call]));
+    for (const { shard, allEntries } of this.#books) {
+      for (const name of allEntries().keys()) {
+        const isAsked = byName.get(name)?.writes.includes(shard) === true;
+        demand(isAsked, "validity", () => `${shard} holds an entry of ${name}, not asked for`);
+      }
+    }
+  }
+}

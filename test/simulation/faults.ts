@@ -1,0 +1,202 @@
+/**
+ * What goes wrong and when: each fault is a stream of its own, as dense as the seed's knobs say, until `stop`. Then
+ * everything heals: no fault is left, and what is down starts.
+ */
+import type { ShardId } from "../../shared/model/ids.ts";
+import type { Knobs } from "./knobs.ts";
+import type { CoordinatorHost } from "./world/coordinator-host.ts";
+import type { Incarnation } from "./world/incarnation.ts";
+import type { ParticipantHost } from "./world/participant-host.ts";
+import type { Scheduler } from "./world/scheduler.ts";
+import type { SeededRandom } from "./world/seeded-random.ts";
+import type { SimulatedNetwork } from "./world/simulated-network.ts";
+import type { Trace } from "./world/trace.ts";
+
+export interface FaultTargets {
+  readonly scheduler: Scheduler;
+  readonly network: SimulatedNetwork;
+  readonly trace: Trace;
+  readonly coordinators: readonly CoordinatorHost[];
+  readonly participants: readonly ParticipantHost[];
+}
+
+/** One direction of one wall. */
+type Wall = readonly [from: string, to: string];
+
+export class Faults {
+  readonly #targets: FaultTargets;
+  readonly #knobs: Knobs;
+  readonly #random: SeededRandom;
+  #stopped = false;
+
+  constructor(targets: FaultTargets, knobs: Knobs, random: SeededRandom) {
+    this.#targets = targets;
+    this.#knobs = knobs;
+    this.#random = random;
+  }
+
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
+  start(): void {
+    const { faults } = this.#knobs;
+    this.#stream("coordinator crash", faults.coordinatorCrashIntervalMs, (random) => {
+      random.pick(this.#targets.coordinators).crash("fault");
+    });
+    this.#stream("leader crash", faults.leaderCrashIntervalMs, () => {
+      this.#leader()?.crash("fault, leader");
+    });
+    this.#stream("participant crash", faults.participantCrashIntervalMs, (random) => {
+      random.pick(this.#targets.participants).crash("fault");
+    });
+    this.#stream("shard crash", faults.shardCrashIntervalMs, (random) => {
+      random.pick(this.#targets.participants).crashShard();
+    });
+    this.#stream("pause", faults.pauseIntervalMs, (random) => {
+      this.#pause(random);
+    });
+    this.#stream("partition", faults.partitionIntervalMs, (random) => {
+      this.#partition(random);
+    });
+    this.#stream("clog", faults.clogIntervalMs, (random) => {
+      const [from, to] = this.#twoMachines(random);
+      this.#targets.network.clog(from, to, random.exponential(500));
+    });
+    this.#stream("link cut", faults.linkCutIntervalMs, (random) => {
+      random.pick(this.#targets.coordinators).cutLink(random.pick(this.#shards()));
+    });
+  }
+
+  /** The end of all faults. */
+  stop(): void {
+    this.#stopped = true;
+    const { network, trace, coordinators, participants } = this.#targets;
+    trace.line("world", "ALL FAULTS END");
+    network.heal();
+    for (const host of coordinators) {
+      host.slowDisk = false;
+      if (host.process !== undefined) this.#resume(host.process);
+      host.start();
+    }
+    for (const host of participants) {
+      if (host.process !== undefined) this.#resume(host.process);
+      host.start();
+    }
+  }
+
+  #stream(name: string, intervalMs: number, strike: (random: SeededRandom) => void): void {
+    if (intervalMs === 0) return;
+    const random = this.#random.fork(name);
+    const next = (): void => {
+      this.#targets.scheduler.after(random.exponential(intervalMs), undefined, () => {
+        if (this.#stopped) return;
+        strike(random);
+        next();
+      });
+    };
+    next();
+  }
+
+  #shards(): readonly ShardId[] {
+    return this.#targets.participants.map(({ shard }) => shard);
+  }
+
+  #machines(): readonly string[] {
+    const { coordinators, participants } = this.#targets;
+    return [...coordinators.map(({ machine }) => machine), ...participants.map((p) => p.shard)];
+  }
+
+  #leader(): CoordinatorHost | undefined {
+    return this.#targets.coordinators.find(
+      ({ node }) => node?.replica.state?.role.kind === "leader",
+    );
+  }
+
+  #twoMachines(random: SeededRandom): Wall {
+    const from = random.pick(this.#machines());
+    return [from, random.pick(this.#machines().filter((machine) => machine !== from))];
+  }
+
+  #pause(random: SeededRandom): void {
+    const { coordinators, participants, trace, scheduler } = this.#targets;
+    const host = random.chance(0.3)
+      ? (this.#leader() ?? random.pick(coordinators))
+      : random.pick([...coordinators, ...participants]);
+    const { process } = host;
+    if (process === undefined || process.paused) return;
+    const pauseMs = random.exponential(this.#knobs.faults.meanPauseMs);
+    trace.line(process.name, `PAUSE for ${pauseMs.toFixed(0)} ms`);
+    process.paused = true;
+    scheduler.after(pauseMs, undefined, () => {
+      this.#resume(process);
+    });
+  }
+
+  #resume(process: Incarnation): void {
+    if (!process.paused) return;
+    process.paused = false;
+    this.#targets.trace.line(process.name, "goes on");
+    this.#targets.scheduler.resumed(process);
+  }
+
+  #partition(random: SeededRandom): void {
+    const { network, trace, scheduler } = this.#targets;
+    const walls = this.#drawWalls(random);
+    const forMs = random.exponential(this.#knobs.faults.meanPartitionMs);
+    const shown = walls.map(([from, to]) => `${from}>${to}`).join(" ");
+    trace.line("world", `PARTITION for ${forMs.toFixed(0)} ms: ${shown}`);
+    for (const [from, to] of walls) {
+      network.block(from, to);
+      if (random.chance(0.5)) this.#cutBetween(from, to);
+    }
+    scheduler.after(forMs, undefined, () => {
+      if (this.#stopped) return;
+      trace.line("world", `partition ends: ${shown}`);
+      for (const [from, to] of walls) network.unblock(from, to);
+    });
+  }
+
+  #cutBetween(from: string, to: string): void {
+    for (const host of this.#targets.coordinators) {
+      for (const shard of this.#shards()) {
+        const isBetween =
+          (host.machine === from && shard === to) || (host.machine === to && shard === from);
+        if (isBetween) host.cutLink(shard);
+      }
+    }
+  }
+
+  #drawWalls(random: SeededRandom): readonly Wall[] {
+    const machines = this.#machines();
+    const nodes = this.#targets.coordinators.map(({ machine }) => machine);
+    const between = (left: readonly string[], right: readonly string[]): Wall[] =>
+      left.flatMap((from) => right.map((to): Wall => [from, to]));
+    const others = (all: readonly string[], one: string): readonly string[] =>
+      all.filter((machine) => machine !== one);
+    const leader = this.#leader()?.machine;
+    const one = leader !== undefined && random.chance(0.5) ? leader : random.pick(nodes);
+    switch (random.integer(5)) {
+      case 0:
+        return [...between([one], others(machines, one)), ...between(others(machines, one), [one])];
+      case 1:
+        return between([one], others(nodes, one));
+      case 2:
+        return between(others(nodes, one), [one]);
+      case 3: {
+        const left = machines.filter(() => random.chance(0.5));
+        const right = machines.filter((machine) => !left.includes(machine));
+        return [...between(left, right), ...between(right, left)];
+      }
+      default: {
+        const [from, to] = this.#twoMachines(random);
+        return random.chance(0.5)
+          ? [[from, to]]
+          : [
+              [from, to],
+              [to, from],
+            ];
+      }
+    }
+  }
+}

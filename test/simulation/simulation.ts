@@ -1,0 +1,110 @@
+/**
+ * One seed, from its first event to its last: a time with faults, then a time without, in which all must come to rest.
+ */
+import { assert } from "../../shared/model/assert.ts";
+import { demand } from "./checkers/violation.ts";
+import { drawKnobs, type Knobs } from "./knobs.ts";
+import type { Mutation } from "./mutation.ts";
+import { restlessness } from "./quiet.ts";
+import { SeededRandom } from "./world/seeded-random.ts";
+import { World } from "./world/world.ts";
+
+export interface SimulationOptions {
+  readonly seed: number;
+  readonly mutation?: Mutation;
+  /** Changes what the seed drew, for worlds in which one kind of fault is frequent. */
+  readonly adjust?: (knobs: Knobs) => Knobs;
+}
+
+export interface SimulationResult {
+  readonly seed: number;
+  readonly failure: Error | undefined;
+  /** Of everything that happened: the same seed gives the same hash. */
+  readonly traceHash: string;
+  readonly lastLines: readonly string[];
+  readonly knobs: Knobs;
+  readonly events: number;
+  readonly virtualMs: number;
+  readonly slots: number;
+  readonly calls: number;
+  readonly counts: ReadonlyMap<string, number>;
+}
+
+const QUIET_WITHIN_MS = 30_000;
+const QUIET_CHECK_MS = 100;
+const SHOWN_LINES = 60;
+/** A world that never comes to an end would hang the suite. */
+const MAX_EVENTS = 2_000_000;
+
+export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
+  const random = new SeededRandom(options.seed);
+  const drawn = drawKnobs(random.fork("knobs"));
+  const knobs = options.adjust?.(drawn) ?? drawn;
+  let failure: Error | undefined;
+  const fail = (error: unknown): void => {
+    failure ??= error instanceof Error ? error : new Error(String(error));
+  };
+  const world = new World({ random, knobs, mutation: options.mutation ?? "none", onFailure: fail });
+  process.on("unhandledRejection", fail);
+  try {
+    await live(world, () => failure);
+  } catch (error) {
+    fail(error);
+  } finally {
+    process.off("unhandledRejection", fail);
+  }
+  const { trace, scheduler, history, agreement } = world;
+  return {
+    ...{ seed: options.seed, failure, knobs },
+    traceHash: trace.hash,
+    lastLines: trace.last(SHOWN_LINES),
+    events: scheduler.eventCount,
+    virtualMs: scheduler.nowMs,
+    slots: agreement.slots,
+    calls: history.calls.length,
+    counts: history.counts,
+  };
+}
+
+async function live(world: World, failure: () => Error | undefined): Promise<void> {
+  world.start();
+  await runUntil(world, world.knobs.activeMs, failure);
+  world.faults.stop();
+  await comeToRest(world, failure);
+  for (const { machine, node } of world.coordinators) {
+    assert(node !== undefined, "every node is up when all is quiet");
+    world.agreement.compareDecisions(machine, node);
+    const incidents = node.gateway.view().incidents.map(({ sentence }) => sentence);
+    demand(incidents.length === 0, "no incident", () => `${machine}: ${incidents.join("; ")}`);
+  }
+  world.auditor.closeTheBooks(world.history);
+}
+
+async function comeToRest(world: World, failure: () => Error | undefined): Promise<void> {
+  const deadlineMs = world.scheduler.nowMs + QUIET_WITHIN_MS;
+  for (;;) {
+    await runUntil(world, world.scheduler.nowMs + QUIET_CHECK_MS, failure);
+    const missing = restlessness(world);
+    if (missing === undefined) return;
+    demand(
+      world.scheduler.nowMs < deadlineMs,
+      "liveness",
+      () => `${QUIET_WITHIN_MS} ms after the last fault, ${missing}`,
+    );
+  }
+}
+
+async function runUntil(
+  world: World,
+  untilMs: number,
+  failure: () => Error | undefined,
+): Promise<void> {
+  const observe = (): void => {
+    const found = failure();
+    if (found !== undefined) throw found;
+    world.observe();
+  };
+  while (await world.scheduler.step(untilMs, observe)) {
+    assert(world.scheduler.eventCount < MAX_EVENTS, "a simulation ends");
+  }
+}

@@ -1,0 +1,161 @@
+/**
+ * A whole cluster on virtual time: hosts, databases, network, clients and checkers, put together from one seed.
+ */
+import { clusterId, nodeId, shardId, type ShardId } from "../../../shared/model/ids.ts";
+import { AgreementChecker } from "../checkers/agreement.ts";
+import { Auditor } from "../checkers/audit.ts";
+import { ReferenceLedger } from "../checkers/reference-ledger.ts";
+import { Client } from "../clients/client.ts";
+import { History } from "../clients/history.ts";
+import { SimulatedApi } from "../clients/simulated-api.ts";
+import { OPENING_VALUE } from "../clients/statements.ts";
+import { itemsOf, Workload } from "../clients/workload.ts";
+import { Faults } from "../faults.ts";
+import type { Knobs } from "../knobs.ts";
+import type { Mutation } from "../mutation.ts";
+import { CoordinatorHost } from "./coordinator-host.ts";
+import { ParticipantHost } from "./participant-host.ts";
+import { RemoteCalls } from "./remote-call.ts";
+import { Scheduler } from "./scheduler.ts";
+import type { SeededRandom } from "./seeded-random.ts";
+import type { LinkWorld } from "./simulated-links.ts";
+import { SimulatedNetwork } from "./simulated-network.ts";
+import { SimulatedPeers } from "./simulated-peers.ts";
+import { Trace } from "./trace.ts";
+
+const CLUSTER = clusterId("simulated");
+
+export interface WorldOptions {
+  readonly random: SeededRandom;
+  readonly knobs: Knobs;
+  readonly mutation: Mutation;
+  /** Something that must not happen has happened. */
+  readonly onFailure: (error: unknown) => void;
+}
+
+export class World {
+  readonly knobs: Knobs;
+  readonly scheduler = new Scheduler();
+  readonly trace: Trace;
+  readonly network: SimulatedNetwork;
+  readonly calls: RemoteCalls;
+  readonly coordinators: readonly CoordinatorHost[];
+  readonly participants: readonly ParticipantHost[];
+  readonly faults: Faults;
+  readonly reference: ReferenceLedger;
+  readonly agreement: AgreementChecker;
+  readonly auditor: Auditor;
+  readonly history: History;
+  readonly #options: WorldOptions;
+
+  constructor(options: WorldOptions) {
+    this.#options = options;
+    const { knobs, random, mutation } = options;
+    const { scheduler } = this;
+    this.knobs = knobs;
+    this.trace = new Trace(() => scheduler.nowMs);
+    this.network = new SimulatedNetwork(scheduler, random.fork("network"), knobs.network);
+    this.calls = new RemoteCalls(scheduler, this.network, random.fork("calls"));
+    const shards = Array.from({ length: knobs.shards }, (_, index) => shardId(`s${index + 1}`));
+    this.participants = shards.map((shard) => this.#createParticipant(shard));
+    this.coordinators = this.#createCoordinators(shards);
+    this.reference = new ReferenceLedger(mutation !== "no floor");
+    this.auditor = new Auditor(
+      this.reference,
+      this.participants.map(({ books }) => books),
+      knobs.shards * knobs.workload.itemsPerShard * OPENING_VALUE,
+    );
+    this.agreement = new AgreementChecker(this.reference, ({ outcome, command }) => {
+      const gids = command.branches.map(({ gid }) => gid);
+      this.trace.line("log", `${command.carrierId} is ${outcome}`);
+      if (outcome === "committed") this.auditor.carrierCommitted(command.carrierId, gids);
+    });
+    this.history = new History((call, pendingShards) => {
+      this.auditor.acknowledged(call, pendingShards);
+    });
+    this.faults = new Faults(this, knobs, random.fork("faults"));
+  }
+
+  start(): void {
+    const random = this.#options.random.fork("start");
+    for (const host of [...this.coordinators, ...this.participants]) {
+      this.scheduler.after(random.between(0, 200), undefined, () => {
+        host.start();
+      });
+    }
+    this.faults.start();
+    for (const client of this.#createClients()) {
+      client.run().catch((error: unknown) => {
+        this.#options.onFailure(error);
+      });
+    }
+  }
+
+  /** What the checkers look at after each event. */
+  observe(): void {
+    for (const { machine, node } of this.coordinators) {
+      if (node !== undefined) this.agreement.observe(machine, node);
+    }
+  }
+
+  #createCoordinators(shards: readonly ShardId[]): readonly CoordinatorHost[] {
+    const { knobs, random, mutation, onFailure } = this.#options;
+    const { scheduler, network, trace } = this;
+    const linkWorld: LinkWorld = {
+      ...{ scheduler, network, trace, shards },
+      random: random.fork("links"),
+      door: (shard) => this.participants.find((host) => host.shard === shard)?.door,
+    };
+    const peers = new SimulatedPeers(scheduler, network, random.fork("peers"), trace);
+    const members = Array.from({ length: knobs.coordinators }, (_, index) => nodeId(index + 1));
+    return members.map(
+      (self) =>
+        new CoordinatorHost({
+          ...{ clusterId: CLUSTER, self, members, peers, mutation },
+          ...{ paxos: knobs.paxos, disk: knobs.disk, world: linkWorld },
+          random: random.fork(`coordinator ${self}`),
+          crashAtEffectChance: () => this.#crashAtEffectChance(),
+          meanDownMs: () => knobs.faults.meanDownMs,
+          onFatal: onFailure,
+        }),
+    );
+  }
+
+  #createParticipant(shard: ShardId): ParticipantHost {
+    const { knobs, random, mutation, onFailure } = this.#options;
+    const { scheduler, network, trace, calls } = this;
+    return new ParticipantHost({
+      ...{ clusterId: CLUSTER, shard, mutation, scheduler, network, trace, calls },
+      random: random.fork(`participant ${shard}`),
+      items: itemsOf(knobs.workload),
+      meanStatementMs: knobs.meanStatementMs,
+      coordinators: () => this.coordinators,
+      onBranchEnded: (branch) => {
+        this.auditor.branchEnded(branch);
+      },
+      crashAtEffectChance: () => this.#crashAtEffectChance(),
+      meanDownMs: () => knobs.faults.meanDownMs,
+      onFailure,
+    });
+  }
+
+  #crashAtEffectChance(): number {
+    return this.faults.stopped ? 0 : this.knobs.faults.crashAtEffectChance;
+  }
+
+  #createClients(): readonly Client[] {
+    const { knobs, random } = this.#options;
+    const { scheduler, trace, history, coordinators: hosts } = this;
+    const api = new SimulatedApi(hosts, this.calls, history);
+    const shards = this.participants.map(({ shard }) => shard);
+    return Array.from({ length: knobs.workload.clients }, (_, index) => {
+      const name = `c${index + 1}`;
+      const workload = new Workload(knobs.workload, shards, random.fork(`workload ${name}`));
+      return new Client({
+        ...{ name, knobs: knobs.workload, scheduler, trace, hosts, api, history, workload },
+        random: random.fork(`client ${name}`),
+        isStopping: () => this.faults.stopped,
+      });
+    });
+  }
+}

@@ -1,0 +1,232 @@
+/** A coordinator's HTTP face on a free port, over a gateway kept in memory: the twin of the heart behind the port. */
+import { createApi } from "../../coordinator/api/server.ts";
+import { createForwarder } from "../../coordinator/api/forwarding.ts";
+import {
+  NotLeader,
+  type NodeView,
+  type Submission,
+  type SubmissionAnswer,
+  type TransactionGateway,
+} from "../../coordinator/transactions/gateway.ts";
+import type { TransactionResponse, TransactionStatus } from "../../shared/model/api.ts";
+import { SynodError } from "../../shared/model/errors.ts";
+import {
+  ballot,
+  clusterId,
+  nodeId,
+  shardId,
+  slot,
+  type NodeId,
+  type ShardId,
+} from "../../shared/model/ids.ts";
+import {
+  PROTOCOL_VERSION,
+  type BranchOutcome,
+  type OutcomeInquiry,
+  type ParticipantHello,
+} from "../../shared/model/protocol.ts";
+import { systemClock } from "../../shared/runtime/clock.ts";
+import { listenHttp, type HttpListener } from "../../shared/runtime/http.ts";
+import { loadSqlParser } from "../../shared/runtime/sql-statement.ts";
+
+/** What several nodes agree on: who leads, and what committed. */
+export class TwinGroup {
+  leader: NodeId | undefined = nodeId(1);
+  readonly submissions: Submission[] = [];
+  readonly answers = new Map<string, { fingerprint: string; response: TransactionResponse }>();
+  readonly outcomes = new Map<string, BranchOutcome>();
+  /** Runs inside the leader's submit, before the transaction commits. */
+  duringSubmit: () => void | Promise<void> = () => undefined;
+  /** Runs when it has committed, before the answer. */
+  beforeAnswer: () => void | Promise<void> = () => undefined;
+}
+
+export class TwinGateway implements TransactionGateway {
+  readonly #group: TwinGroup;
+  readonly #self: NodeId;
+
+  constructor(group: TwinGroup, self: NodeId) {
+    this.#group = group;
+    this.#self = self;
+  }
+
+  async submit(submission: Submission): Promise<SubmissionAnswer> {
+    this.#assertLeads();
+    this.#group.submissions.push(submission);
+    const { idempotency } = submission;
+    const first = idempotency === null ? undefined : this.#group.answers.get(idempotency.key);
+    if (first !== undefined) {
+      if (first.fingerprint === idempotency?.fingerprint) {
+        return { response: first.response, replayed: true };
+      }
+      throw new SynodError("idempotency-key-reused", "the key was used with another body");
+    }
+    await this.#group.duringSubmit();
+    const response: TransactionResponse = {
+      id: `1-1-${this.#group.submissions.length.toString(36)}-abcdefgh`,
+      outcome: "committed",
+      results: submission.request.operations.map(() => ({ rowCount: 1, rows: [] })),
+      pendingShards: [],
+    };
+    if (idempotency !== null) {
+      const { key, fingerprint } = idempotency;
+      this.#group.answers.set(key, { fingerprint, response });
+    }
+    await this.#group.beforeAnswer();
+    return { response, replayed: false };
+  }
+
+  async status(id: TransactionStatus["id"]): Promise<TransactionStatus> {
+    await Promise.resolve();
+    this.#assertLeads();
+    return { id, state: "committed", pendingShards: [] };
+  }
+
+  outcomes({ branches }: OutcomeInquiry): { outcomes: BranchOutcome[] } {
+    const knows = this.#group.leader === this.#self;
+    return {
+      outcomes: branches.map(({ carrierId }) => {
+        const outcome = knows ? this.#group.outcomes.get(carrierId) : undefined;
+        return outcome ?? { kind: "undecided" };
+      }),
+    };
+  }
+
+  view(): NodeView {
+    const { leader, submissions } = this.#group;
+    return {
+      role: leader === this.#self ? "leader" : "follower",
+      leader,
+      ballot: ballot(7, nodeId(1)),
+      serving: leader !== undefined,
+      chosenUpTo: slot(submissions.length),
+      appliedUpTo: slot(submissions.length),
+      inFlight: 0,
+      incidents: [],
+    };
+  }
+
+  async awaitLeader(timeoutMs: number): Promise<boolean> {
+    const untilMs = performance.now() + timeoutMs;
+    while (this.#group.leader === undefined && performance.now() < untilMs) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    return this.#group.leader !== undefined;
+  }
+
+  #assertLeads(): void {
+    if (this.#group.leader !== this.#self) throw new NotLeader(this.#group.leader);
+  }
+}
+
+export interface ApiNode {
+  readonly url: string;
+  readonly fatal: unknown[];
+  drain(): void;
+  /** Cuts every connection, at once. */
+  kill(): Promise<void>;
+}
+
+export interface ApiNodeOptions {
+  readonly group: TwinGroup;
+  readonly id?: number;
+  readonly coordinators?: Map<NodeId, string>;
+  readonly leaderWaitMs?: number;
+  readonly maxInFlight?: number;
+  readonly gateway?: TransactionGateway;
+}
+
+const SHARDS = ["s1", "s2"].map(shardId);
+const CLUSTER = clusterId("twin");
+
+export async function startApiNode(options: ApiNodeOptions): Promise<ApiNode> {
+  await loadSqlParser();
+  const self = nodeId(options.id ?? 1);
+  const coordinators = options.coordinators ?? new Map<NodeId, string>();
+  const forwarder = createForwarder(64);
+  const fatal: unknown[] = [];
+  let draining = false;
+  const handle = createApi({
+    self,
+    coordinators,
+    gateway: options.gateway ?? new TwinGateway(options.group, self),
+    links: { shards: SHARDS, connected: helloOf },
+    forward: forwarder.forward,
+    clock: systemClock,
+    logger: { debug: ignore, info: ignore, warn: ignore, error: ignore },
+    leaderWaitMs: options.leaderWaitMs ?? 1_000,
+    maxInFlight: options.maxInFlight ?? 64,
+    isDraining: () => draining,
+    onFatal: (error) => {
+      fatal.push(error);
+    },
+  });
+  const listener: HttpListener = await listenHttp(handle, { host: "127.0.0.1", port: 0 });
+  const url = `http://127.0.0.1:${listener.port}`;
+  coordinators.set(self, url);
+  const kill = async (): Promise<void> => {
+    forwarder.close();
+    await listener.close(0);
+  };
+  running.push(kill);
+  return {
+    url,
+    fatal,
+    drain: () => {
+      draining = true;
+    },
+    kill,
+  };
+}
+
+const running: (() => Promise<void>)[] = [];
+
+/** For `afterEach`: nothing of this file outlives its test. */
+export async function stopApiNodes(): Promise<void> {
+  await Promise.all(running.splice(0).map((kill) => kill()));
+}
+
+function ignore(): void {
+  // These tests look at answers, not at logs.
+}
+
+function helloOf(shard: ShardId): ParticipantHello | undefined {
+  if (shard !== "s1") return undefined;
+  return { protocol: PROTOCOL_VERSION, clusterId: CLUSTER, shard, bootId: "boot", maxBranches: 8 };
+}
+
+export const TRANSFER = {
+  operations: [
+    { shard: "s1", sql: "update a set b = b - $1 where id = $2", params: [10, "alice"] },
+    { shard: "s2", sql: "update a set b = b + $1 where id = $2", params: [10, "bob"] },
+  ],
+};
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: Record<string, unknown>;
+}
+
+export async function post(
+  url: string,
+  body: unknown,
+  headers: Record<string, string> = {},
+): Promise<Answer> {
+  return read(
+    await fetch(`${url}/v1/transactions`, {
+      method: "POST",
+      headers: { "content-type": "application/json", ...headers },
+      body: typeof body === "string" ? body : JSON.stringify(body),
+    }),
+  );
+}
+
+export async function get(url: string, path: string): Promise<Answer> {
+  return read(await fetch(url + path));
+}
+
+async function read(response: Response): Promise<Answer> {
+  const body = (await response.json()) as Record<string, unknown>;
+  return { status: response.status, headers: response.headers, body };
+}

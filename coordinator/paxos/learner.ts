@@ -95,8 +95,7 @@ export function learn(turn: Turn, slot: Slot, value: Value): void {
   }
   if (role.kind === "leader") {
     const mine = role.inFlight.get(slot);
-    const isForeign =
-      mine === undefined ? slot > role.recoverUpTo : !sameValue(mine.value, value);
+    const isForeign = mine === undefined ? slot > role.recoverUpTo : !sameValue(mine.value, value);
     if (isForeign) turn.follow();
     else if (mine !== undefined) {
       const inFlight = new Map(role.inFlight);

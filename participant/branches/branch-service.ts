@@ -4,7 +4,14 @@
  */
 import { SynodError } from "../../shared/model/errors.ts";
 import { globalIdPrefix, parseGlobalId } from "../../shared/model/global-id.ts";
-import type { Ballot, CarrierId, ClusterId, GlobalId, ShardId, Xid } from "../../shared/model/ids.ts";
+import type {
+  Ballot,
+  CarrierId,
+  ClusterId,
+  GlobalId,
+  ShardId,
+  Xid,
+} from "../../shared/model/ids.ts";
 import { carrierOrigin } from "../../shared/model/ids.ts";
 import type { Clock, Logger } from "../../shared/model/ports.ts";
 import type {

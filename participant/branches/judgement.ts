@@ -4,12 +4,7 @@
 import { unreachable } from "../../shared/model/assert.ts";
 import type { OperationResult } from "../../shared/model/api.ts";
 import type { BranchOperation, Refusal } from "../../shared/model/protocol.ts";
-import type {
-  ExecutionOutcome,
-  PrepareOutcome,
-  Receipt,
-  ServerFailure,
-} from "../shard/shard.ts";
+import type { ExecutionOutcome, PrepareOutcome, Receipt, ServerFailure } from "../shard/shard.ts";
 import { type BranchStep, errorCodeOf } from "../shard/sqlstate.ts";
 import type { Execution, Preparation } from "./branch.ts";
 

@@ -16,8 +16,7 @@ export interface Backend {
 }
 
 /** As SQL: the start time of a row of pg_stat_activity in the form of `Backend`. */
-export const STARTED_AT_US =
-  "(extract(epoch from backend_start) * 1000000)::pg_catalog.int8";
+export const STARTED_AT_US = "(extract(epoch from backend_start) * 1000000)::pg_catalog.int8";
 
 const CANCEL = `
   select pg_catalog.pg_cancel_backend(pid) from pg_catalog.pg_stat_activity

@@ -64,6 +64,7 @@ const LIST = `
     pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text as reference
   from pg_catalog.pg_prepared_xacts
   where database = pg_catalog.current_database() and pg_catalog.starts_with(gid, $1)`;
+const OWNER = "select cluster_id, shard_id from synod.identity";
 const STATUS = "select pg_catalog.pg_xact_status($1::xid8) as status";
 
 export class PostgresShard implements Shard {
@@ -74,6 +75,7 @@ export class PostgresShard implements Shard {
   readonly #finisher: Finisher;
   readonly #control: BackendControl;
   readonly #tools: SessionTools;
+  readonly #identity: { readonly clusterId: ClusterId; readonly shardId: ShardId };
   #sessions = 0;
   /** Over the control pool: for migrations and checks. */
   readonly controlKnex: Knex;
@@ -81,6 +83,7 @@ export class PostgresShard implements Shard {
 
   constructor(options: PostgresShardOptions) {
     const { url, clusterId, shardId, connectTimeoutMs, clock, logger, checkStatement } = options;
+    this.#identity = { clusterId, shardId };
     const own = {
       statement_timeout: OWN_STATEMENT_TIMEOUT_MS,
       lock_timeout: OWN_LOCK_TIMEOUT_MS,
@@ -146,6 +149,18 @@ export class PostgresShard implements Shard {
       // "transaction ID … is in the future".
       if (sqlstateBehind(error) === INVALID_PARAMETER_VALUE) return "forgotten";
       throw error;
+    }
+  }
+
+  /** What keeps the database from serving this shard now; undefined when nothing does. */
+  async trouble(): Promise<string | undefined> {
+    try {
+      const [owner] = await ask(this.#controlPool, OWNER);
+      const { clusterId, shardId } = this.#identity;
+      const isOurs = owner?.["cluster_id"] === clusterId && owner["shard_id"] === shardId;
+      return isOurs ? undefined : "the database belongs to another shard";
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
     }
   }
 

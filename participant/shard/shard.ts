@@ -99,7 +99,10 @@ export interface ShardSession {
    * All statements in one round trip; stops at the first failure, after which only `rollback` may follow. With a key, its
    * receipt is looked up first.
    */
-  execute(operations: readonly BranchOperation[], idempotencyKey?: string): Promise<ExecutionOutcome>;
+  execute(
+    operations: readonly BranchOperation[],
+    idempotencyKey?: string,
+  ): Promise<ExecutionOutcome>;
   /**
    * Both in one round trip. The prepare is sent without looking at the results: whoever dislikes them afterwards (an
    * expectation, nothing written) must roll the prepared transaction back.
@@ -113,6 +116,7 @@ export interface ShardSession {
   prepare(gid: GlobalId, deadlineMs: number): Promise<PrepareOutcome>;
   /** One-phase: writes the receipt (if any) and commits, in one round trip. */
   commit(receipt: Receipt | null): Promise<CommitOutcome>;
+  /** Never rejects. */
   rollback(): Promise<void>;
   /** Makes whatever runs end soon, from another connection; the pending call then settles as usual. */
   interrupt(): void;

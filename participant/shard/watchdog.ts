@@ -21,12 +21,7 @@ export class Watchdog {
   #escalation: Promise<void> | undefined;
   #ending = false;
 
-  constructor(
-    connection: ServerConnection,
-    control: BackendControl,
-    clock: Clock,
-    logger: Logger,
-  ) {
+  constructor(connection: ServerConnection, control: BackendControl, clock: Clock, logger: Logger) {
     this.#connection = connection;
     this.#control = control;
     this.#clock = clock;

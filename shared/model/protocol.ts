@@ -92,6 +92,8 @@ export const SettleRequest = z.object({
   kind: z.literal("settle"),
   transactionId: transactionIdSchema,
   carrierId: carrierIdSchema,
+  /** An earlier attempt under the same key may have committed: then that is the answer. */
+  idempotencyKey: z.string().optional(),
 });
 
 export const BranchRequest = z.discriminatedUnion("kind", [
@@ -187,7 +189,12 @@ export const ListReply = z.discriminatedUnion("kind", [
 export type ListReply = z.infer<typeof ListReply>;
 
 export const SettleReply = z.discriminatedUnion("kind", [
-  z.object({ kind: z.literal("committed"), results: z.array(memberResults) }),
+  z.object({
+    kind: z.literal("committed"),
+    results: z.array(memberResults),
+    /** The earlier attempt that committed instead of the one that was asked about. */
+    transactionId: transactionIdSchema.optional(),
+  }),
   z.object({ kind: z.literal("aborted") }),
   retry,
 ]);

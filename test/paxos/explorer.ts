@@ -6,6 +6,7 @@
  *   world = local state of each node · who campaigned · living messages · ghost votes
  */
 import type { NodeId } from "../../shared/model/ids.ts";
+import { roundOf, slot as slotOf } from "../../shared/model/ids.ts";
 import { valueText } from "./explorer/canonical.ts";
 import type { Action } from "./explorer/actions.ts";
 import { fitsPattern, ownerPatterns, packAction, unpackAction } from "./explorer/actions.ts";
@@ -18,12 +19,17 @@ import { worldFrom, worldText, type World } from "./explorer/world.ts";
 
 /** Enough for every scope in the suite; a scope that outgrows it says so. */
 const DEFAULT_MAX_STATES = 2_000_000;
+const FIRST_SLOT = slotOf(1);
 
 export function explore(scope: Scope): Exploration {
   return new Explorer(scope).run();
 }
 
 type Successor = { readonly world: World } | { readonly broken: string } | undefined;
+
+function isKnown(world: World, sent: readonly number[]): boolean {
+  return sent.every((id) => world.messages.includes(id));
+}
 
 class Explorer {
   readonly #scope: Scope;
@@ -35,19 +41,22 @@ class Explorer {
   readonly #parents: number[] = [];
   readonly #actions: number[] = [];
   readonly #sights = new Set<Sight>();
+  readonly #chosen = new Set<string>();
+  readonly #seenById = new Map<number, number>();
   readonly #prologue: string[] = [];
   #transitions = 0;
 
   constructor(scope: Scope) {
     this.#scope = scope;
     this.#local = new LocalSteps(scope);
-    this.#ghost = new Ghost(scope, scope.slots);
-    this.#patterns = process.env.PAT ? process.env.PAT.split(",").map((p) => [...p].map(Number)) : ownerPatterns(scope.nodes, scope.ballots);
+    this.#ghost = new Ghost(scope, this.#local.values);
+    this.#patterns = ownerPatterns(scope.nodes, scope.ballots);
   }
 
   run(): Exploration {
     const startedAtMs = performance.now();
-    let violation = this.#begin();
+    this.#begin();
+    let violation: Violation | undefined;
     const maxStates = this.#scope.maxStates ?? DEFAULT_MAX_STATES;
     let depth = 0;
     let levelEnd = this.#texts.length;
@@ -67,6 +76,7 @@ class Explorer {
       depth,
       milliseconds: Math.round(performance.now() - startedAtMs),
       sights: this.#sights,
+      chosen: this.#chosen,
       violation,
     };
   }
@@ -82,7 +92,7 @@ class Explorer {
   }
 
   /** The first world, after the prologue; a prologue breaks nothing. */
-  #begin(): Violation | undefined {
+  #begin(): void {
     const { nodes, ballots, crashes, prologue } = this.#scope;
     const fresh = Array.from({ length: nodes }, (_, index) => this.#local.fresh(index).id);
     let world: World = {
@@ -102,7 +112,6 @@ class Explorer {
       }
     }
     this.#add(world, -1, 0);
-    return undefined;
   }
 
   #must(world: World, action: Action): World {
@@ -119,7 +128,9 @@ class Explorer {
         .map((message) => ({ kind: "deliver", message }) as const)
         .find((action) => {
           const next = this.#apply(world, action);
-          return next !== undefined && "world" in next && worldText(next.world) !== worldText(world);
+          return (
+            next !== undefined && "world" in next && worldText(next.world) !== worldText(world)
+          );
         });
       if (moved === undefined) return world;
       world = this.#must(world, moved);
@@ -165,7 +176,7 @@ class Explorer {
   /** A node that knows every slot in scope could only make others promise, which only forbids things. */
   #mayCampaign(world: World, node: number, round: number): boolean {
     const { promised, chosenUpTo } = this.#node(world, node).state;
-    if (world.owners[round - 1] !== 0 || round <= Math.floor(promised / 1024)) return false;
+    if (world.owners[round - 1] !== 0 || round <= roundOf(promised)) return false;
     if (chosenUpTo >= this.#scope.slots) return false;
     return fitsPattern(world.owners.with(round - 1, node + 1), this.#patterns);
   }
@@ -209,20 +220,29 @@ class Explorer {
       return { broken: `node ${index + 1} halts: ${local.why}` };
     }
     for (const sight of local.sights) this.#sights.add(sight);
-    const votes = this.#ghost.add(world.votes, index, local.votes);
-    if (typeof votes === "string") return { broken: votes };
-    let nodes = world.nodes.with(index, local.node.id);
-    if (world.crashesLeft === 0) {
-      nodes = nodes.map((id) => this.#local.immortal(this.#local.nodes.get(id)).id);
-    }
+    if (local.node.id === world.nodes[index] && isKnown(world, local.sent)) return undefined;
+    const nodes = this.#after(world, index, local.node);
+    const cast = this.#ghost.add(world.votes, index, local.votes);
+    if (typeof cast === "string") return { broken: cast };
+    const votes = this.#ghost.relevant(cast, (node) => this.#promisedRound(nodes, node));
     const seen = world.seen | this.#seenAt(local.node);
     const moved = { ...world, nodes, votes, seen };
     const broken = this.#unfounded(moved, index) ?? this.#scope.observer?.conflict(seen);
     if (broken !== undefined) return { broken };
+    if (local.votes.length > 0) this.#chosen.add(this.#ghost.chosenText(cast));
     return { world: { ...moved, messages: this.#living(moved, local.sent) } };
   }
 
-  readonly #seenById = new Map<number, number>();
+  #after(world: World, index: number, node: Node): readonly number[] {
+    const nodes = world.nodes.with(index, node.id);
+    if (world.crashesLeft > 0 || node.durable === undefined) return nodes;
+    return nodes.map((id) => this.#local.immortal(this.#local.nodes.get(id)).id);
+  }
+
+  /** The round of the promise that the node keeps even through a crash. */
+  #promisedRound(nodes: readonly number[], index: number): number {
+    return roundOf(this.#local.nodes.get(nodes[index] ?? -1).remembered.promised);
+  }
 
   #seenAt(node: Node): number {
     const { observer } = this.#scope;
@@ -236,7 +256,7 @@ class Explorer {
   /** C3, C5: what a node holds for chosen was accepted by a quorum, with that value. */
   #unfounded(world: World, index: number): string | undefined {
     if (this.#scope.onlyAgreement === true) return undefined;
-    for (const [slot, entry] of this.#node(world, index).state.log.from(1 as never)) {
+    for (const [slot, entry] of this.#node(world, index).state.log.from(FIRST_SLOT)) {
       if (entry.kind !== "chosen") continue;
       const value = this.#local.values.idOf(valueText(entry.value), () => entry.value);
       if (!this.#ghost.isChosen(world.votes, slot, value)) {
@@ -247,24 +267,20 @@ class Explorer {
   }
 
   #living(world: World, sent: readonly number[]): readonly number[] {
-    const messages = [...new Set([...world.messages, ...sent])].sort((left, right) => left - right);
-    if (this.#scope.keepsDead === true) return messages;
-    return messages.filter((id) => !this.#isDead(world, id));
+    const fresh = sent.filter((id) => !world.messages.includes(id));
+    const messages = fresh.length === 0 ? world.messages : [...world.messages, ...fresh];
+    const living =
+      this.#scope.keepsDead === true
+        ? [...messages]
+        : messages.filter((id) => !this.#isDead(world, id));
+    return fresh.length === 0 ? living : living.sort((left, right) => left - right);
   }
 
   #isDead(world: World, id: number): boolean {
     const sent = this.#local.messages.get(id);
-    const { from, to, message } = sent;
-    const target = this.#node(world, to - 1);
-    return isDead(sent, {
-      sender: this.#node(world, from - 1).state,
-      target: target.state,
-      remembered: target.remembered,
-      nacks: this.#scope.nacks ?? false,
-      wasAccepted:
-        message.kind === "phase2a" &&
-        this.#ghost.hasVoted(world.votes, message.slot, Math.floor(message.ballot / 1024), to - 1),
-    });
+    const sender = this.#node(world, sent.from - 1).state;
+    const target = this.#node(world, sent.to - 1);
+    return isDead(sent, sender, target, this.#scope.nacks ?? false);
   }
 
   #violation(what: string, index: number, last: Action): Violation {
@@ -274,8 +290,8 @@ class Explorer {
       const action = unpackAction(this.#actions[at] ?? 0);
       lines.unshift(...this.#linesOf(parent, this.#world(at), action));
     }
-    const schedule = [...this.#prologue, ...lines].map((line, at) => `${at + 1}. ${line}`);
-    return { what, schedule };
+    const schedule = [...this.#prologue, ...lines, what];
+    return { what, schedule: schedule.map((line, at) => `${at + 1}. ${line}`) };
   }
 
   #linesOf(before: World, after: World, action: Action): readonly string[] {

@@ -51,7 +51,10 @@ export class Faults {
       random.pick(this.#targets.participants).crash("fault");
     });
     this.#stream("shard crash", faults.shardCrashIntervalMs, (random) => {
-      random.pick(this.#targets.participants).crashShard();
+      random.pick(this.#targets.participants).crashDatabase();
+    });
+    this.#stream("sabotage", faults.sabotageIntervalMs, (random) => {
+      random.pick(this.#targets.participants).sabotage(random);
     });
     this.#stream("pause", faults.pauseIntervalMs, (random) => {
       this.#pause(random);
@@ -82,6 +85,7 @@ export class Faults {
     for (const host of participants) {
       if (host.process !== undefined) this.#resume(host.process);
       host.start();
+      host.restartDatabase();
     }
   }
 

@@ -2,6 +2,7 @@
  * What kind of world a seed makes: every fault has a strength that the seed draws, and many seeds leave many faults out,
  * because faults hide each other (swarm testing). Intervals are means in virtual milliseconds; 0 is never.
  */
+import type { ParticipantLimits } from "../../participant/participant-node.ts";
 import type { NetworkCharacter } from "./world/simulated-network.ts";
 import type { SeededRandom } from "./world/seeded-random.ts";
 
@@ -22,6 +23,8 @@ export interface FaultKnobs {
   readonly partitionIntervalMs: number;
   readonly clogIntervalMs: number;
   readonly linkCutIntervalMs: number;
+  /** Somebody rolls back a prepared branch by hand: never in an ordinary world, because the books cannot survive it. */
+  readonly sabotageIntervalMs: number;
   /** Chance that a coordinator or participant ends at any one of its effects. */
   readonly crashAtEffectChance: number;
   readonly meanDownMs: number;
@@ -35,6 +38,19 @@ export interface DiskKnobs {
   readonly hangChance: number;
 }
 
+export interface DatabaseKnobs {
+  /** Mean time that one round trip takes. */
+  readonly meanStatementMs: number;
+  /** Chance that the connection breaks before or after any one effect. */
+  readonly loseChance: number;
+  /** Chance that it breaks, and the effect happens all the same, later. */
+  readonly lateChance: number;
+  /** Chance that the server has rolled the transaction back, without an error, before PREPARE. */
+  readonly silentFailureChance: number;
+}
+
+export type ParticipantKnobs = ParticipantLimits;
+
 export interface WorkloadKnobs {
   readonly clients: number;
   readonly meanThinkMs: number;
@@ -45,6 +61,8 @@ export interface WorkloadKnobs {
   readonly oneShardChance: number;
   readonly readOnlyChance: number;
   readonly refusedChance: number;
+  /** Chance that a call also inserts a row that can be inserted only once. */
+  readonly noteChance: number;
   readonly decidedChance: number;
   /** Chance that a client waits less than its transaction may take. */
   readonly impatientChance: number;
@@ -58,8 +76,8 @@ export interface Knobs {
   readonly paxos: PaxosKnobs;
   readonly faults: FaultKnobs;
   readonly disk: DiskKnobs;
-  /** Mean time that one round trip to a database takes. */
-  readonly meanStatementMs: number;
+  readonly database: DatabaseKnobs;
+  readonly participant: ParticipantKnobs;
   readonly workload: WorkloadKnobs;
 }
 
@@ -87,6 +105,7 @@ function drawFaults(random: SeededRandom): FaultKnobs {
     partitionIntervalMs: interval(600, 4_000),
     clogIntervalMs: interval(300, 3_000),
     linkCutIntervalMs: interval(200, 3_000),
+    sabotageIntervalMs: 0,
     crashAtEffectChance: random.chance(0.6) ? 0 : random.between(0, 0.003),
     meanDownMs: random.pick([50, 300, 1_000]),
     meanPauseMs: random.pick([100, 500, 1_500]),
@@ -104,6 +123,7 @@ function drawWorkload(random: SeededRandom): WorkloadKnobs {
     oneShardChance: random.knob(0.6, 0.2),
     readOnlyChance: random.knob(0.3),
     refusedChance: random.knob(0.3),
+    noteChance: random.knob(0.5),
     decidedChance: random.knob(0.5),
     impatientChance: random.knob(0.3),
   };
@@ -123,7 +143,18 @@ export function drawKnobs(random: SeededRandom): Knobs {
     paxos: drawPaxos(random),
     faults: drawFaults(random),
     disk: { meanAppendMs: random.pick([0.1, 1, 8]), hangChance: random.knob(0.01, 0.6) },
-    meanStatementMs: random.pick([0.2, 1, 5]),
+    database: {
+      meanStatementMs: random.pick([0.2, 1, 5]),
+      loseChance: random.knob(0.02, 0.6),
+      lateChance: random.knob(0.05, 0.6),
+      silentFailureChance: random.knob(0.05, 0.6),
+    },
+    participant: {
+      maxBranches: random.pick([2, 8, 64]),
+      inquiryAfterMs: random.pick([200, 1_000]),
+      tickIntervalMs: random.pick([20, 50]),
+      rescanIntervalMs: random.pick([500, 5_000]),
+    },
     workload: drawWorkload(random),
   };
 }

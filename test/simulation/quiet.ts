@@ -30,12 +30,13 @@ function withoutOneLeader({ coordinators }: World): string | undefined {
   return undefined;
 }
 
-function withoutAgreement({ coordinators }: World): string | undefined {
+function withoutAgreement(world: World): string | undefined {
+  const { coordinators } = world;
   const applied = new Set(coordinators.map(({ node }) => node?.replica.chosenUpTo));
   if (applied.size > 1) return `replicas have applied ${[...applied].join(", ")}`;
   for (const { node, machine } of coordinators) {
     const incomplete = node?.ledger.incompleteCount ?? 0;
-    if (incomplete > 0) return `${incomplete} carriers are incomplete on ${machine}`;
+    if (incomplete > world.contradicted().length) return `${incomplete} carriers are incomplete on ${machine}`;
     const inFlight = node?.gateway.view().inFlight ?? 0;
     if (inFlight > 0) return `${inFlight} transactions are in flight on ${machine}`;
   }
@@ -43,8 +44,8 @@ function withoutAgreement({ coordinators }: World): string | undefined {
 }
 
 function withBranchesInDoubt({ participants }: World): string | undefined {
-  for (const { books, shard } of participants) {
-    const gids = books.preparedGids();
+  for (const { database, shard } of participants) {
+    const gids = database.preparedGids();
     if (gids.length > 0) return `${shard} still holds ${gids.join(" ")}`;
   }
   return undefined;

@@ -2,15 +2,22 @@
  * Explores what coordinators may tell a participant that asks, over the production paxos core, ledger, leadership and
  * outcomes: whether one of them can say "aborted" and another, then or later, "committed".
  *
- *   node 1 leads under ballot 1, its barrier is applied everywhere (prologue), and then it proposes one commit after the
- *   other, as far as window and slots allow; from there on everything can happen. Whoever leads next proposes its
- *   barrier. After each step every node is asked about every transaction, and what it says stays said.
+ *   Node 1 leads under ballot 1.1, its barrier is applied everywhere, and it has proposed as many commits as its window
+ *   takes. From there on everything can happen. Whoever leads next proposes its barrier. After each step every node is
+ *   asked about every transaction, and what was said stays said.
  *
  * Every transaction that is asked about is held by the leader that began it, so that its memory never speaks for abort:
  * what is explored is the floor rule alone.
  */
 import type { CarrierId, NodeId, ShardId, Slot, Xid } from "../../shared/model/ids.ts";
-import { ballot, carrierId, nodeId, transactionId } from "../../shared/model/ids.ts";
+import {
+  ballot,
+  carrierId,
+  nodeId,
+  ownerOf,
+  roundOf,
+  transactionId,
+} from "../../shared/model/ids.ts";
 import type { Value } from "../../coordinator/paxos/message.ts";
 import type { PaxosState } from "../../coordinator/paxos/state.ts";
 import type { Command } from "../../coordinator/transactions/command.ts";
@@ -19,8 +26,10 @@ import { Leadership } from "../../coordinator/transactions/leadership.ts";
 import { DEFAULT_LEDGER_OPTIONS, Ledger } from "../../coordinator/transactions/ledger/ledger.ts";
 import { Outcomes } from "../../coordinator/transactions/outcomes.ts";
 import { explore } from "../paxos/explorer.ts";
-import type { Exploration } from "../paxos/explorer/scope.ts";
+import type { Directive, Exploration } from "../paxos/explorer/scope.ts";
 
+const PROPOSE: Directive = { kind: "propose", node: 1 };
+const SETTLE: Directive = { kind: "settle" };
 const FIRST_BALLOT = ballot(1, nodeId(1));
 const SHARD = "s1" as ShardId;
 const XID = "7" as Xid;
@@ -43,12 +52,7 @@ export function explorePresumedAbort(scope: PresumedAbortScope): Exploration {
     slots: scope.slots,
     ballots: scope.ballots,
     windowSlots: scope.windowSlots,
-    prologue: [
-      { kind: "campaign", node: 1, round: 1 },
-      { kind: "settle" },
-      { kind: "propose", node: 1 },
-      { kind: "settle" },
-    ],
+    prologue: prologueOf(scope),
     client: (state) => nextCommand(state, carriers),
     observer: {
       look: (state) => whatItSays(state, scope, carriers),
@@ -57,6 +61,13 @@ export function explorePresumedAbort(scope: PresumedAbortScope): Exploration {
     },
     describeValue: (value) => decodeBatch(value).map(commandText).join(", "),
   });
+}
+
+/** Up to where nothing has gone wrong yet; the commits are proposed, and nobody has received one. */
+function prologueOf({ commits, windowSlots }: PresumedAbortScope): readonly Directive[] {
+  const proposals = Array.from({ length: Math.min(commits, windowSlots) }, () => PROPOSE);
+  const elected: Directive = { kind: "campaign", node: 1, round: 1 };
+  return [elected, SETTLE, PROPOSE, SETTLE, ...proposals];
 }
 
 /** The barrier first; then, once it is applied and only under the first ballot, commits. */
@@ -127,7 +138,7 @@ function contradiction(bits: number, carriers: readonly CarrierId[]): string | u
 function commandText(command: Command): string {
   switch (command.kind) {
     case "barrier":
-      return `barrier of ballot ${Math.floor(command.ballot / 1024)}.${command.ballot % 1024}`;
+      return `barrier of ballot ${roundOf(command.ballot)}.${ownerOf(command.ballot) ?? 0}`;
     case "commit":
       return `commit of ${command.carrierId}`;
     case "complete":

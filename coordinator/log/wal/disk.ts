@@ -1,94 +1,39 @@
 /**
- * The few things the log asks of a file system, as a port, so that tests can fail any of them. Paths are absolute. Nothing
- * here retries: an error reaches the log, and the log fails for good.
+ * The few things the log asks of a file system, as a port, so that tests can fail any of them and crash in between. Paths
+ * are absolute. Nothing here retries: an error reaches the log, and the log fails for good.
  */
-import * as fs from "node:fs";
-import { dirname, join } from "node:path";
-import { promisify } from "node:util";
+import { dirname } from "node:path";
 
 export interface DiskFile {
   /** Writes at most all of `bytes` at `position`; answers how many were written. */
   write(bytes: Uint8Array, position: number): Promise<number>;
-  /** Resolves when everything written is on the medium. */
+  /** Resolves when everything written, and the length, is on the medium. */
   sync(): Promise<void>;
   truncate(length: number): Promise<void>;
   close(): Promise<void>;
 }
 
 export interface Disk {
+  /** One level; its parent exists. */
   makeDirectory(path: string): void;
   /** Names in a directory, sorted. */
   list(directory: string): readonly string[];
   exists(path: string): boolean;
   read(path: string): Uint8Array;
+  /** At most `length` bytes from the start. */
   readStart(path: string, length: number): Uint8Array;
+  /** A new file. Fails where there is one already. */
   create(path: string): Promise<DiskFile>;
-  open(path: string): Promise<DiskFile>;
+  /** A file whose every write is on the medium when it resolves. */
+  openDurable(path: string): Promise<DiskFile>;
+  /** Replaces a file of that name at once: a crash leaves the old or the new one. */
+  rename(from: string, to: string): void;
   remove(path: string): void;
   /** Makes creations, removals and renames in the directory durable. */
   syncDirectory(directory: string): Promise<void>;
-  /** All or nothing, durably: temporary file, sync, rename, sync of the directory. */
-  writeAtomically(path: string, text: string): Promise<void>;
+  /** Takes the directory for this process alone, and answers how to release it. Throws LogInUse. */
+  lock(directory: string): () => void;
 }
-
-const write = promisify(fs.write);
-const fdatasync = promisify(fs.fdatasync);
-const fsync = promisify(fs.fsync);
-
-function diskFile(descriptor: number): DiskFile {
-  return {
-    write: async (bytes, position) => {
-      const { bytesWritten } = await write(descriptor, bytes, 0, bytes.length, position);
-      return bytesWritten;
-    },
-    sync: () => fdatasync(descriptor),
-    truncate: promisify(fs.ftruncate).bind(undefined, descriptor),
-    close: promisify(fs.close).bind(undefined, descriptor),
-  };
-}
-
-export const systemDisk: Disk = {
-  makeDirectory: (path) => {
-    fs.mkdirSync(path, { recursive: true });
-  },
-  list: (directory) => fs.readdirSync(directory).sort(),
-  exists: (path) => fs.existsSync(path),
-  read: (path) => fs.readFileSync(path),
-  readStart: (path, length) => {
-    const descriptor = fs.openSync(path, "r");
-    try {
-      const bytes = new Uint8Array(length);
-      return bytes.subarray(0, fs.readSync(descriptor, bytes, 0, length, 0));
-    } finally {
-      fs.closeSync(descriptor);
-    }
-  },
-  create: async (path) => diskFile(await promisify(fs.open)(path, "wx")),
-  open: async (path) => diskFile(await promisify(fs.open)(path, "r+")),
-  remove: (path) => {
-    fs.unlinkSync(path);
-  },
-  syncDirectory: async (directory) => {
-    const descriptor = await promisify(fs.open)(directory, "r");
-    try {
-      await fsync(descriptor);
-    } finally {
-      fs.closeSync(descriptor);
-    }
-  },
-  writeAtomically: async (path, text) => {
-    const temporary = join(dirname(path), `.${String(process.pid)}.temporary`);
-    const descriptor = fs.openSync(temporary, "w");
-    try {
-      fs.writeFileSync(descriptor, text);
-      await fsync(descriptor);
-    } finally {
-      fs.closeSync(descriptor);
-    }
-    fs.renameSync(temporary, path);
-    await systemDisk.syncDirectory(dirname(path));
-  },
-};
 
 /** Loops over short writes: a disk may take less than it was given and call that success. */
 export async function writeAll(file: DiskFile, bytes: Uint8Array, position: number): Promise<void> {
@@ -98,4 +43,27 @@ export async function writeAll(file: DiskFile, bytes: Uint8Array, position: numb
     if (count <= 0) throw new Error("the disk takes no more bytes");
     written += count;
   }
+}
+
+/** Makes a directory and those above it, each entry durable in the one above. */
+export async function makeDirectories(disk: Disk, path: string): Promise<void> {
+  if (disk.exists(path)) return;
+  await makeDirectories(disk, dirname(path));
+  disk.makeDirectory(path);
+  await disk.syncDirectory(dirname(path));
+}
+
+/** All or nothing, durably: temporary file, sync, rename, sync of the directory. */
+export async function writeFileAtomically(disk: Disk, path: string, text: string): Promise<void> {
+  const draft = `${path}.draft`;
+  if (disk.exists(draft)) disk.remove(draft);
+  const file = await disk.create(draft);
+  try {
+    await writeAll(file, new TextEncoder().encode(text), 0);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  disk.rename(draft, path);
+  await disk.syncDirectory(dirname(path));
 }

@@ -1,38 +1,58 @@
 /**
  * What a log's segments say after a crash, as a pure function over their bytes.
  *
- * One write is under way at a time, and the next begins only when it is durable. So after a crash at most the last batch
- * may be unfinished, and whatever was not intact but has an intact batch behind it was acknowledged and is now damaged:
+ * One write is under way at a time, and the next begins only when it is durable. A segment file gets its name when its header and
+ * its first batch are durable (segment.ts). So at most the last batch of the last segment may be unfinished, unless it is
+ * that segment's first, and what is damaged although something later exists was acknowledged:
  *
- *   intact … intact · damaged · zeros            torn tail: the damaged batch was never acknowledged
- *   intact … intact · damaged · … intact …       corruption: the node must not vote
- *   a segment missing, or not following on       corruption
+ *   last segment      header or first batch damaged                          corruption: the node must not vote
+ *                     intact … intact · damaged · … a batch header …         corruption
+ *                     intact … intact · damaged · no trace of a batch        torn tail: never acknowledged
+ *   earlier segment   anything but intact up to where its successor starts   corruption
+ *   a segment missing, or not following on                                   corruption
  *
- * One case cannot be told apart from inside: a last batch that was acknowledged and rotted later looks like a torn one.
+ * For the trace a header is enough: it was written after the damaged batch had been acknowledged, whatever became of its body.
+ * A segment that was begun by opening the log starts with the last batch once more: of two with one number the later counts.
+ *
+ * Two cases cannot be told apart from inside: a last batch that was acknowledged and rotted before another was written looks
+ * like a torn one, and lost segments at the end look like segments that never were.
  */
+import { assert } from "../../../shared/model/assert.ts";
 import type { DurableRecord } from "../../paxos/record.ts";
 import {
+  BATCH_HEADER_BYTES,
   BLOCK_BYTES,
-  decodeBatchAt,
-  decodeSegmentHeader,
-  type DecodedBatch,
-  type SegmentHeader,
+  decodeBatchBody,
+  decodeBatchHeader,
+  ownerSeal,
+  paddedBytes,
 } from "./codec.ts";
+import { decodeSegmentHeader, type SegmentHeader } from "./segment-header.ts";
 
-/** Segments are large: each is read when its turn comes, and only its first block before that. */
+/** Segments are large: each is read when its turn comes. */
 export interface SegmentSource {
   readonly file: string;
-  readonly firstBlock: Uint8Array;
+  /** The first block. */
+  readonly readHeader: () => Uint8Array;
   readonly read: () => Uint8Array;
 }
 
+/** The last batch: not proved durable by a later one, and to be written again. */
+export interface Tail {
+  readonly file: string;
+  readonly segment: number;
+  readonly batch: number;
+  /** Of the last batch. */
+  readonly chain: number;
+  /** The chain of the next. */
+  readonly crc: number;
+  readonly bytes: Uint8Array;
+  /** Where it ends in the file; what follows was never acknowledged. */
+  readonly end: number;
+}
+
 export type Scan =
-  | {
-      readonly kind: "intact";
-      readonly records: readonly DurableRecord[];
-      /** Undefined for a log without segments. */
-      readonly tail: Tail | undefined;
-    }
+  | { readonly kind: "intact"; readonly records: readonly DurableRecord[]; readonly tail: Tail }
   | {
       readonly kind: "corrupt";
       readonly file: string;
@@ -41,100 +61,121 @@ export type Scan =
     }
   | { readonly kind: "foreign"; readonly file: string; readonly owner: string };
 
-export interface Tail {
-  readonly file: string;
+type Trouble = Exclude<Scan, { kind: "intact" }>;
+type Headers = readonly SegmentHeader[];
+
+/** What the next segment has to say about itself. */
+interface Expected {
   readonly segment: number;
-  /** Where the intact part ends; what follows in the file is to be cut off. */
-  readonly end: number;
-  readonly nextBatch: number;
+  readonly firstBatch: number;
   readonly chain: number;
-  /** The only batch whose acknowledgement is not proved by a later one: to be written again. */
-  readonly last: DecodedBatch | undefined;
 }
 
-interface Progress {
-  readonly records: DurableRecord[];
-  nextBatch: number;
-  chain: number;
-  last: DecodedBatch | undefined;
+interface Walk {
+  readonly records: readonly DurableRecord[];
+  /** Number and chain of the batch that would come next, and where. */
+  readonly next: number;
+  readonly chain: number;
+  readonly end: number;
+  readonly last: { readonly from: number; readonly chain: number } | undefined;
 }
 
-/** `segments` in order of their numbers, `owner` the identity that every header must name. */
+const corrupt = (file: string, offset: number, what: string): Trouble => ({
+  kind: "corrupt",
+  ...{ file, offset, what },
+});
+
+/** `segments`, one at least, in order of their numbers; `owner` the identity that every header must name. */
 export function scan(segments: readonly SegmentSource[], owner: string): Scan {
-  const progress: Progress = { records: [], nextBatch: 1, chain: 0, last: undefined };
+  const headers = readHeaders(segments, owner);
+  if ("kind" in headers) return headers;
+  const seal = ownerSeal(owner);
+  const records: DurableRecord[] = [];
+  let expected: Expected = { segment: 1, firstBatch: 1, chain: 0 };
   let tail: Tail | undefined;
-  for (const [index, { file, firstBlock, read }] of segments.entries()) {
-    const laterSegments = segments.slice(index + 1);
-    const header = decodeSegmentHeader(firstBlock);
+  for (const [index, { file, read }] of segments.entries()) {
+    const header = headers[index];
+    assert(header !== undefined, "there is a header for every segment");
+    if (!follows(header, expected)) return corrupt(file, 0, notFollowing(header, expected));
     const bytes = read();
-    if (header === undefined) {
-      // A crash while the segment was being made leaves no header; nothing was ever acknowledged in it.
-      if (hasIntactBatch(bytes, BLOCK_BYTES) || laterSegments.some(isBegun)) {
-        return { kind: "corrupt", file, offset: 0, what: "A damaged segment header" };
-      }
-      return { kind: "intact", records: progress.records, tail };
+    const following = headers[index + 1];
+    const walk = walkBatches(bytes, header, following?.firstBatch ?? Infinity, seal);
+    const { next, chain, end } = walk;
+    if (following === undefined ? hasTrace(bytes, walk, seal) : next < following.firstBatch) {
+      return corrupt(file, end, "A damaged batch");
+    }
+    for (const record of walk.records) records.push(record);
+    expected = { segment: header.segment + 1, firstBatch: next, chain };
+    tail = tailOf(file, header, walk, bytes);
+  }
+  return tail === undefined
+    ? corrupt(segments.at(-1)?.file ?? "", BLOCK_BYTES, "A damaged first batch")
+    : { kind: "intact", records, tail };
+}
+
+function readHeaders(segments: readonly SegmentSource[], owner: string): Headers | Trouble {
+  const headers: SegmentHeader[] = [];
+  for (const { file, readHeader } of segments) {
+    const header = decodeSegmentHeader(readHeader());
+    if (header.kind === "damaged") return corrupt(file, 0, "A damaged segment header");
+    if (header.kind === "otherVersion") {
+      const { version } = header;
+      return corrupt(file, 0, `A segment of format version ${version}, unknown to this program,`);
     }
     if (header.owner !== owner) return { kind: "foreign", file, owner: header.owner };
-    if (!follows(header, progress, index === 0, tail?.segment)) {
-      return {
-        kind: "corrupt",
-        file,
-        offset: 0,
-        what: "A segment that does not follow the one before it",
-      };
-    }
-    const end = scanBatches(bytes, progress);
-    if (hasIntactBatch(bytes, end) || (!isZero(bytes, end) && laterSegments.some(isBegun))) {
-      return { kind: "corrupt", file, offset: end, what: "A damaged batch" };
-    }
-    const { nextBatch, chain, last } = progress;
-    tail = { file, segment: header.segment, end, nextBatch, chain, last };
+    headers.push(header);
   }
-  return { kind: "intact", records: progress.records, tail };
+  return headers;
 }
 
-function follows(
-  header: SegmentHeader,
-  progress: Progress,
-  isFirst: boolean,
-  previous: number | undefined,
-): boolean {
-  if (isFirst) {
-    progress.nextBatch = header.firstBatch;
-    progress.chain = header.chain;
-    return header.segment === 1;
-  }
-  return (
-    header.segment === (previous ?? 0) + 1 &&
-    header.firstBatch === progress.nextBatch &&
-    header.chain === progress.chain
-  );
+const follows = (header: SegmentHeader, { segment, firstBatch, chain }: Expected): boolean =>
+  header.segment === segment && header.firstBatch === firstBatch && header.chain === chain;
+
+const notFollowing = (header: SegmentHeader, { segment }: Expected): string =>
+  header.segment === segment
+    ? "A segment that does not follow the one before it"
+    : `Segment ${header.segment} where segment ${segment} is missing`;
+
+function tailOf(
+  file: string,
+  { segment }: SegmentHeader,
+  { last, next, chain, end }: Walk,
+  bytes: Uint8Array,
+): Tail | undefined {
+  if (last === undefined) return undefined;
+  return {
+    ...{ file, segment, batch: next - 1, chain: last.chain, crc: chain, end },
+    bytes: bytes.slice(last.from, end),
+  };
 }
 
-/** Takes intact batches that follow on; returns where they end. */
-function scanBatches(bytes: Uint8Array, progress: Progress): number {
-  let offset = BLOCK_BYTES;
-  for (;;) {
-    const batch = decodeBatchAt(bytes, offset);
-    if (batch?.number !== progress.nextBatch || batch.chain !== progress.chain) return offset;
-    for (const record of batch.records) progress.records.push(record);
-    progress.nextBatch += 1;
-    progress.chain = batch.bodyCrc;
-    progress.last = batch;
-    offset += batch.bytes;
+/** Takes batches that follow on, up to the one that the next segment begins with. */
+function walkBatches(bytes: Uint8Array, header: SegmentHeader, until: number, seal: number): Walk {
+  const records: DurableRecord[] = [];
+  let { firstBatch: next, chain } = header;
+  let end = BLOCK_BYTES;
+  let last: Walk["last"];
+  while (next < until) {
+    const batch = decodeBatchHeader(bytes, end, seal);
+    if (batch?.number !== next || batch.chain !== chain) break;
+    const body = decodeBatchBody(bytes, end, batch, seal);
+    if (body === undefined) break;
+    for (const record of body) records.push(record);
+    last = { from: end, chain };
+    ({ crc: chain } = batch);
+    next += 1;
+    end += paddedBytes(BATCH_HEADER_BYTES + batch.bodyBytes);
   }
+  return { records, next, chain, end, last };
 }
 
-function hasIntactBatch(bytes: Uint8Array, from: number): boolean {
-  for (let offset = from; offset < bytes.length; offset += BLOCK_BYTES) {
-    if (decodeBatchAt(bytes, offset) !== undefined) return true;
+/** Whether behind the intact batches stands one that was begun after a batch which is not there. */
+function hasTrace(bytes: Uint8Array, { end, next, chain }: Walk, seal: number): boolean {
+  for (let offset = end; offset < bytes.length; offset += BLOCK_BYTES) {
+    const header = decodeBatchHeader(bytes, offset, seal);
+    if (header === undefined) continue;
+    const isTorn = offset === end && header.number === next && header.chain === chain;
+    if (!isTorn) return true;
   }
   return false;
 }
-
-const isZero = (bytes: Uint8Array, from: number): boolean =>
-  bytes.subarray(from).every((byte) => byte === 0);
-
-/** A later segment was begun only after everything before it was durable. A preallocated one has no header yet. */
-const isBegun = ({ firstBlock }: SegmentSource): boolean =>
-  decodeSegmentHeader(firstBlock) !== undefined;

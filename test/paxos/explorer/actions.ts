@@ -9,36 +9,40 @@ export type Action =
   | { readonly kind: "restart"; readonly node: number };
 
 const KINDS = ["deliver", "campaign", "propose", "learn", "restart"] as const;
+const KIND_SPAN = 8;
+const NODE_SPAN = 32;
 
 export function packAction(action: Action): number {
   const kind = KINDS.indexOf(action.kind);
   switch (action.kind) {
     case "deliver":
-      return action.message * 8 + kind;
+      return action.message * KIND_SPAN + kind;
     case "campaign":
-      return (action.node * 32 + action.round) * 8 + kind;
+      return (action.node * NODE_SPAN + action.round) * KIND_SPAN + kind;
     case "learn":
-      return (action.node * 32 + action.peer) * 8 + kind;
+      return (action.node * NODE_SPAN + action.peer) * KIND_SPAN + kind;
     case "propose":
     case "restart":
-      return action.node * 32 * 8 + kind;
+      return action.node * NODE_SPAN * KIND_SPAN + kind;
   }
 }
 
 export function unpackAction(packed: number): Action {
-  const kind = KINDS[packed % 8];
-  const rest = Math.floor(packed / 8);
-  const node = Math.floor(rest / 32);
+  const kind = KINDS[packed % KIND_SPAN];
+  const rest = Math.floor(packed / KIND_SPAN);
+  const node = Math.floor(rest / NODE_SPAN);
   switch (kind) {
     case "campaign":
-      return { kind, node, round: rest % 32 };
+      return { kind, node, round: rest % NODE_SPAN };
     case "learn":
-      return { kind, node, peer: rest % 32 };
+      return { kind, node, peer: rest % NODE_SPAN };
     case "propose":
     case "restart":
       return { kind, node };
-    default:
-      return { kind: "deliver", message: rest };
+    case "deliver":
+      return { kind, message: rest };
+    case undefined:
+      throw new Error(`${packed} is no action`);
   }
 }
 

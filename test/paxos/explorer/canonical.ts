@@ -8,17 +8,27 @@
  * - `catchUp`: only throttles requests, and any node may learn from any other at any time (local-steps.ts);
  * - `hintedUpTo` and all records where no crash can follow.
  */
-import type { PaxosMessage, Value } from "../../../coordinator/paxos/message.ts";
+import type { Value } from "../../../coordinator/paxos/message.ts";
 import type { Entry, PaxosState, Role } from "../../../coordinator/paxos/state.ts";
-import type { Slot } from "../../../shared/model/ids.ts";
+import { slot as slotOf } from "../../../shared/model/ids.ts";
+import type { ExploredMessage } from "./messages.ts";
 
+const FIRST_SLOT = slotOf(1);
+
+const textByValue = new WeakMap<Value, string>();
+
+/** Values are passed on by reference, so each is read once. */
 export function valueText(value: Value): string {
-  return String.fromCharCode(...value);
+  const known = textByValue.get(value);
+  if (known !== undefined) return known;
+  const text = new TextDecoder().decode(value);
+  textByValue.set(value, text);
+  return text;
 }
 
 export function stateText(state: PaxosState): string {
   const { config, promised, log, chosenUpTo, role } = state;
-  const entries = [...log.from(1 as Slot)].map(([slot, entry]) => `${slot}${entryText(entry)}`);
+  const entries = [...log.from(FIRST_SLOT)].map(([slot, entry]) => `${slot}${entryText(entry)}`);
   return [config.self, promised, chosenUpTo, roleText(role), ...entries].join("|");
 }
 
@@ -41,7 +51,10 @@ function roleText(role: Role): string {
     case "leader": {
       const ahead = [...role.recovered].filter(([slot]) => slot >= role.nextSlot);
       const recovered = sorted(new Map(ahead), (r) => `${r.ballot}:${valueText(r.value)}`);
-      const flying = sorted(role.inFlight, (f) => `${valueText(f.value)}/${[...f.voters].sort().join("+")}`);
+      const flying = sorted(
+        role.inFlight,
+        (f) => `${valueText(f.value)}/${[...f.voters].sort().join("+")}`,
+      );
       return `leader ${role.ballot} ${role.recoverUpTo} ${role.nextSlot} [${recovered}] [${flying}]`;
     }
   }
@@ -54,7 +67,7 @@ function sorted<Item>(map: ReadonlyMap<number, Item>, text: (item: Item) => stri
     .join(",");
 }
 
-export function messageText(message: PaxosMessage): string {
+export function messageText(message: ExploredMessage): string {
   switch (message.kind) {
     case "phase1a":
       return `1a ${message.ballot} ${message.fromSlot}`;
@@ -76,7 +89,5 @@ export function messageText(message: PaxosMessage): string {
       return `hb ${message.ballot} ${message.chosenUpTo}`;
     case "learnReply":
       return `lr ${message.slots.map(({ slot, value }) => `${slot}=${valueText(value)}`).join("|")}`;
-    default:
-      throw new Error(`${message.kind} is not part of an exploration`);
   }
 }

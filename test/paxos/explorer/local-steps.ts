@@ -16,18 +16,18 @@
  *   like any message.
  */
 import { InvariantViolation } from "../../../shared/model/assert.ts";
-import type { NodeId, Slot } from "../../../shared/model/ids.ts";
-import { ballot, nextSlot, nodeId, ZERO_BALLOT } from "../../../shared/model/ids.ts";
+import { ballot, nextSlot, nodeId, roundOf, ZERO_BALLOT } from "../../../shared/model/ids.ts";
 import { canPropose } from "../../../coordinator/paxos/leader.ts";
-import type { Envelope, Value } from "../../../coordinator/paxos/message.ts";
+import type { Value } from "../../../coordinator/paxos/message.ts";
 import type { DurableRecord } from "../../../coordinator/paxos/record.ts";
 import { majority, recover } from "../../../coordinator/paxos/recover.ts";
 import type { PaxosConfig, PaxosInput, PaxosState } from "../../../coordinator/paxos/state.ts";
 import { step as productionStep } from "../../../coordinator/paxos/step.ts";
 import { messageText, stateText, valueText } from "./canonical.ts";
 import { Interner } from "./interner.ts";
-import type { Sent } from "./messages.ts";
+import { explored, type Sent } from "./messages.ts";
 import type { Scope, Sight, StepFunction } from "./scope.ts";
+import { sightsOf } from "./sights.ts";
 
 export interface Node {
   readonly id: number;
@@ -190,6 +190,7 @@ export class LocalSteps {
     const records: DurableRecord[] = [];
     const sent = new Set<number>();
     const inputs = [first];
+    const { self } = from.config;
     let state = from;
     for (let input = inputs.shift(); input !== undefined; input = inputs.shift()) {
       const { state: after, output } = this.#step(state, input);
@@ -199,11 +200,12 @@ export class LocalSteps {
       });
       state = after;
       records.push(...output.records);
-      for (const envelope of [...output.release, ...output.send]) {
-        const { to, message } = envelope;
-        const isOwn = to === state.config.self && message.kind !== "phase1b";
+      for (const { to, message } of [...output.release, ...output.send]) {
+        const isOwn = to === self && message.kind !== "phase1b";
         if (isOwn) inputs.push({ kind: "message", from: to, message });
-        else for (const id of this.#post(state.config.self, envelope)) sent.add(id);
+        else
+          for (const kept of explored(message))
+            sent.add(this.#idOf({ from: self, to, message: kept }));
       }
       const isQuiet = inputs.length === 0 && input.kind !== "tick";
       if (isQuiet && state.role.kind === "leader") inputs.push(TIMELESS_TICK);
@@ -221,31 +223,7 @@ export class LocalSteps {
   #votes(record: DurableRecord): readonly Vote[] {
     if (record.kind !== "accepted") return [];
     const value = this.values.idOf(valueText(record.value), () => record.value);
-    return [{ slot: record.slot, round: Math.floor(record.ballot / 1024), value }];
-  }
-
-  #post(from: NodeId, { to, message }: Envelope): readonly number[] {
-    switch (message.kind) {
-      case "heartbeatReply":
-      case "learnRequest":
-      case "probe":
-      case "probeReply":
-        return [];
-      case "nack":
-        return this.#scope.nacks === true ? [this.#idOf({ from, to, message })] : [];
-      case "phase2a": {
-        const { ballot: mine, chosenUpTo } = message;
-        const beat = { kind: "heartbeat", ballot: mine, beat: 0, chosenUpTo } as const;
-        const alone = { ...message, chosenUpTo: 0 as Slot };
-        return [this.#idOf({ from, to, message: alone }), this.#idOf({ from, to, message: beat })];
-      }
-      case "learnReply": {
-        const unhurried = { ...message, chosenUpTo: 0 as Slot };
-        return [this.#idOf({ from, to, message: unhurried })];
-      }
-      default:
-        return [this.#idOf({ from, to, message })];
-    }
+    return [{ slot: record.slot, round: roundOf(record.ballot), value }];
   }
 
   #idOf(sent: Sent): number {
@@ -253,38 +231,8 @@ export class LocalSteps {
   }
 }
 
-/** Round, node and slot make it unlike any other. */
+/** Round and slot make it unlike any other. */
 function distinctValue({ role }: PaxosState): Value | undefined {
   if (role.kind !== "leader") return undefined;
-  const round = Math.floor(role.ballot / 1024);
-  return new TextEncoder().encode(`value ${round}.${role.nextSlot}`);
-}
-
-function sightsOf(
-  before: PaxosState,
-  after: PaxosState,
-  input: PaxosInput,
-  records: readonly DurableRecord[],
-): readonly Sight[] {
-  const sights: Sight[] = [];
-  const accepted = records.filter((record) => record.kind === "accepted");
-  const own = accepted.filter(({ ballot: mine }) => mine % 1024 === after.config.self);
-  const recovered = after.role.kind === "leader" ? after.role.recovered : new Map<Slot, never>();
-  if (own.some(({ slot, value }) => value.length > 0 && recovered.has(slot))) {
-    sights.push("a value of an older ballot is proposed again");
-  }
-  if (own.some(({ value }) => value.length === 0)) sights.push("a no-op fills a hole");
-  const chosenAhead = [...after.log.from(nextSlot(nextSlot(after.chosenUpTo)))];
-  if (chosenAhead.some(([, entry]) => entry.kind === "chosen")) {
-    sights.push("a slot is chosen before an earlier one");
-  }
-  if (input.kind !== "message") return sights;
-  const { kind } = input.message;
-  const isDeposed = before.role.kind === "leader" && after.role.kind === "follower";
-  const hasAdvanced = after.chosenUpTo > before.chosenUpTo;
-  if (kind === "nack" && isDeposed) sights.push("a leader is preempted by a nack");
-  if (kind === "learnReply") sights.push("a chosen slot is learned from a peer");
-  if (kind === "learnReply" && isDeposed) sights.push("a leader learns that it was replaced");
-  if (kind === "heartbeat" && hasAdvanced) sights.push("a follower takes its leader's word");
-  return sights;
+  return new TextEncoder().encode(`value ${roundOf(role.ballot)}.${role.nextSlot}`);
 }

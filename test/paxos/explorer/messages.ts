@@ -6,7 +6,8 @@
  * - phase1a, once its sender is past collecting this node's promise. Delivered, it could still raise a promise; but that
  *   only forbids things, so whatever could follow can follow without it.
  * - phase1b, phase2b, once nobody counts it.
- * - phase2a below the promise, and phase2a that was accepted: its answer is in the set already.
+ * - phase2a below the promise; phase2a that was accepted, for its answer is in the set already; and phase2a in a slot that
+ *   the target knows to be chosen, once its sender does not count any more: one more vote for what is chosen.
  * - heartbeat below the promise, or telling what the node knows. (In sending, each phase2a was split into one that names
  *   nothing chosen and a heartbeat that does: delivered one after the other they do the same.) Deposing a leader or
  *   candidate, which it could still do, only forbids things.
@@ -15,66 +16,105 @@
  *   sending what nobody accepts. Scopes with nacks keep it as long as somebody could be deposed.
  */
 import type { PaxosMessage } from "../../../coordinator/paxos/message.ts";
-import type { PaxosState, Role } from "../../../coordinator/paxos/state.ts";
-import type { Ballot, NodeId } from "../../../shared/model/ids.ts";
+import type { PaxosState } from "../../../coordinator/paxos/state.ts";
+import type { Ballot, NodeId, Slot } from "../../../shared/model/ids.ts";
+import { ZERO_SLOT } from "../../../shared/model/ids.ts";
+
+/** The rest has no part in an exploration: probes need time, beats too, and anybody may learn unasked. */
+export type ExploredMessage = Exclude<
+  PaxosMessage,
+  { kind: "probe" | "probeReply" | "heartbeatReply" | "learnRequest" }
+>;
 
 export interface Sent {
   readonly from: NodeId;
   readonly to: NodeId;
-  readonly message: PaxosMessage;
+  readonly message: ExploredMessage;
 }
 
-export interface Surroundings {
-  readonly sender: PaxosState;
-  readonly target: PaxosState;
-  /** What the target still knows after a crash; the same as `target` where no crash can come. */
+/** What goes into the message set for a message sent. */
+export function explored(message: PaxosMessage): readonly ExploredMessage[] {
+  switch (message.kind) {
+    case "probe":
+    case "probeReply":
+    case "heartbeatReply":
+    case "learnRequest":
+      return [];
+    case "phase2a": {
+      const { ballot, chosenUpTo } = message;
+      const beat = { kind: "heartbeat", ballot, beat: 0, chosenUpTo } as const;
+      return [{ ...message, chosenUpTo: ZERO_SLOT }, beat];
+    }
+    case "learnReply":
+      return [{ ...message, chosenUpTo: ZERO_SLOT }];
+    case "phase1a":
+    case "phase1b":
+    case "phase2b":
+    case "nack":
+    case "heartbeat":
+      return [message];
+  }
+}
+
+/** A node as far as messages to it can be dead; `remembered` is what a crash would leave of it. */
+export interface Target {
+  readonly state: PaxosState;
   readonly remembered: PaxosState;
-  readonly nacks: boolean;
-  /** Whether the target was ever seen to accept this. */
-  readonly wasAccepted: boolean;
 }
 
-function isCandidate(role: Role, ballot: Ballot): boolean {
+function isCandidate({ role }: PaxosState, ballot: Ballot): boolean {
   return role.kind === "candidate" && role.ballot === ballot;
 }
 
-function isLeader(role: Role, ballot: Ballot): boolean {
+function isLeader({ role }: PaxosState, ballot: Ballot): boolean {
   return role.kind === "leader" && role.ballot === ballot;
 }
 
-function isComplete(role: Role, node: NodeId): boolean {
+function isComplete({ role }: PaxosState, node: NodeId): boolean {
   return role.kind === "candidate" && role.progress.get(node) === null;
 }
 
-export function isDead({ from, to, message }: Sent, around: Surroundings): boolean {
-  const { sender, target, remembered, nacks, wasAccepted } = around;
-  const isRefused = (ballot: Ballot): boolean => ballot < remembered.promised;
+function counts({ role }: PaxosState, ballot: Ballot, slot: Slot): boolean {
+  return role.kind === "leader" && role.ballot === ballot && role.inFlight.has(slot);
+}
+
+export function isDead(sent: Sent, sender: PaxosState, target: Target, nacks: boolean): boolean {
+  const { from, to, message } = sent;
+  const { state, remembered } = target;
   switch (message.kind) {
     case "phase1a":
-      if (!isCandidate(sender.role, message.ballot) || isComplete(sender.role, to)) return true;
-      return isRefused(message.ballot) && !nacks;
+      if (!isCandidate(sender, message.ballot) || isComplete(sender, to)) return true;
+      return message.ballot < remembered.promised && !nacks;
     case "phase1b":
-      return !isCandidate(target.role, message.ballot) || isComplete(target.role, from);
+      return !isCandidate(state, message.ballot) || isComplete(state, from);
     case "phase2a":
-      if (isRefused(message.ballot)) return !nacks || !isLeader(sender.role, message.ballot);
-      return wasAccepted;
+      if (message.ballot >= remembered.promised) return isAnswered(message, sender, remembered);
+      return !nacks || !isLeader(sender, message.ballot);
     case "phase2b":
-      return (
-        target.role.kind !== "leader" ||
-        target.role.ballot !== message.ballot ||
-        !target.role.inFlight.has(message.slot)
-      );
+      return !counts(state, message.ballot, message.slot);
     case "heartbeat":
-      if (isRefused(message.ballot)) return !nacks || !isLeader(sender.role, message.ballot);
-      return message.chosenUpTo <= remembered.chosenUpTo;
+      if (message.ballot >= remembered.promised) {
+        return message.chosenUpTo <= remembered.chosenUpTo;
+      }
+      return !nacks || !isLeader(sender, message.ballot);
     case "nack":
-      return (
-        (target.role.kind !== "leader" && target.role.kind !== "candidate") ||
-        target.role.ballot >= message.promised
-      );
+      return !canBeDeposed(state, message.promised);
     case "learnReply":
       return message.slots.every(({ slot }) => remembered.log.get(slot)?.kind === "chosen");
-    default:
-      return true;
   }
+}
+
+function isAnswered(
+  { ballot, slot }: Extract<ExploredMessage, { kind: "phase2a" }>,
+  sender: PaxosState,
+  remembered: PaxosState,
+): boolean {
+  const entry = remembered.log.get(slot);
+  if (entry?.kind === "accepted") return entry.ballot === ballot;
+  return entry?.kind === "chosen" && !counts(sender, ballot, slot);
+}
+
+function canBeDeposed({ role }: PaxosState, by: Ballot): boolean {
+  const leads = role.kind === "leader" || role.kind === "candidate";
+  return leads && role.ballot < by;
 }

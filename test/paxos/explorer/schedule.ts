@@ -1,9 +1,10 @@
 /** One line for each thing that happened, in words. */
-import type { PaxosMessage, Value } from "../../../coordinator/paxos/message.ts";
+import type { Value } from "../../../coordinator/paxos/message.ts";
 import type { PaxosState } from "../../../coordinator/paxos/state.ts";
 import type { Ballot } from "../../../shared/model/ids.ts";
+import { ownerOf, roundOf } from "../../../shared/model/ids.ts";
 import type { Action } from "./actions.ts";
-import type { Sent } from "./messages.ts";
+import type { ExploredMessage, Sent } from "./messages.ts";
 
 type Describe = (value: Value) => string;
 
@@ -36,14 +37,14 @@ export function actionLine(action: Action, { node, sent, describe }: LineContext
 }
 
 function ballotText(ballot: Ballot): string {
-  return `${Math.floor(ballot / 1024)}.${ballot % 1024}`;
+  return `${roundOf(ballot)}.${ownerOf(ballot) ?? 0}`;
 }
 
 function named(value: Value, describe: Describe): string {
   return value.length === 0 ? "no-op" : describe(value);
 }
 
-export function messageLine(message: PaxosMessage, describe: Describe): string {
+function messageLine(message: ExploredMessage, describe: Describe): string {
   switch (message.kind) {
     case "phase1a":
       return `phase1a ballot ${ballotText(message.ballot)} from slot ${message.fromSlot}`;
@@ -64,7 +65,9 @@ export function messageLine(message: PaxosMessage, describe: Describe): string {
       return `heartbeat ballot ${ballotText(message.ballot)}: chosen up to slot ${message.chosenUpTo}`;
     case "nack":
       return `nack: promised ${ballotText(message.promised)}`;
-    default:
-      return message.kind;
+    case "learnReply": {
+      const slots = message.slots.map((s) => `slot ${s.slot}: ${named(s.value, describe)}`);
+      return `learnReply: chosen are ${slots.join(", ")}`;
+    }
   }
 }

@@ -69,6 +69,8 @@ export interface Exploration {
   readonly milliseconds: number;
   /** Situations that were met: a check that never meets them proves little. */
   readonly sights: ReadonlySet<Sight>;
+  /** Every combination of chosen values that was reached, in words. */
+  readonly chosen: ReadonlySet<string>;
   readonly violation: Violation | undefined;
 }
 

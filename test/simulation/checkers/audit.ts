@@ -8,11 +8,12 @@ import { demand } from "./violation.ts";
 /** What a database holds, committed and prepared. */
 export interface ShardBooks {
   readonly shard: string;
-  /** How many entries of this call are committed. */
-  entriesOf(call: string): number;
-  allEntries(): ReadonlyMap<string, number>;
+  /** How often this call was carried out here. */
+  marksOf(call: string): number;
+  /** The calls that were carried out at least once. */
+  markedCalls(): readonly string[];
+  /** The money. */
   total(): number;
-  lowest(): number;
   preparedGids(): readonly string[];
 }
 
@@ -21,7 +22,7 @@ export interface EndedBranch {
   readonly shard: string;
   readonly gid: string;
   readonly carrierId: string;
-  readonly how: "committed" | "rolledBack";
+  readonly how: "committed" | "rolledBack" | "sabotaged";
 }
 
 export class Auditor {
@@ -43,7 +44,7 @@ export class Auditor {
     const isCommitted = this.#reference.isCommitted(carrierId);
     if (how === "committed") {
       demand(isCommitted, "T3", () => `${shard} committed ${gid}, which no replica has decided`);
-    } else {
+    } else if (how === "rolledBack") {
       demand(!isCommitted, "T5", () => `${shard} rolled back ${gid}, which is committed`);
     }
   }
@@ -62,13 +63,13 @@ export class Auditor {
 
   /** A commit is acknowledged: it is visible, exactly once, wherever the answer does not call it pending. */
   acknowledged(call: Call, pendingShards: readonly string[]): void {
-    for (const { shard, entriesOf } of this.#of(call.writes)) {
-      if (pendingShards.includes(shard)) continue;
-      const count = entriesOf(call.name);
+    for (const books of this.#of(call.writes)) {
+      if (pendingShards.includes(books.shard)) continue;
+      const count = books.marksOf(call.name);
       demand(
         count === 1,
         "acknowledged is applied",
-        () => `${call.name} was acknowledged with ${count} entries on ${shard}`,
+        () => `${call.name} was acknowledged when done ${count} times on ${books.shard}`,
       );
     }
   }
@@ -83,17 +84,15 @@ export class Auditor {
     this.#auditStrangers(history);
     const total = this.#books.reduce((sum, books) => sum + books.total(), 0);
     demand(total === this.#openingTotal, "sum", () => `${this.#openingTotal} has become ${total}`);
-    for (const { shard, lowest } of this.#books) {
-      demand(lowest() >= 0, "sum", () => `an item on ${shard} is at ${lowest()}`);
-    }
   }
 
   #auditCall({ name, writes, verdict }: Call): void {
-    const counts = this.#of(writes).map(({ entriesOf }) => entriesOf(name));
-    const shown = (): string =>
-      `${name} (${verdict}) has entries ${this.#of(writes)
-        .map(({ shard, entriesOf }) => `${shard}: ${entriesOf(name)}`)
-        .join(", ")}`;
+    const written = this.#of(writes);
+    const counts = written.map((books) => books.marksOf(name));
+    const shown = (): string => {
+      const done = written.map(({ shard }, index) => `${counts[index] ?? 0} times on ${shard}`);
+      return `${name} (${verdict}) was done ${done.join(", ")}`;
+    };
     demand(counts.every((count) => count <= 1), "exactly once", shown);
     demand(new Set(counts).size <= 1, "atomicity", shown);
     const [count] = counts;
@@ -102,13 +101,13 @@ export class Auditor {
     if (verdict === "aborted" || verdict === "refused") demand(count === 0, "honest abort", shown);
   }
 
-  /** Entries only where a call asked for them. */
+  /** Marks only where a call asked for them. */
   #auditStrangers({ calls }: History): void {
     const byName = new Map(calls.map((call) => [call.name, call]));
-    for (const { shard, allEntries } of this.#books) {
-      for (const name of allEntries().keys()) {
-        const isAsked = byName.get(name)?.writes.includes(shard) === true;
-        demand(isAsked, "validity", () => `${shard} holds an entry of ${name}, not asked for`);
+    for (const books of this.#books) {
+      for (const name of books.markedCalls()) {
+        const isAsked = byName.get(name)?.writes.includes(books.shard) === true;
+        demand(isAsked, "validity", () => `${name} was done on ${books.shard}, not asked for`);
       }
     }
   }

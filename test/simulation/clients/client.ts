@@ -23,6 +23,8 @@ export interface ClientOptions {
   readonly api: SimulatedApi;
   readonly history: History;
   readonly workload: Workload;
+  /** Makes the databases ready to count how often a call is carried out. */
+  readonly prepareMarks: (call: Call) => void;
   /** No new calls once this is true; open ones go on. */
   readonly isStopping: () => boolean;
 }
@@ -51,6 +53,7 @@ export class Client {
       if (isStopping()) return;
       const call = workload.next(`${name}-${number}`);
       history.begin(call);
+      this.#options.prepareMarks(call);
       trace.line(name, `${call.name}: ${describe(call)}`);
       const verdict = await this.#resolve(call);
       call.verdict = verdict;
@@ -97,7 +100,7 @@ export class Client {
       void api.post(name, random.pick(hosts), attempt).then((answer) => {
         cancelPatience();
         if (answer.kind === "notReached") resolve({ kind: "notStarted", why: "not reached" });
-        else if (answer.kind === "lost" || answer.value === "gone") {
+        else if (answer.kind === "lost" || typeof answer.value === "string") {
           resolve({ kind: "lost", why: "connection lost" });
         } else resolve(lessonOf(call, answer.value));
       });

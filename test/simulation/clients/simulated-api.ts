@@ -1,12 +1,12 @@
 /**
- * What coordinator/api does with a request, without HTTP: any node takes it, followers forward it to the leader they know,
- * and a node that knows none waits for one.
+ * coordinator/api without HTTP: the production LeaderRoute over simulated connections, so that any node takes a request and
+ * followers forward it.
  */
-import type { CoordinatorNode } from "../../../coordinator/coordinator-node.ts";
-import { NotLeader } from "../../../coordinator/transactions/gateway.ts";
-import { SynodError } from "../../../shared/model/errors.ts";
-import type { NodeId } from "../../../shared/model/ids.ts";
-import type { CoordinatorHost } from "../world/coordinator-host.ts";
+import type { Attempt as Forwarded, Reply } from "../../../coordinator/api/forwarding.ts";
+import { LeaderRoute, NotLeading, type Route } from "../../../coordinator/api/leader-route.ts";
+import type { SubmissionAnswer } from "../../../coordinator/transactions/gateway.ts";
+import { SynodError, type ErrorCode, type ErrorDetail } from "../../../shared/model/errors.ts";
+import type { CoordinatorHost, LivingCoordinator } from "../world/coordinator-host.ts";
 import type { RemoteAnswer, RemoteCalls } from "../world/remote-call.ts";
 import type { Call, Ending, History } from "./history.ts";
 
@@ -17,9 +17,25 @@ export interface Attempt {
   abandoned: boolean;
 }
 
+/** `gone`: the client hung up before anything began. `refused`: a forwarded request met a node that does not lead. */
+export type Served = Ending | "gone" | "refused";
+
+class ClientGone extends Error {
+  override readonly name = "ClientGone";
+}
+
 const LEADER_WAIT_MS = 1_000;
-const FORWARD_TIMEOUT_MS = 8_000;
-const MAX_FORWARDS = 4;
+const CLIENT_TIMEOUT_MS = 20_000;
+const REPLY_GRACE_MS = 1_000;
+
+type Wire =
+  | { readonly kind: "committed"; readonly answer: SubmissionAnswer }
+  | {
+      readonly kind: "failed";
+      readonly code: ErrorCode;
+      readonly message: string;
+      readonly detail: ErrorDetail;
+    };
 
 export class SimulatedApi {
   readonly #hosts: readonly CoordinatorHost[];
@@ -33,69 +49,100 @@ export class SimulatedApi {
   }
 
   /** From a client's machine to a node. */
-  post(from: string, to: CoordinatorHost, attempt: Attempt): Promise<RemoteAnswer<Ending | "gone">> {
+  post(from: string, to: CoordinatorHost, attempt: Attempt): Promise<RemoteAnswer<Served>> {
     return this.#calls.call({
-      ...{ from, caller: undefined, to: to.machine, timeoutMs: FORWARD_TIMEOUT_MS },
+      ...{ from, caller: undefined, to: to.machine, timeoutMs: CLIENT_TIMEOUT_MS },
       target: () => to.served(),
-      handle: (node) => this.#serve(to, node, attempt, MAX_FORWARDS),
+      handle: (living) => this.#serve(living, attempt, false),
     });
   }
 
-  /** Never rejects; "gone" when nobody can tell what became of it. */
-  async #serve(
-    host: CoordinatorHost,
-    node: CoordinatorNode,
-    attempt: Attempt,
-    forwards: number,
-  ): Promise<Ending | "gone"> {
-    for (;;) {
-      const tried = await this.#submit(host, node, attempt);
-      if (!(tried instanceof NotLeader)) return tried;
-      if (tried.leader !== undefined && tried.leader !== host.self && forwards > 0) {
-        const forwarded = await this.#forward(host, tried.leader, attempt, forwards - 1);
-        if (forwarded.kind === "answered") return forwarded.value;
-        if (forwarded.kind === "lost") return "gone";
-      }
-      if (forwards === 0 || !(await node.gateway.awaitLeader(LEADER_WAIT_MS))) return noQuorum();
-      forwards -= 1;
+  /** Never rejects for anything that the world can do. */
+  async #serve(living: LivingCoordinator, attempt: Attempt, isForwarded: boolean): Promise<Served> {
+    const { call } = attempt;
+    const { submission } = call;
+    const route: Route<SubmissionAnswer> = {
+      here: () => this.#submit(living, attempt),
+      request: { method: "POST", path: "", headers: {} },
+      isForwarded,
+      timeoutMs: submission.request.timeoutMs,
+      repetition: submission.idempotency === null ? "runsAgain" : "sameKey",
+    };
+    try {
+      const routed = await this.#leaderRoute(living, attempt).run(route);
+      return routed.kind === "here"
+        ? { kind: "committed", answer: routed.answer }
+        : fromReply(routed.reply);
+    } catch (error) {
+      if (error instanceof ClientGone) return "gone";
+      if (error instanceof NotLeading) return "refused";
+      if (error instanceof SynodError) return { kind: "failed", error };
+      throw error;
     }
   }
 
-  async #submit(
-    { process }: CoordinatorHost,
-    node: CoordinatorNode,
-    { call, abandoned }: Attempt,
-  ): Promise<Ending | "gone" | NotLeader> {
-    if (abandoned) return "gone";
-    const ending = await node.gateway.submit(call.submission).then(
-      (answer): Ending => ({ kind: "committed", answer }),
-      (error: unknown): Ending | NotLeader => {
-        if (error instanceof SynodError) return { kind: "failed", error };
-        if (error instanceof NotLeader) return error;
-        throw error;
-      },
-    );
-    if (!(ending instanceof NotLeader) && process?.alive === true) this.#history.ended(call, ending);
-    return ending;
+  async #submit(living: LivingCoordinator, { call, abandoned }: Attempt): Promise<SubmissionAnswer> {
+    if (abandoned) throw new ClientGone();
+    const { process, node } = living;
+    try {
+      const answer = await node.gateway.submit(call.submission);
+      if (process.alive) this.#history.ended(call, { kind: "committed", answer });
+      return answer;
+    } catch (error) {
+      const isAnswer = error instanceof SynodError && process.alive;
+      if (isAnswer) this.#history.ended(call, { kind: "failed", error });
+      throw error;
+    }
   }
 
-  #forward(
-    host: CoordinatorHost,
-    leader: NodeId,
-    attempt: Attempt,
-    forwards: number,
-  ): Promise<RemoteAnswer<Ending | "gone">> {
-    const target = this.#hosts.find(({ self }) => self === leader);
-    if (target === undefined) throw new Error(`there is no node ${leader}`);
-    return this.#calls.call({
-      ...{ from: host.machine, caller: host.process, to: target.machine },
-      timeoutMs: FORWARD_TIMEOUT_MS,
-      target: () => target.served(),
-      handle: (node) => this.#serve(target, node, attempt, forwards),
+  #leaderRoute({ node, clock, self, host }: LivingCoordinator, attempt: Attempt): LeaderRoute {
+    return new LeaderRoute({
+      gateway: node.gateway,
+      self,
+      coordinators: new Map(this.#hosts.map((other) => [other.self, other.machine])),
+      forward: (url, _request, timeoutMs) => this.#forward(host, url, attempt, timeoutMs),
+      clock,
+      leaderWaitMs: LEADER_WAIT_MS,
     });
+  }
+
+  async #forward(
+    from: CoordinatorHost,
+    to: string,
+    attempt: Attempt,
+    timeoutMs: number,
+  ): Promise<Forwarded> {
+    const target = this.#hosts.find(({ machine }) => machine === to);
+    if (target === undefined) throw new Error(`there is no node ${to}`);
+    const answer = await this.#calls.call({
+      ...{ from: from.machine, caller: from.process, to, timeoutMs: timeoutMs + REPLY_GRACE_MS },
+      target: () => target.served(),
+      handle: (living) => this.#serve(living, attempt, true),
+    });
+    if (answer.kind === "notReached") return { kind: "notBegun" };
+    if (answer.kind === "lost" || answer.value === "gone") return { kind: "lost" };
+    if (answer.value === "refused") return { kind: "notBegun" };
+    return { kind: "answered", reply: toReply(answer.value) };
   }
 }
 
-function noQuorum(): Ending {
-  return { kind: "failed", error: new SynodError("no-quorum", "nobody leads") };
+function toReply(ending: Ending): Reply {
+  const wire: Wire =
+    ending.kind === "committed"
+      ? ending
+      : {
+          kind: "failed",
+          code: ending.error.code,
+          message: ending.error.message,
+          detail: ending.error.detail,
+        };
+  const status = ending.kind === "committed" ? 200 : 500;
+  return { status, headers: {}, body: Buffer.from(JSON.stringify(wire)) };
+}
+
+function fromReply({ body }: Reply): Ending {
+  const wire = JSON.parse(body.toString("utf8")) as Wire;
+  return wire.kind === "committed"
+    ? wire
+    : { kind: "failed", error: new SynodError(wire.code, wire.message, wire.detail) };
 }

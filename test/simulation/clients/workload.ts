@@ -6,7 +6,7 @@ import type { Submission } from "../../../coordinator/transactions/gateway.ts";
 import type { WorkloadKnobs } from "../knobs.ts";
 import type { SeededRandom } from "../world/seeded-random.ts";
 import type { Call } from "./history.ts";
-import { enter, move, read } from "./statements.ts";
+import { mark, move, note, read } from "./statements.ts";
 
 export function itemsOf(knobs: WorkloadKnobs): readonly string[] {
   return Array.from({ length: knobs.itemsPerShard }, (_, index) => `item${index}`);
@@ -53,11 +53,12 @@ export class Workload {
     const amount = 1 + random.integer(60);
     const [from = "", to = from] = shards;
     if (from !== to && random.chance(0.1)) {
-      return { operations: [enter(from, name), read(to, this.#item())], writes: [from] };
+      return { operations: [mark(from, name), read(to, this.#item())], writes: [from] };
     }
     const [source, target] = this.#twoItems(from === to);
-    const operations = [move(from, source, -amount), enter(from, name), move(to, target, amount)];
-    if (from !== to) operations.push(enter(to, name));
+    const operations = [move(from, source, -amount), mark(from, name), move(to, target, amount)];
+    if (from !== to) operations.push(mark(to, name));
+    if (random.chance(this.#knobs.noteChance)) operations.push(note(random.pick(shards), name));
     return { operations, writes: shards };
   }
 

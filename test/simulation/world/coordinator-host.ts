@@ -11,6 +11,7 @@ import type { PaxosConfig } from "../../../coordinator/paxos/state.ts";
 import { DEFAULT_LEDGER_OPTIONS } from "../../../coordinator/transactions/ledger/ledger.ts";
 import type { ClusterId, NodeId } from "../../../shared/model/ids.ts";
 import type { Cancel, Clock, Logger } from "../../../shared/model/ports.ts";
+import { Violation } from "../checkers/violation.ts";
 import type { DiskKnobs, PaxosKnobs } from "../knobs.ts";
 import type { Mutation } from "../mutation.ts";
 import { FaultyLog } from "./faulty-log.ts";
@@ -34,13 +35,21 @@ export interface CoordinatorHostOptions {
   readonly meanDownMs: () => number;
   readonly mutation: Mutation;
   readonly onFatal: (error: unknown) => void;
+  readonly onIncident: (sentence: string, gid: string) => void;
 }
 
-interface Life {
-  readonly incarnation: Incarnation;
+/** A node as it runs now. */
+export interface LivingCoordinator {
+  readonly self: NodeId;
+  readonly host: CoordinatorHost;
+  readonly process: Incarnation;
+  readonly node: CoordinatorNode;
+  readonly clock: Clock;
+}
+
+interface Life extends LivingCoordinator {
   readonly log: MemoryLog;
   readonly links: SimulatedLinks;
-  readonly node: CoordinatorNode;
 }
 
 const PAGE_BYTES = 16 * 1024;
@@ -77,17 +86,18 @@ export class CoordinatorHost {
   }
 
   get process(): Incarnation | undefined {
-    return this.#life?.incarnation;
+    return this.#life?.process;
   }
 
   get lives(): number {
     return this.#lives;
   }
 
-  served(): Served<CoordinatorNode> | undefined {
-    if (this.#life === undefined) return undefined;
-    const { incarnation, node } = this.#life;
-    return { process: incarnation, node, onEnd: (notify) => incarnation.onEnd(notify) };
+  served(): Served<LivingCoordinator> | undefined {
+    const life = this.#life;
+    if (life === undefined) return undefined;
+    const { process } = life;
+    return { process, node: life, onEnd: (notify) => process.onEnd(notify) };
   }
 
   start(): void {
@@ -119,11 +129,11 @@ export class CoordinatorHost {
   /** Ends the process here and now; it starts again by itself after a while. */
   crash(why: string): void {
     if (this.#life === undefined) return;
-    const { incarnation, log, links } = this.#life;
+    const { process, log, links } = this.#life;
     const { world, random, peers, meanDownMs } = this.#options;
     this.#life = undefined;
     world.trace.line(this.machine, `CRASH (${why})`);
-    incarnation.end();
+    process.end();
     log.crash((unsynced) => random.integer(unsynced + 1));
     links.ended();
     peers.broken(this.self, 0.7);
@@ -167,7 +177,7 @@ export class CoordinatorHost {
         voidsCommitsBelowFloor: mutation !== "no floor",
       },
     });
-    return { incarnation, log, links, node };
+    return { self, host: this, process: incarnation, node, clock, log, links };
   }
 
   #appendMs(): number {
@@ -189,10 +199,22 @@ export class CoordinatorHost {
     };
   }
 
+  /** Whatever is logged as an error is for people to look at: nothing may be, in a world without sabotage. */
   #logger(incarnation: Incarnation): Logger {
+    const { world, onIncident, onFatal } = this.#options;
     const line = (_fields: object, message: string): void => {
-      if (incarnation.alive) this.#options.world.trace.line(this.machine, message);
+      if (incarnation.alive) world.trace.line(this.machine, message);
     };
-    return { debug: () => undefined, info: line, warn: line, error: line };
+    return {
+      debug: () => undefined,
+      info: line,
+      warn: line,
+      error: (fields, message) => {
+        line(fields, message);
+        const { gid, sentence } = fields as { gid?: string; sentence?: string };
+        if (gid === undefined) onFatal(new Violation("no error logged", message));
+        else onIncident(`${message}: ${sentence ?? ""}`, gid);
+      },
+    };
   }
 }

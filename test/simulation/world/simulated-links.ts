@@ -24,7 +24,6 @@ import type { Trace } from "./trace.ts";
 export interface ParticipantDoor {
   readonly process: Process;
   readonly hello: ParticipantHello;
-  opened(linkId: string, from: NodeId): void;
   receive(linkId: string, request: BranchRequest): Promise<unknown>;
   lost(linkId: string): void;
 }
@@ -240,7 +239,6 @@ export class SimulatedLinks implements ParticipantLinks {
     });
     scheduler.after(network.delayMs(self, shard), door.process, () => {
       if (connection.broken) return;
-      door.opened(linkId, this.#self);
       scheduler.after(network.delayMs(shard, self), this.#process, () => {
         if (connection.broken) return;
         cancelGivingUp();

@@ -5,10 +5,11 @@ import { clusterId, nodeId, shardId, type ShardId } from "../../../shared/model/
 import { AgreementChecker } from "../checkers/agreement.ts";
 import { Auditor } from "../checkers/audit.ts";
 import { ReferenceLedger } from "../checkers/reference-ledger.ts";
+import { Violation } from "../checkers/violation.ts";
 import { Client } from "../clients/client.ts";
 import { History } from "../clients/history.ts";
 import { SimulatedApi } from "../clients/simulated-api.ts";
-import { OPENING_VALUE } from "../clients/statements.ts";
+import { markOf, OPENING_VALUE } from "../clients/statements.ts";
 import { itemsOf, Workload } from "../clients/workload.ts";
 import { Faults } from "../faults.ts";
 import type { Knobs } from "../knobs.ts";
@@ -46,6 +47,9 @@ export class World {
   readonly agreement: AgreementChecker;
   readonly auditor: Auditor;
   readonly history: History;
+  /** What people would have been called about, by gid. */
+  readonly incidents = new Map<string, string>();
+  readonly #sabotaged = new Set<string>();
   readonly #options: WorldOptions;
 
   constructor(options: WorldOptions) {
@@ -62,7 +66,7 @@ export class World {
     this.reference = new ReferenceLedger(mutation !== "no floor");
     this.auditor = new Auditor(
       this.reference,
-      this.participants.map(({ books }) => books),
+      this.participants.map(({ database }) => database),
       knobs.shards * knobs.workload.itemsPerShard * OPENING_VALUE,
     );
     this.agreement = new AgreementChecker(this.reference, ({ outcome, command }) => {
@@ -117,6 +121,9 @@ export class World {
           crashAtEffectChance: () => this.#crashAtEffectChance(),
           meanDownMs: () => knobs.faults.meanDownMs,
           onFatal: onFailure,
+          onIncident: (sentence, gid) => {
+            this.#onIncident(sentence, gid);
+          },
         }),
     );
   }
@@ -128,15 +135,38 @@ export class World {
       ...{ clusterId: CLUSTER, shard, mutation, scheduler, network, trace, calls },
       random: random.fork(`participant ${shard}`),
       items: itemsOf(knobs.workload),
-      meanStatementMs: knobs.meanStatementMs,
+      participant: knobs.participant,
+      database: knobs.database,
       coordinators: () => this.coordinators,
+      faultsAreOver: () => this.faults.stopped,
       onBranchEnded: (branch) => {
+        if (branch.how === "sabotaged") this.#sabotaged.add(branch.gid);
         this.auditor.branchEnded(branch);
+      },
+      onIncident: (sentence, gid) => {
+        this.#onIncident(sentence, gid);
       },
       crashAtEffectChance: () => this.#crashAtEffectChance(),
       meanDownMs: () => knobs.faults.meanDownMs,
       onFailure,
     });
+  }
+
+  /** Where nobody meddles with prepared branches there is nothing for people to look at. */
+  #onIncident(sentence: string, gid: string): void {
+    this.incidents.set(gid, sentence);
+    if (!this.#sabotaged.has(gid)) {
+      this.#options.onFailure(new Violation("no incident", `${gid}: ${sentence}`));
+    }
+  }
+
+  /** Branches that somebody rolled back by hand although they were, or became, committed. */
+  contradicted(): readonly string[] {
+    return [...this.reference.decisions.values()].flatMap(({ outcome, command }) =>
+      outcome === "committed"
+        ? command.branches.flatMap(({ gid }) => (this.#sabotaged.has(gid) ? [gid] : []))
+        : [],
+    );
   }
 
   #crashAtEffectChance(): number {
@@ -155,6 +185,11 @@ export class World {
         ...{ name, knobs: knobs.workload, scheduler, trace, hosts, api, history, workload },
         random: random.fork(`client ${name}`),
         isStopping: () => this.faults.stopped,
+        prepareMarks: (call) => {
+          for (const { shard, database } of this.participants) {
+            if (call.writes.includes(shard)) database.items.set(markOf(call.name), 0n);
+          }
+        },
       });
     });
   }

@@ -1,0 +1,47 @@
+/**
+ * The HTTP face of a participant, for people and supervisors; coordinators speak through the channel on the same port.
+ *
+ *   GET /livez             the process is alive
+ *   GET /readyz            the database answers and is this shard's, and the participant is not shutting down
+ *   GET /v1/participant    who it is, and the branches it holds, incidents included
+ */
+import type { RequestListener } from "node:http";
+import express, { type NextFunction, type Request, type Response } from "express";
+import { answerJson } from "../../shared/runtime/http.ts";
+import type { ParticipantNode } from "../participant-node.ts";
+
+export interface ParticipantApi {
+  readonly node: ParticipantNode;
+  /** Why the participant is not ready; undefined when it is. */
+  readonly unready: () => Promise<string | undefined>;
+}
+
+const OK = 200;
+const NOT_FOUND = 404;
+const INTERNAL_ERROR = 500;
+const UNAVAILABLE = 503;
+
+export function createParticipantApi({ node, unready }: ParticipantApi): RequestListener {
+  const app = express();
+  app.disable("x-powered-by");
+  app.set("etag", false);
+  app.get("/livez", (_, response) => {
+    answerJson(response, OK, { alive: true });
+  });
+  app.get("/readyz", async (_, response) => {
+    const reason = await unready();
+    const isReady = reason === undefined;
+    answerJson(response, isReady ? OK : UNAVAILABLE, { ready: isReady, reason: reason ?? null });
+  });
+  app.get("/v1/participant", (_, response) => {
+    answerJson(response, OK, { ...node.hello(), ...node.view() });
+  });
+  app.use((_, response) => {
+    answerJson(response, NOT_FOUND, { detail: "there is nothing here" });
+  });
+  app.use((_error: unknown, _: Request, response: Response, next: NextFunction) => {
+    if (response.headersSent) next(_error);
+    else answerJson(response, INTERNAL_ERROR, { detail: "something is broken on our side" });
+  });
+  return app as RequestListener;
+}

@@ -1,0 +1,274 @@
+/**
+ * Transactions on this shard alone: executed and committed here, with a receipt in the same local transaction.
+ *
+ * The receipt makes the outcome unambiguous. Its transaction id answers `settle` after a lost reply; its idempotency key
+ * answers a second attempt. Attempts under one key run one after the other (leaders change faster than transactions end),
+ * and one that fails looks for the receipt of another before it says no: "no" means that nothing happened under this
+ * key. Where two run together all the same, behind two participant processes, the unique key lets only one commit.
+ */
+import { assert } from "../../shared/model/assert.ts";
+import type { OperationResult } from "../../shared/model/api.ts";
+import type { TransactionId } from "../../shared/model/ids.ts";
+import type { Logger } from "../../shared/model/ports.ts";
+import type {
+  ExecuteOnePhaseRequest,
+  Idempotency,
+  OnePhaseReply,
+  Refusal,
+  SettleReply,
+  SettleRequest,
+} from "../../shared/model/protocol.ts";
+import { type Receipt, type Shard, type ShardSession, ShardUnreachable } from "../shard/shard.ts";
+import type { CarrierMemory } from "./carrier-memory.ts";
+import { type JudgedExecution, judgeExecution, refusalFromServer } from "./judgement.ts";
+import { operationsOf, refusalFromThrown, resultsByMember } from "./runner.ts";
+
+export interface OnePhaseOptions {
+  readonly shard: Shard;
+  readonly carriers: CarrierMemory;
+  readonly logger: Logger;
+  readonly overloaded: () => Refusal | undefined;
+}
+
+interface Running {
+  readonly linkId: string;
+  session: ShardSession | undefined;
+  /** Why it is to end as soon as it can. */
+  stop: Refusal | undefined;
+  reply: Promise<OnePhaseReply>;
+}
+
+const HIGHER_BALLOT: Refusal = {
+  code: "coordinator-changed",
+  sentence: "a leader with a higher ballot has spoken",
+};
+const MET_BEFORE: Refusal = {
+  code: "transaction-timeout",
+  sentence: "the transaction was run or settled before",
+};
+const SETTLED: Refusal = {
+  code: "transaction-timeout",
+  sentence: "the transaction was settled before it committed",
+};
+const LINK_LOST: Refusal = {
+  code: "coordinator-changed",
+  sentence: "the connection to the coordinator was lost",
+};
+
+export class OnePhase {
+  readonly #options: OnePhaseOptions;
+  readonly #running = new Map<TransactionId, Running>();
+  /** The last attempt under each key. */
+  readonly #byKey = new Map<string, Running>();
+  readonly #settling = new Map<TransactionId, Promise<SettleReply>>();
+
+  constructor(options: OnePhaseOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#running.size;
+  }
+
+  execute(linkId: string, request: ExecuteOnePhaseRequest): Promise<OnePhaseReply> {
+    const { carriers } = this.#options;
+    const [member] = request.members;
+    assert(member !== undefined && request.members.length === 1, "one-phase has one member");
+    const same = this.#running.get(member.transactionId);
+    if (same !== undefined) return same.reply;
+    if (request.ballot < carriers.highestBallot) return no(HIGHER_BALLOT);
+    const overloaded = this.#options.overloaded();
+    if (overloaded !== undefined) return no(overloaded);
+    if (!carriers.meet(request.carrierId)) return no(MET_BEFORE);
+    const running: Running = {
+      linkId,
+      session: undefined,
+      stop: undefined,
+      reply: no(SETTLED),
+    };
+    const { transactionId } = member;
+    this.#running.set(transactionId, running);
+    running.reply = this.#runInTurn(running, transactionId, request).finally(() => {
+      this.#running.delete(transactionId);
+    });
+    return running.reply;
+  }
+
+  async #runInTurn(
+    running: Running,
+    transactionId: TransactionId,
+    request: ExecuteOnePhaseRequest,
+  ): Promise<OnePhaseReply> {
+    const key = request.idempotency?.key;
+    if (key === undefined) return this.#run(running, transactionId, request);
+    const earlier = this.#byKey.get(key);
+    this.#byKey.set(key, running);
+    try {
+      await earlier?.reply;
+      return await this.#run(running, transactionId, request);
+    } finally {
+      if (this.#byKey.get(key) === running) this.#byKey.delete(key);
+    }
+  }
+
+  async #run(
+    running: Running,
+    transactionId: TransactionId,
+    request: ExecuteOnePhaseRequest,
+  ): Promise<OnePhaseReply> {
+    const { idempotency, isolation, timeoutMs } = request;
+    try {
+      const session = await this.#options.shard.begin({ isolation, timeoutMs });
+      running.session = session;
+      const execution = running.stop ?? (await this.#executed(session, request, idempotency?.key));
+      const judged: JudgedExecution =
+        "code" in execution ? { kind: "refused", refusal: execution, results: [] } : execution;
+      const refusal = running.stop ?? (judged.kind === "refused" ? judged.refusal : undefined);
+      if (refusal !== undefined || judged.kind === "refused") {
+        await session.rollback();
+        if (judged.receipt !== undefined) return replay(judged.receipt, idempotency);
+        return await this.#refused(refusal ?? SETTLED, idempotency);
+      }
+      return await this.#commit(
+        session,
+        transactionId,
+        request,
+        judged.xid !== null,
+        judged.results,
+      );
+    } catch (error) {
+      return this.#refused(refusalFromThrown(error), idempotency);
+    }
+  }
+
+  async #executed(
+    session: ShardSession,
+    { members }: ExecuteOnePhaseRequest,
+    idempotencyKey: string | undefined,
+  ): Promise<JudgedExecution> {
+    const operations = operationsOf(members);
+    return judgeExecution(await session.execute(operations, idempotencyKey), operations);
+  }
+
+  async #commit(
+    session: ShardSession,
+    transactionId: TransactionId,
+    { members, idempotency }: ExecuteOnePhaseRequest,
+    hasWritten: boolean,
+    results: readonly OperationResult[],
+  ): Promise<OnePhaseReply> {
+    const receipt: Receipt = {
+      transactionId,
+      idempotencyKey: idempotency?.key ?? null,
+      fingerprint: idempotency?.fingerprint ?? null,
+      results,
+    };
+    let outcome;
+    try {
+      outcome = await session.commit(hasWritten ? receipt : null);
+    } catch (error) {
+      const { sentence } = refusalFromThrown(error);
+      return { kind: "unknown", sentence: `the commit was not answered: ${sentence}` };
+    }
+    if (outcome.kind === "conflict") return this.#refused(SETTLED, idempotency);
+    if (outcome.kind === "failed") {
+      return this.#refused(refusalFromServer(outcome, "commit"), idempotency);
+    }
+    const byMember = resultsByMember(members, results);
+    if (!hasWritten) return { kind: "readOnly", results: byMember };
+    const [warning] = outcome.warnings;
+    if (warning !== undefined) {
+      // Committed here, but perhaps not where a failover would look for it: settling waits for that.
+      return { kind: "unknown", sentence: `committed with a warning: ${warning}` };
+    }
+    return { kind: "committed", transactionId, results: byMember, replayed: false };
+  }
+
+  /** No, unless another attempt under the same key has committed; unknown, if that cannot be found out. */
+  async #refused(refusal: Refusal, idempotency: Idempotency | null): Promise<OnePhaseReply> {
+    if (idempotency === null) return { kind: "no", refusal };
+    try {
+      const receipt = await this.#options.shard.findReceiptByKey(idempotency.key);
+      return receipt === undefined ? { kind: "no", refusal } : replay(receipt, idempotency);
+    } catch (error) {
+      const { sentence } = refusalFromThrown(error);
+      return { kind: "unknown", sentence: `earlier attempts cannot be looked up: ${sentence}` };
+    }
+  }
+
+  /** Whether the transaction committed; if it did not, it never will. */
+  settle(request: SettleRequest): Promise<SettleReply> {
+    const { transactionId, carrierId } = request;
+    this.#options.carriers.meet(carrierId);
+    const same = this.#settling.get(transactionId);
+    if (same !== undefined) return same;
+    const settling = this.#settle(request).finally(() => {
+      this.#settling.delete(transactionId);
+    });
+    this.#settling.set(transactionId, settling);
+    return settling;
+  }
+
+  async #settle({ transactionId, idempotencyKey }: SettleRequest): Promise<SettleReply> {
+    const { shard, logger } = this.#options;
+    const running = this.#running.get(transactionId);
+    if (running !== undefined) {
+      stop(running, SETTLED);
+      await running.reply;
+    }
+    try {
+      const receipt = await shard.settleReceipt(transactionId);
+      if (receipt === "forgotten") {
+        return { kind: "retry", sentence: "the transaction is older than the receipts kept" };
+      }
+      if (receipt.results !== null) return { kind: "committed", results: [[...receipt.results]] };
+      return await this.#earlierAttempt(idempotencyKey);
+    } catch (error) {
+      if (!(error instanceof ShardUnreachable)) throw error;
+      logger.debug({ transactionId, sentence: error.message }, "not settled yet");
+      return { kind: "retry", sentence: error.message };
+    }
+  }
+
+  async #earlierAttempt(idempotencyKey: string | undefined): Promise<SettleReply> {
+    if (idempotencyKey === undefined) return { kind: "aborted" };
+    const receipt = await this.#options.shard.findReceiptByKey(idempotencyKey);
+    if (receipt === undefined || receipt.results === null) return { kind: "aborted" };
+    const { transactionId, results } = receipt;
+    return { kind: "committed", results: [[...results]], transactionId };
+  }
+
+  /** Resolves when everything that runs now has ended. */
+  async ended(): Promise<void> {
+    await Promise.allSettled([...this.#running.values()].map(({ reply }) => reply));
+  }
+
+  linkLost(linkId: string): void {
+    for (const running of this.#running.values()) {
+      if (running.linkId === linkId) stop(running, LINK_LOST);
+    }
+  }
+
+  stopAll(refusal: Refusal): void {
+    for (const running of this.#running.values()) stop(running, refusal);
+  }
+}
+
+function stop(running: Running, refusal: Refusal): void {
+  running.stop ??= refusal;
+  running.session?.interrupt();
+}
+
+function no(refusal: Refusal): Promise<OnePhaseReply> {
+  return Promise.resolve({ kind: "no", refusal });
+}
+
+function replay(receipt: Receipt, idempotency: Idempotency | null): OnePhaseReply {
+  assert(receipt.results !== null, "a receipt with a key has results");
+  if (receipt.fingerprint !== idempotency?.fingerprint) {
+    const sentence = "the idempotency key was used before with another body";
+    return { kind: "no", refusal: { code: "idempotency-key-reused", sentence } };
+  }
+  const { transactionId, results } = receipt;
+  return { kind: "committed", transactionId, results: [[...results]], replayed: true };
+}

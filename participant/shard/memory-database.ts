@@ -1,0 +1,142 @@
+/**
+ * What a Postgres server keeps, in memory: rows, row locks, transactions, prepared transactions, receipts. The twin of a
+ * database for the simulator and for tests of the branch services; only the semantics that the commit protocol can see
+ * are there, and those are held to the same contract tests as the real adapter.
+ *
+ * Tables: items(id text primary key, value bigint check (value >= 0)), entries(id text primary key, note text).
+ */
+import { assert } from "../../shared/model/assert.ts";
+import type { GlobalId, TransactionId, Xid } from "../../shared/model/ids.ts";
+import type { Receipt, XidStatus } from "./shard.ts";
+
+/** One server-side transaction. It outlives its session only when it is prepared. */
+export class MemoryTransaction {
+  xid: Xid | null = null;
+  state: "active" | "prepared" | "ended" = "active";
+  readonly items = new Map<string, bigint>();
+  readonly entries = new Map<string, string>();
+  readonly locks = new Set<string>();
+  /** After an error only a rollback is possible. */
+  failed = false;
+}
+
+/** A server process, as the server sees it. */
+export interface ServerProcess {
+  /** From now on it does nothing more, and waits for nothing. */
+  kill(): void;
+  /** Rolls back what it had open. */
+  cleanUp(): void;
+}
+
+interface Waiter {
+  readonly transaction: MemoryTransaction;
+  readonly grant: () => void;
+}
+
+export class MemoryDatabase {
+  readonly items = new Map<string, bigint>();
+  readonly entries = new Map<string, string>();
+  readonly receipts = new Map<TransactionId, Receipt>();
+  readonly prepared = new Map<GlobalId, MemoryTransaction>();
+  readonly processes = new Set<ServerProcess>();
+  readonly #statuses = new Map<Xid, XidStatus>();
+  readonly #locks = new Map<string, MemoryTransaction>();
+  readonly #waiters = new Map<string, Waiter[]>();
+  #lastXid = 700n;
+  #isUp = true;
+
+  get isUp(): boolean {
+    return this.#isUp;
+  }
+
+  /** All sessions end and their transactions with them; what is prepared stays, locks included. */
+  crash(): void {
+    this.#isUp = false;
+    const processes = [...this.processes];
+    this.processes.clear();
+    for (const process of processes) process.kill();
+    for (const process of processes) process.cleanUp();
+  }
+
+  restart(): void {
+    this.#isUp = true;
+  }
+
+  /** Gives the transaction its xid, with its first write. */
+  assignXid(transaction: MemoryTransaction): void {
+    if (transaction.xid !== null) return;
+    this.#lastXid += 1n;
+    transaction.xid = String(this.#lastXid) as Xid;
+    this.#statuses.set(transaction.xid, "in progress");
+  }
+
+  xidStatus(xid: Xid): XidStatus {
+    return this.#statuses.get(xid) ?? "forgotten";
+  }
+
+  /**
+   * Calls `grant` when the transaction holds the row: at once, or when those before it have ended. The returned function
+   * gives up waiting.
+   */
+  lock(transaction: MemoryTransaction, row: string, grant: () => void): () => void {
+    const holder = this.#locks.get(row);
+    if (holder === undefined || holder === transaction) {
+      this.#hold(transaction, row);
+      grant();
+      return () => undefined;
+    }
+    const waiter: Waiter = { transaction, grant };
+    const waiters = this.#waiters.get(row) ?? [];
+    waiters.push(waiter);
+    this.#waiters.set(row, waiters);
+    return () => {
+      const index = waiters.indexOf(waiter);
+      if (index >= 0) waiters.splice(index, 1);
+    };
+  }
+
+  #hold(transaction: MemoryTransaction, row: string): void {
+    this.#locks.set(row, transaction);
+    transaction.locks.add(row);
+  }
+
+  prepare(gid: GlobalId, transaction: MemoryTransaction): void {
+    assert(!this.prepared.has(gid), "a gid is prepared at most once at a time");
+    this.assignXid(transaction);
+    transaction.state = "prepared";
+    this.prepared.set(gid, transaction);
+  }
+
+  commit(transaction: MemoryTransaction): void {
+    for (const [id, value] of transaction.items) this.items.set(id, value);
+    for (const [id, note] of transaction.entries) this.entries.set(id, note);
+    this.#end(transaction, "committed");
+  }
+
+  rollback(transaction: MemoryTransaction): void {
+    this.#end(transaction, "aborted");
+  }
+
+  #end(transaction: MemoryTransaction, status: XidStatus): void {
+    assert(transaction.state !== "ended", "a transaction ends once");
+    transaction.state = "ended";
+    if (transaction.xid !== null) this.#statuses.set(transaction.xid, status);
+    for (const row of transaction.locks) this.#release(transaction, row);
+    transaction.locks.clear();
+  }
+
+  #release(transaction: MemoryTransaction, row: string): void {
+    if (this.#locks.get(row) !== transaction) return;
+    this.#locks.delete(row);
+    const next = this.#waiters.get(row)?.shift();
+    if (next === undefined) return;
+    this.#hold(next.transaction, row);
+    next.grant();
+  }
+
+  receiptByKey(key: string): Receipt | undefined {
+    for (const receipt of this.receipts.values())
+      if (receipt.idempotencyKey === key) return receipt;
+    return undefined;
+  }
+}

@@ -1,0 +1,268 @@
+/**
+ * The twin of an open transaction.
+ */
+import { assert } from "../../shared/model/assert.ts";
+import type { OperationResult } from "../../shared/model/api.ts";
+import type { GlobalId } from "../../shared/model/ids.ts";
+import type { Clock } from "../../shared/model/ports.ts";
+import type { BranchOperation } from "../../shared/model/protocol.ts";
+import type { MemoryBackend } from "./memory-backend.ts";
+import type { MemoryDatabase } from "./memory-database.ts";
+import {
+  parseStatement,
+  rowToLock,
+  runStatement,
+  type StatementOutcome,
+} from "./memory-statements.ts";
+import {
+  type CommitOutcome,
+  type ExecuteAndPrepareOutcome,
+  type ExecutionOutcome,
+  type PrepareOutcome,
+  type Receipt,
+  type ServerFailure,
+  type SessionOptions,
+  type ShardSession,
+  ShardUnreachable,
+} from "./shard.ts";
+import { LOCK_NOT_AVAILABLE, QUERY_CANCELED } from "./sqlstate.ts";
+
+const CANCELED: ServerFailure = {
+  kind: "failed",
+  sqlstate: QUERY_CANCELED,
+  message: "canceling statement due to user request",
+};
+const LOCK_TIMEOUT: ServerFailure = {
+  kind: "failed",
+  sqlstate: LOCK_NOT_AVAILABLE,
+  message: "canceling statement due to lock timeout",
+};
+const IN_FAILED_TRANSACTION: ServerFailure = {
+  kind: "failed",
+  sqlstate: "25P02",
+  message: "current transaction is aborted, commands ignored until end of transaction block",
+};
+const DUPLICATE_GID: ServerFailure = {
+  kind: "failed",
+  sqlstate: "42710",
+  message: "transaction identifier is already in use",
+};
+
+export class MemorySession implements ShardSession {
+  readonly #database: MemoryDatabase;
+  readonly #backend: MemoryBackend;
+  readonly #clock: Clock;
+  readonly #options: SessionOptions;
+  readonly #onLost: () => void;
+  #spent = false;
+  #interrupted = false;
+  /** Ends the wait for a lock. */
+  #wake: ((outcome: ServerFailure) => void) | undefined;
+
+  constructor(
+    database: MemoryDatabase,
+    backend: MemoryBackend,
+    clock: Clock,
+    options: SessionOptions,
+    onLost: () => void,
+  ) {
+    this.#database = database;
+    this.#backend = backend;
+    this.#clock = clock;
+    this.#options = options;
+    this.#onLost = onLost;
+  }
+
+  execute(
+    operations: readonly BranchOperation[],
+    idempotencyKey?: string,
+  ): Promise<ExecutionOutcome> {
+    return this.#guard(() =>
+      this.#backend.run("execute", () => this.#execute(operations, idempotencyKey)),
+    );
+  }
+
+  async executeAndPrepare(
+    operations: readonly BranchOperation[],
+    gid: GlobalId,
+    deadlineMs: number,
+  ): Promise<ExecuteAndPrepareOutcome> {
+    const execution = await this.execute(operations);
+    if (execution.kind === "executed") {
+      return { execution, prepare: await this.prepare(gid, deadlineMs) };
+    }
+    await this.rollback();
+    return { execution, prepare: null };
+  }
+
+  async prepare(gid: GlobalId, deadlineMs: number): Promise<PrepareOutcome> {
+    const stop = this.#clock.after(deadlineMs, () => {
+      this.interrupt();
+    });
+    try {
+      return await this.#guard(() =>
+        this.#backend.run("prepare", (isRolledBack) => this.#prepare(gid, isRolledBack)),
+      );
+    } finally {
+      stop();
+      this.#finish();
+    }
+  }
+
+  async commit(receipt: Receipt | null): Promise<CommitOutcome> {
+    try {
+      return await this.#guard(() => this.#backend.run("commit", () => this.#commit(receipt)));
+    } finally {
+      this.#finish();
+    }
+  }
+
+  async rollback(): Promise<void> {
+    if (this.#spent) return;
+    this.#spent = true;
+    try {
+      await this.#backend.run("rollback", () => {
+        this.#backend.end();
+      });
+    } catch (error) {
+      assert(error instanceof ShardUnreachable, "a rollback fails only when the server is lost");
+      this.#onLost();
+    }
+  }
+
+  interrupt(): void {
+    if (this.#spent) return;
+    this.#interrupted = true;
+    this.#wake?.(CANCELED);
+  }
+
+  async #guard<Result>(work: () => Promise<Result>): Promise<Result> {
+    assert(!this.#spent, "a spent session is not used again");
+    this.#interrupted = false;
+    try {
+      return await work();
+    } catch (error) {
+      this.#spent = true;
+      this.#onLost();
+      throw error;
+    }
+  }
+
+  async #execute(
+    operations: readonly BranchOperation[],
+    idempotencyKey: string | undefined,
+  ): Promise<ExecutionOutcome> {
+    const receipt =
+      idempotencyKey === undefined ? undefined : this.#database.receiptByKey(idempotencyKey);
+    const results: OperationResult[] = [];
+    for (const [index, operation] of operations.entries()) {
+      const outcome = this.#backend.transaction.failed
+        ? IN_FAILED_TRANSACTION
+        : await this.#runOne(operation);
+      if (outcome.kind === "failed") {
+        this.#backend.transaction.failed = true;
+        return { ...outcome, index };
+      }
+      results.push({ rowCount: outcome.rowCount, rows: outcome.rows });
+    }
+    if (receipt !== undefined) return { kind: "receiptFound", receipt };
+    return {
+      kind: "executed",
+      results,
+      xid: this.#backend.transaction.xid,
+      insideTransaction: true,
+    };
+  }
+
+  async #runOne(operation: BranchOperation): Promise<StatementOutcome> {
+    if (this.#interrupted) return CANCELED;
+    if (this.#options.isolation !== "read committed") {
+      const message = "the memory shard knows only read committed";
+      return { kind: "failed", sqlstate: "0A000", message };
+    }
+    const statement = parseStatement(operation);
+    if (statement.kind === "failed") return statement;
+    const row = rowToLock(statement, this.#database);
+    const trouble = row === undefined ? undefined : await this.#lock(row);
+    return trouble ?? runStatement(statement, this.#backend.transaction, this.#database);
+  }
+
+  /** Undefined when the lock is held. */
+  #lock(row: string): Promise<ServerFailure | undefined> {
+    return new Promise((resolve, reject) => {
+      let isWaiting = true;
+      const stopWaiting = (): void => {
+        isWaiting = false;
+        this.#wake = undefined;
+        stopTimer();
+        giveUp();
+      };
+      this.#wake = (trouble) => {
+        stopWaiting();
+        resolve(trouble);
+      };
+      this.#backend.onKill(() => {
+        if (!isWaiting) return;
+        stopWaiting();
+        reject(new ShardUnreachable("the server process ended"));
+      });
+      const stopTimer = this.#clock.after(this.#options.timeoutMs, () => {
+        this.#wake?.(LOCK_TIMEOUT);
+      });
+      let giveUp = (): void => undefined;
+      giveUp = this.#database.lock(this.#backend.transaction, row, () => {
+        isWaiting = false;
+        this.#wake = undefined;
+        stopTimer();
+        resolve(undefined);
+      });
+    });
+  }
+
+  #prepare(gid: GlobalId, isRolledBack: boolean): PrepareOutcome {
+    if (this.#interrupted) {
+      this.#rollBack();
+      return CANCELED;
+    }
+    if (isRolledBack || this.#backend.transaction.failed) {
+      this.#rollBack();
+      return { kind: "answered", tag: "ROLLBACK", warnings: [] };
+    }
+    if (this.#database.prepared.has(gid)) {
+      this.#rollBack();
+      return DUPLICATE_GID;
+    }
+    this.#database.prepare(gid, this.#backend.transaction);
+    return { kind: "answered", tag: "PREPARE TRANSACTION", warnings: [] };
+  }
+
+  #commit(receipt: Receipt | null): CommitOutcome {
+    if (this.#interrupted || this.#backend.transaction.failed) {
+      this.#rollBack();
+      return this.#interrupted ? CANCELED : IN_FAILED_TRANSACTION;
+    }
+    if (receipt !== null) {
+      const { transactionId, idempotencyKey } = receipt;
+      const isTaken =
+        this.#database.receipts.has(transactionId) ||
+        (idempotencyKey !== null && this.#database.receiptByKey(idempotencyKey) !== undefined);
+      if (isTaken) {
+        this.#rollBack();
+        return { kind: "conflict" };
+      }
+      this.#database.receipts.set(transactionId, receipt);
+    }
+    this.#database.commit(this.#backend.transaction);
+    return { kind: "committed", warnings: [] };
+  }
+
+  #rollBack(): void {
+    this.#database.rollback(this.#backend.transaction);
+  }
+
+  /** The session is over as asked: its server process has nothing left to do. */
+  #finish(): void {
+    this.#spent = true;
+    this.#backend.lose();
+  }
+}

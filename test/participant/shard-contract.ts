@@ -1,0 +1,303 @@
+/**
+ * What every implementation of the shard port must do. Run on the twin in memory and on real Postgres, so that what the
+ * simulator proves about the one holds for the other.
+ */
+import type {
+  ExecutionOutcome,
+  Receipt,
+  Shard,
+  ShardSession,
+} from "../../participant/shard/shard.ts";
+import type { Param } from "../../shared/model/api.ts";
+import type { GlobalId, TransactionId, Xid } from "../../shared/model/ids.ts";
+import type { BranchOperation } from "../../shared/model/protocol.ts";
+
+export const ADD = "update items set value = value + $1 where id = $2";
+export const READ = "select value from items where id = $1";
+export const NOTE = "insert into entries (id, note) values ($1, $2)";
+export const LIST = "select id from entries order by id";
+
+export const operation = (sql: string, ...params: Param[]): BranchOperation => ({
+  sql,
+  params,
+  index: 0,
+});
+
+export const gid = (name: string): GlobalId => `synod_test_1-1-${name}_s1` as GlobalId;
+
+const PREPARE_DEADLINE_MS = 5_000;
+
+/** Items `a` and `b` hold 100 each; there are no entries. */
+export interface ContractShard {
+  readonly shard: Shard;
+  readonly close: () => Promise<void>;
+}
+
+let open: ContractShard;
+
+const begin = (timeoutMs = 5_000): Promise<ShardSession> =>
+  open.shard.begin({ isolation: "read committed", timeoutMs });
+
+async function valueOf(id: string): Promise<unknown> {
+  const session = await begin();
+  const outcome = await session.execute([operation(READ, id)]);
+  await session.commit(null);
+  return outcome.kind === "executed" ? outcome.results[0]?.rows[0]?.["value"] : outcome;
+}
+
+async function prepareAdd(name: string, amount: number, id: string): Promise<Xid> {
+  const session = await begin();
+  const { execution, prepare } = await session.executeAndPrepare(
+    [operation(ADD, amount, id)],
+    gid(name),
+    PREPARE_DEADLINE_MS,
+  );
+  expect(prepare).toEqual({ kind: "answered", tag: "PREPARE TRANSACTION", warnings: [] });
+  return xidOf(execution);
+}
+
+function xidOf(execution: ExecutionOutcome): Xid {
+  if (execution.kind !== "executed" || execution.xid === null) throw new Error("nothing written");
+  return execution.xid;
+}
+
+const receipt = (id: string, key: string | null): Receipt => ({
+  transactionId: id as TransactionId,
+  idempotencyKey: key,
+  fingerprint: key === null ? null : `print of ${key}`,
+  results: [{ rowCount: 1, rows: [{ value: "7" }] }],
+});
+
+export function testShardContract(create: () => Promise<ContractShard>): void {
+  beforeEach(async () => {
+    open = await create();
+  });
+  afterEach(async () => {
+    await open.close();
+  });
+  testExecution();
+  testPreparing();
+  testFinishing();
+  testLocks();
+  testReceipts();
+}
+
+function testExecution(): void {
+  test("results come in order, and a branch that only reads has no xid", async () => {
+    const session = await begin();
+    const outcome = await session.execute([operation(READ, "a"), operation(READ, "nobody")]);
+    expect(outcome).toEqual({
+      kind: "executed",
+      results: [
+        { rowCount: 1, rows: [{ value: "100" }] },
+        { rowCount: 0, rows: [] },
+      ],
+      xid: null,
+      insideTransaction: true,
+    });
+    await session.rollback();
+  });
+
+  test("a branch that writes has an xid, and sees its own writes", async () => {
+    const session = await begin();
+    const outcome = await session.execute([operation(ADD, 5, "a"), operation(READ, "a")]);
+    expect(outcome).toMatchObject({ results: [{ rowCount: 1 }, { rows: [{ value: "105" }] }] });
+    expect(await open.shard.xidStatus(xidOf(outcome))).toBe("in progress");
+    await session.rollback();
+    expect(await valueOf("a")).toBe("100");
+    expect(await open.shard.xidStatus(xidOf(outcome))).toBe("aborted");
+  });
+
+  test("execution stops at the first failure and tells its place and constraint", async () => {
+    const session = await begin();
+    const outcome = await session.execute([
+      operation(ADD, 1, "a"),
+      operation(ADD, -101, "b"),
+      operation(NOTE, "n", ""),
+    ]);
+    expect(outcome).toMatchObject({
+      kind: "failed",
+      index: 1,
+      sqlstate: "23514",
+      constraint: "items_value_check",
+    });
+    await session.rollback();
+    expect(await valueOf("a")).toBe("100");
+  });
+
+  test("the same row twice is a unique violation", async () => {
+    const session = await begin();
+    const outcome = await session.execute([operation(NOTE, "n", "1"), operation(NOTE, "n", "2")]);
+    expect(outcome).toMatchObject({ kind: "failed", index: 1, sqlstate: "23505" });
+    await session.rollback();
+  });
+
+  test("a session can execute more than once before it ends", async () => {
+    const session = await begin();
+    await session.execute([operation(ADD, 5, "a")]);
+    const outcome = await session.execute([operation(READ, "a")]);
+    expect(outcome).toMatchObject({ results: [{ rows: [{ value: "105" }] }] });
+    await session.rollback();
+  });
+
+  test("rolling back a spent session does nothing", async () => {
+    const session = await begin();
+    await session.rollback();
+    await session.rollback();
+    await prepareAdd("1", 1, "a");
+    await open.shard.commitPrepared(gid("1"));
+    expect(await valueOf("a")).toBe("101");
+  });
+}
+
+function testPreparing(): void {
+  test("a failed transaction prepares with the tag ROLLBACK and no error", async () => {
+    const session = await begin();
+    await session.execute([operation(ADD, -101, "b")]);
+    expect(await session.prepare(gid("1"), PREPARE_DEADLINE_MS)).toEqual({
+      kind: "answered",
+      tag: "ROLLBACK",
+      warnings: [],
+    });
+    expect(await open.shard.listPrepared("synod_test_")).toEqual([]);
+  });
+
+  test("a failure on the way is not followed by a prepare", async () => {
+    const session = await begin();
+    const { execution, prepare } = await session.executeAndPrepare(
+      [operation(ADD, -101, "b")],
+      gid("1"),
+      PREPARE_DEADLINE_MS,
+    );
+    expect(execution).toMatchObject({ kind: "failed", sqlstate: "23514" });
+    expect(prepare).toBeNull();
+    expect(await open.shard.listPrepared("synod_test_")).toEqual([]);
+  });
+
+  test("what is prepared is listed by prefix with the xid it had before", async () => {
+    const session = await begin();
+    const xid = xidOf(await session.execute([operation(ADD, 1, "a")]));
+    await session.prepare(gid("1"), PREPARE_DEADLINE_MS);
+    expect(await open.shard.listPrepared("synod_test_")).toEqual([{ gid: gid("1"), xid }]);
+    expect(await open.shard.listPrepared("synod_other_")).toEqual([]);
+    expect(await open.shard.xidStatus(xid)).toBe("in progress");
+    await open.shard.rollbackPrepared(gid("1"));
+  });
+
+  test("a gid that is in use cannot be prepared again", async () => {
+    await prepareAdd("1", 1, "a");
+    const session = await begin();
+    await session.execute([operation(ADD, 1, "b")]);
+    expect(await session.prepare(gid("1"), PREPARE_DEADLINE_MS)).toMatchObject({
+      kind: "failed",
+      sqlstate: "42710",
+    });
+    expect(await open.shard.listPrepared("synod_test_")).toHaveLength(1);
+    await open.shard.rollbackPrepared(gid("1"));
+  });
+}
+
+function testFinishing(): void {
+  test("a commit makes the branch's writes visible, and its status committed", async () => {
+    const xid = await prepareAdd("1", 1, "a");
+    expect(await valueOf("a")).toBe("100");
+    expect(await open.shard.commitPrepared(gid("1"))).toEqual({ kind: "finished", warnings: [] });
+    expect(await valueOf("a")).toBe("101");
+    expect(await open.shard.xidStatus(xid)).toBe("committed");
+    expect(await open.shard.commitPrepared(gid("1"))).toEqual({ kind: "doesNotExist" });
+  });
+
+  test("a rollback leaves nothing, and the status aborted", async () => {
+    const xid = await prepareAdd("1", 1, "a");
+    expect(await open.shard.rollbackPrepared(gid("1"))).toEqual({ kind: "finished", warnings: [] });
+    expect(await valueOf("a")).toBe("100");
+    expect(await open.shard.xidStatus(xid)).toBe("aborted");
+    expect(await open.shard.rollbackPrepared(gid("1"))).toEqual({ kind: "doesNotExist" });
+  });
+
+  test("an xid that was never given out is forgotten, not aborted", async () => {
+    expect(await open.shard.xidStatus("4000000000000" as Xid)).toBe("forgotten");
+  });
+}
+
+function testLocks(): void {
+  test("a prepared branch keeps its locks: others wait until their timeout", async () => {
+    await prepareAdd("1", 1, "a");
+    const session = await begin(100);
+    const outcome = await session.execute([operation(ADD, 1, "a")]);
+    expect(outcome).toMatchObject({ kind: "failed", index: 0, sqlstate: "55P03" });
+    await session.rollback();
+    await open.shard.rollbackPrepared(gid("1"));
+  });
+
+  test("who waits for a lock goes on when it is released, and sees what was committed", async () => {
+    await prepareAdd("1", 1, "a");
+    const session = await begin();
+    const waiting = session.execute([operation(ADD, 1, "a")]);
+    await open.shard.commitPrepared(gid("1"));
+    expect(await waiting).toMatchObject({ kind: "executed", results: [{ rowCount: 1 }] });
+    await session.commit(null);
+    expect(await valueOf("a")).toBe("102");
+  });
+
+  test("an interrupt ends the wait for a lock", async () => {
+    await prepareAdd("1", 1, "a");
+    const session = await begin(60_000);
+    const waiting = session.execute([operation(ADD, 1, "a")]);
+    await open.shard.listPrepared("");
+    session.interrupt();
+    expect(await waiting).toMatchObject({ kind: "failed", sqlstate: "57014" });
+    await session.rollback();
+    await open.shard.rollbackPrepared(gid("1"));
+  });
+
+  test("an interrupt when nothing runs does no harm", async () => {
+    const session = await begin();
+    session.interrupt();
+    expect(await session.execute([operation(ADD, 1, "a")])).toMatchObject({ kind: "executed" });
+    session.interrupt();
+    expect(await session.commit(null)).toEqual({ kind: "committed", warnings: [] });
+  });
+}
+
+function testReceipts(): void {
+  test("a receipt commits with its transaction and is found by its key", async () => {
+    const session = await begin();
+    await session.execute([operation(ADD, 1, "a")], "k1");
+    expect(await session.commit(receipt("t1", "k1"))).toEqual({ kind: "committed", warnings: [] });
+    expect(await open.shard.findReceiptByKey("k1")).toEqual(receipt("t1", "k1"));
+    expect(await open.shard.findReceiptByKey("k2")).toBeUndefined();
+    expect(await open.shard.settleReceipt("t1" as TransactionId)).toEqual(receipt("t1", "k1"));
+  });
+
+  test("a key that is used up is found before the commit", async () => {
+    const first = await begin();
+    await first.execute([operation(ADD, 1, "a")], "k1");
+    await first.commit(receipt("t1", "k1"));
+    const second = await begin();
+    expect(await second.execute([operation(ADD, 1, "a")], "k1")).toEqual({
+      kind: "receiptFound",
+      receipt: receipt("t1", "k1"),
+    });
+    await second.rollback();
+    expect(await valueOf("a")).toBe("101");
+  });
+
+  test("of two transactions with one key only one commits", async () => {
+    const [first, second] = await Promise.all([begin(), begin()]);
+    await first.execute([operation(ADD, 1, "a")], "k1");
+    await second.execute([operation(ADD, 1, "b")], "k1");
+    expect(await first.commit(receipt("t1", "k1"))).toMatchObject({ kind: "committed" });
+    expect(await second.commit(receipt("t2", "k1"))).toEqual({ kind: "conflict" });
+    expect(await valueOf("b")).toBe("100");
+  });
+
+  test("a tombstone keeps the transaction from ever committing", async () => {
+    const session = await begin();
+    await session.execute([operation(ADD, 1, "a")]);
+    expect(await open.shard.settleReceipt("t1" as TransactionId)).toMatchObject({ results: null });
+    expect(await session.commit(receipt("t1", "k1"))).toEqual({ kind: "conflict" });
+    expect(await valueOf("a")).toBe("100");
+    expect(await open.shard.findReceiptByKey("k1")).toBeUndefined();
+  });
+}

@@ -1,0 +1,74 @@
+/** The twin of a database, watched: how each prepared branch ends, and what the books hold. */
+import { parseGlobalId } from "../../../shared/model/global-id.ts";
+import type { ClusterId, GlobalId } from "../../../shared/model/ids.ts";
+import { MemoryDatabase, type MemoryTransaction } from "../../../participant/shard/memory-database.ts";
+import type { EndedBranch, ShardBooks } from "../checkers/audit.ts";
+import { isMark, markOf, MARK_PREFIX } from "../clients/statements.ts";
+
+export class ObservedDatabase extends MemoryDatabase implements ShardBooks {
+  readonly shard: string;
+  readonly #clusterId: ClusterId;
+  readonly #onEnded: (branch: EndedBranch) => void;
+  readonly #gids = new Map<MemoryTransaction, GlobalId>();
+  #isSabotage = false;
+
+  constructor(shard: string, clusterId: ClusterId, onEnded: (branch: EndedBranch) => void) {
+    super();
+    this.shard = shard;
+    this.#clusterId = clusterId;
+    this.#onEnded = onEnded;
+  }
+
+  override prepare(gid: GlobalId, transaction: MemoryTransaction): void {
+    super.prepare(gid, transaction);
+    this.#gids.set(transaction, gid);
+  }
+
+  override commit(transaction: MemoryTransaction): void {
+    super.commit(transaction);
+    this.#ended(transaction, "committed");
+  }
+
+  override rollback(transaction: MemoryTransaction): void {
+    super.rollback(transaction);
+    this.#ended(transaction, this.#isSabotage ? "sabotaged" : "rolledBack");
+  }
+
+  #ended(transaction: MemoryTransaction, how: EndedBranch["how"]): void {
+    const gid = this.#gids.get(transaction);
+    if (gid === undefined) return;
+    this.#gids.delete(transaction);
+    const carrierId = parseGlobalId(this.#clusterId, gid)?.carrier ?? "";
+    this.#onEnded({ shard: this.shard, gid, carrierId, how });
+  }
+
+  /** Somebody rolls a prepared branch back by hand, behind the participant's back. */
+  sabotage(gid: GlobalId): void {
+    const transaction = this.prepared.get(gid);
+    if (transaction === undefined) return;
+    this.prepared.delete(gid);
+    this.#isSabotage = true;
+    this.rollback(transaction);
+    this.#isSabotage = false;
+  }
+
+  marksOf(call: string): number {
+    return Number(this.items.get(markOf(call)) ?? 0n);
+  }
+
+  markedCalls(): readonly string[] {
+    return [...this.items].flatMap(([id, count]) =>
+      isMark(id) && count > 0n ? [id.slice(MARK_PREFIX.length)] : [],
+    );
+  }
+
+  total(): number {
+    let total = 0;
+    for (const [id, value] of this.items) if (!isMark(id)) total += Number(value);
+    return total;
+  }
+
+  preparedGids(): readonly GlobalId[] {
+    return [...this.prepared.keys()];
+  }
+}

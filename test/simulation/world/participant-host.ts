@@ -1,0 +1,199 @@
+/**
+ * The machine of one shard: a database that survives, and one incarnation after another of the production participant.
+ */
+import { createParticipantNode } from "../../../participant/participant-node.ts";
+import { MemoryShard } from "../../../participant/shard/memory-shard.ts";
+import type { ClusterId, ShardId } from "../../../shared/model/ids.ts";
+import type { Cancel, Logger } from "../../../shared/model/ports.ts";
+import type { EndedBranch } from "../checkers/audit.ts";
+import { Violation } from "../checkers/violation.ts";
+import { OPENING_VALUE } from "../clients/statements.ts";
+import type { DatabaseKnobs, ParticipantKnobs } from "../knobs.ts";
+import type { Mutation } from "../mutation.ts";
+import { carelessShard } from "./careless-shard.ts";
+import type { CoordinatorHost } from "./coordinator-host.ts";
+import { DatabaseFaults } from "./database-faults.ts";
+import { Incarnation } from "./incarnation.ts";
+import { NodeClock, type ClockCharacter } from "./node-clock.ts";
+import { ObservedDatabase } from "./observed-database.ts";
+import type { RemoteCalls } from "./remote-call.ts";
+import type { Scheduler } from "./scheduler.ts";
+import type { SeededRandom } from "./seeded-random.ts";
+import type { ParticipantDoor } from "./simulated-links.ts";
+import { SimulatedInquirer } from "./simulated-inquirer.ts";
+import type { Trace } from "./trace.ts";
+
+export interface ParticipantHostOptions {
+  readonly clusterId: ClusterId;
+  readonly shard: ShardId;
+  readonly items: readonly string[];
+  readonly participant: ParticipantKnobs;
+  readonly database: DatabaseKnobs;
+  readonly scheduler: Scheduler;
+  readonly trace: Trace;
+  readonly calls: RemoteCalls;
+  readonly random: SeededRandom;
+  readonly mutation: Mutation;
+  readonly coordinators: () => readonly CoordinatorHost[];
+  readonly crashAtEffectChance: () => number;
+  readonly meanDownMs: () => number;
+  readonly faultsAreOver: () => boolean;
+  readonly onBranchEnded: (branch: EndedBranch) => void;
+  readonly onIncident: (sentence: string, gid: string) => void;
+  readonly onFailure: (error: unknown) => void;
+}
+
+interface Life {
+  readonly process: Incarnation;
+  readonly door: ParticipantDoor;
+  readonly connection: MemoryShard;
+}
+
+export class ParticipantHost {
+  readonly shard: ShardId;
+  readonly database: ObservedDatabase;
+  readonly #options: ParticipantHostOptions;
+  readonly #clockCharacter: ClockCharacter;
+  #life: Life | undefined;
+  #lives = 0;
+  #cancelRestart: Cancel = () => undefined;
+
+  constructor(options: ParticipantHostOptions) {
+    const { shard, clusterId, random, trace, items } = options;
+    this.shard = shard;
+    this.#options = options;
+    this.database = new ObservedDatabase(shard, clusterId, (branch) => {
+      trace.line(shard, `database: ${branch.carrierId} ${branch.how}`);
+      options.onBranchEnded(branch);
+    });
+    for (const item of items) this.database.items.set(item, BigInt(OPENING_VALUE));
+    this.#clockCharacter = {
+      rate: random.between(0.9, 1.1),
+      wallOffsetMs: random.between(-5_000, 5_000),
+    };
+  }
+
+  get process(): Incarnation | undefined {
+    return this.#life?.process;
+  }
+
+  get door(): ParticipantDoor | undefined {
+    return this.#life?.door;
+  }
+
+  start(): void {
+    if (this.#life !== undefined) return;
+    this.#cancelRestart();
+    this.#lives += 1;
+    const { random, crashAtEffectChance, trace } = this.#options;
+    const process: Incarnation = new Incarnation(
+      `${this.shard}#${this.#lives}`,
+      random.fork(`effects ${this.#lives}`),
+      crashAtEffectChance,
+      (where) => {
+        this.crash(where);
+      },
+    );
+    trace.line(this.shard, `starts, life ${this.#lives}`);
+    this.#life = this.#create(process);
+  }
+
+  /** Ends the process here and now; it starts again by itself after a while. The database goes on. */
+  crash(why: string): void {
+    if (this.#life === undefined) return;
+    const { trace, scheduler, random, meanDownMs, coordinators } = this.#options;
+    const { process, connection } = this.#life;
+    this.#life = undefined;
+    trace.line(this.shard, `CRASH (${why})`);
+    process.end();
+    connection.disconnect();
+    for (const host of coordinators()) host.cutLink(this.shard);
+    this.#cancelRestart = scheduler.after(random.exponential(meanDownMs()), undefined, () => {
+      this.start();
+    });
+  }
+
+  /** The database loses its sessions and comes back a little later. */
+  crashDatabase(): void {
+    if (!this.database.isUp) return;
+    const { trace, scheduler, random, meanDownMs } = this.#options;
+    trace.line(this.shard, "DATABASE CRASH");
+    this.database.crash();
+    scheduler.after(random.exponential(meanDownMs() / 2), undefined, () => {
+      this.restartDatabase();
+    });
+  }
+
+  restartDatabase(): void {
+    if (this.database.isUp) return;
+    this.#options.trace.line(this.shard, "database is up again");
+    this.database.restart();
+  }
+
+  /** Somebody rolls back a prepared branch by hand. */
+  sabotage(random: SeededRandom): void {
+    const gids = this.database.preparedGids();
+    if (gids.length > 0) this.database.sabotage(random.pick(gids));
+  }
+
+  #create(process: Incarnation): Life {
+    const { clusterId, shard, scheduler, calls, random, participant, mutation } = this.#options;
+    const clock = new NodeClock(
+      scheduler,
+      process,
+      this.#clockCharacter,
+      random.between(0, 1_000_000),
+    );
+    const hooks = new DatabaseFaults(
+      scheduler,
+      random.fork(`database ${this.#lives}`),
+      this.#options.database,
+      process,
+      this.#options.faultsAreOver,
+    );
+    const connection = new MemoryShard(this.database, hooks, clock);
+    const hosts = this.#options.coordinators();
+    const turn = random.integer(hosts.length);
+    const node = createParticipantNode({
+      ...{ clusterId, shardId: shard, clock },
+      bootId: `${this.shard}-${this.#lives}-${random.token(6)}`,
+      shard: carelessShard(connection, mutation),
+      inquirer: new SimulatedInquirer(hosts, calls, shard, process, turn),
+      random: random.fork(`node ${this.#lives}`),
+      logger: this.#logger(process),
+      limits: participant,
+    });
+    node.start().catch(this.#options.onFailure);
+    return {
+      process,
+      connection,
+      door: {
+        process,
+        hello: node.hello(),
+        receive: (linkId, request) => node.handle(linkId, request),
+        lost: (linkId) => {
+          node.linkLost(linkId);
+        },
+      },
+    };
+  }
+
+  /** Whatever is logged as an error is for people to look at: nothing may be, in a world without sabotage. */
+  #logger(process: Incarnation): Logger {
+    const { trace, onIncident, onFailure } = this.#options;
+    const line = (_fields: object, message: string): void => {
+      if (process.alive) trace.line(this.shard, message);
+    };
+    return {
+      debug: () => undefined,
+      info: line,
+      warn: line,
+      error: (fields, message) => {
+        line(fields, message);
+        const { gid, sentence } = fields as { gid?: string; sentence?: string };
+        if (gid === undefined) onFailure(new Violation("no error logged", message));
+        else onIncident(`${message}: ${sentence ?? ""}`, gid);
+      },
+    };
+  }
+}

@@ -1,0 +1,68 @@
+/**
+ * A participant's inquiry: one coordinator after the other, and whoever is asked asks the leader about what only the leader
+ * can tell, as coordinator/api/outcomes.ts does.
+ */
+import type { OutcomeInquirer } from "../../../participant/branches/outcome-inquirer.ts";
+import type {
+  BranchOutcome,
+  OutcomeAnswer,
+  OutcomeInquiry,
+} from "../../../shared/model/protocol.ts";
+import type { CoordinatorHost, LivingCoordinator } from "./coordinator-host.ts";
+import type { Incarnation } from "./incarnation.ts";
+import type { RemoteCalls } from "./remote-call.ts";
+
+const TIMEOUT_MS = 2_000;
+
+export class SimulatedInquirer implements OutcomeInquirer {
+  readonly #hosts: readonly CoordinatorHost[];
+  readonly #calls: RemoteCalls;
+  readonly #machine: string;
+  readonly #process: Incarnation;
+  #turn: number;
+
+  constructor(
+    hosts: readonly CoordinatorHost[],
+    calls: RemoteCalls,
+    machine: string,
+    process: Incarnation,
+    firstTurn: number,
+  ) {
+    this.#hosts = hosts;
+    this.#calls = calls;
+    this.#machine = machine;
+    this.#process = process;
+    this.#turn = firstTurn;
+  }
+
+  get coordinators(): number {
+    return this.#hosts.length;
+  }
+
+  async ask(inquiry: OutcomeInquiry): Promise<readonly BranchOutcome[]> {
+    this.#turn += 1;
+    const host = this.#hosts[this.#turn % this.#hosts.length];
+    if (host === undefined) throw new Error("there are coordinators");
+    const answer = await this.#calls.call({
+      ...{ from: this.#machine, caller: this.#process, to: host.machine, timeoutMs: TIMEOUT_MS * 2 },
+      target: () => host.served(),
+      handle: (living) => this.#answer(living, inquiry),
+    });
+    if (answer.kind !== "answered") throw new Error(`${host.machine} does not answer`);
+    return answer.value.outcomes;
+  }
+
+  async #answer({ node, host }: LivingCoordinator, inquiry: OutcomeInquiry): Promise<OutcomeAnswer> {
+    const here = node.gateway.outcomes(inquiry);
+    const { leader } = node.gateway.view();
+    const isFinal = here.outcomes.every(({ kind }) => kind !== "undecided");
+    const target = this.#hosts.find(({ self }) => self === leader && self !== host.self);
+    if (isFinal || target === undefined) return here;
+    const answer = await this.#calls.call({
+      ...{ from: host.machine, caller: host.process, to: target.machine, timeoutMs: TIMEOUT_MS },
+      target: () => target.served(),
+      handle: (leading) => Promise.resolve(leading.node.gateway.outcomes(inquiry)),
+    });
+    return answer.kind === "answered" ? answer.value : here;
+  }
+}

@@ -3,8 +3,9 @@ const pure = [
   "^coordinator/paxos/",
   "^coordinator/transactions/(transaction|answer|command)\\.ts$",
   "^coordinator/transactions/ledger/",
-  "^coordinator/log/wal/(codec|recovery)\\.ts$",
-  "^participant/branches/branch\\.ts$",
+  "^coordinator/log/wal/(codec|crc32|recovery|segment-header)\\.ts$",
+  "^participant/branches/(branch|judgement|carrier-memory)\\.ts$",
+  "^participant/shard/(shard|sqlstate|xid|wire-values)\\.ts$",
   "^shared/model/",
 ];
 

@@ -12,7 +12,9 @@ const pureFiles = [
   "coordinator/transactions/command.ts",
   "coordinator/transactions/ledger/**/*.ts",
   "coordinator/log/wal/codec.ts",
+  "coordinator/log/wal/crc32.ts",
   "coordinator/log/wal/recovery.ts",
+  "coordinator/log/wal/segment-header.ts",
   "participant/branches/branch.ts",
   "shared/model/**/*.ts",
 ];

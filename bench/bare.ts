@@ -29,7 +29,9 @@ export async function openBareClients(
   count: number,
 ): Promise<BareClients> {
   const pairs = await Promise.all(
-    Array.from({ length: count }, () => Promise.all(databases.map(BareShard.open))),
+    Array.from({ length: count }, () =>
+      Promise.all(databases.map((database) => BareShard.open(database))),
+    ),
   );
   const both = pairs.map(([one, other], client) => {
     if (one === undefined || other === undefined) throw new Error("a pair is two connections");
@@ -59,13 +61,15 @@ async function transfer(
 ): Promise<"committed" | "aborted"> {
   lastTransaction += 1;
   const gid = `bench_${lastTransaction}`;
-  const branches = [payer, payee];
   const votes = await Promise.all([
     payer.prepare(gid, { name: "debit", accountId: ownAccount(payer.name, client, clients) }),
     payee.prepare(gid, { name: "credit", accountId: ownAccount(payee.name, client, clients) }),
   ]);
-  const commit = votes.every((vote) => vote);
-  await Promise.all(branches.map((branch) => branch.finish(gid, commit)));
+  const commit = votes.every((vote) => vote === "yes");
+  await Promise.all([
+    votes[0] !== "rolledBack" && payer.finish(gid, commit),
+    votes[1] !== "rolledBack" && payee.finish(gid, commit),
+  ]);
   return commit ? "committed" : "aborted";
 }
 
@@ -73,7 +77,7 @@ class BareShard {
   readonly name: string;
   readonly #client: pg.Client;
 
-  static async open(this: void, { shard, url }: ShardDatabase): Promise<BareShard> {
+  static async open({ shard, url }: ShardDatabase): Promise<BareShard> {
     const client = new pg.Client({ connectionString: url, pipeline: true });
     await client.connect();
     const bare = new BareShard(shard, client);
@@ -88,13 +92,15 @@ class BareShard {
     this.#client = client;
   }
 
-  async prepare(gid: string, { name, accountId }: Update): Promise<boolean> {
+  /** `no`: prepared, but the update found no row. */
+  async prepare(gid: string, { name, accountId }: Update): Promise<"yes" | "no" | "rolledBack"> {
     const [, updated, prepared] = await this.#together(() => [
       this.#client.query("begin"),
       this.#update(name, accountId),
       this.#client.query(`prepare transaction '${gid}_${this.name}'`),
     ]);
-    return updated?.rowCount === 1 && prepared?.command === "PREPARE";
+    if (prepared?.command !== "PREPARE") return "rolledBack";
+    return updated?.rowCount === 1 ? "yes" : "no";
   }
 
   async finish(gid: string, commit: boolean): Promise<void> {

@@ -94,7 +94,7 @@ async function measureOnce(
 
 interface Systems {
   readonly systems: readonly (readonly [System, readonly Client[]])[];
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 async function openSystems(

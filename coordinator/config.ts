@@ -66,6 +66,8 @@ export interface CoordinatorConfig {
 /** Fewer beats than this between a leader's silence and its end, and one lost packet deposes it. */
 const MIN_BEATS_PER_TIMEOUT = 4;
 const MAX_NODE_ID = 1023;
+/** By shared/runtime/failpoints.ts. */
+const READ_ELSEWHERE = ["SYNOD_FAILPOINTS", "SYNOD_ALLOW_FAILPOINTS"];
 
 function readNodeId(text: string): NodeId | undefined {
   const value = Number(text);
@@ -147,7 +149,7 @@ function brokenRelations(settings: Settings): readonly string[] {
 }
 
 function warningsFor(settings: Settings, env: Environment): readonly string[] {
-  const known = Object.keys(Settings.shape);
+  const known = [...Object.keys(Settings.shape), ...READ_ELSEWHERE];
   const unknown = unknownSettings(env, "SYNOD_", known).map(
     (name) => `${name} is set, but a coordinator has no such setting`,
   );

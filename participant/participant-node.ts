@@ -81,114 +81,134 @@ const RESTARTED: Refusal = {
   sentence: "the participant was restarted since",
 };
 
-export interface ParticipantNode {
-  hello(): ParticipantHello;
+export class ParticipantNode {
+  readonly #options: ParticipantNodeOptions;
+  readonly #incidents: Incidents;
+  readonly #registry: BranchRegistry;
+  readonly #settler: Settler;
+  readonly #branches: BranchService;
+  readonly #onePhase: OnePhase;
+  readonly #recovery: Recovery;
+  #stopping = false;
+
+  constructor(options: ParticipantNodeOptions) {
+    const { clusterId, shardId, shard, clock, logger, limits } = options;
+    this.#options = options;
+    const carriers = new CarrierMemory();
+    const incidents = new Incidents(clock, logger);
+    const registry = new BranchRegistry(clock, incidents, limits.inquiryAfterMs);
+    const settler = new Settler(shard, registry, logger);
+    const overloaded = (): Refusal | undefined => this.#overloaded();
+    this.#incidents = incidents;
+    this.#registry = registry;
+    this.#settler = settler;
+    this.#onePhase = new OnePhase({ shard, carriers, logger, overloaded });
+    this.#branches = new BranchService({
+      ...{ clusterId, shardId, shard, carriers, registry, settler, incidents, clock, logger },
+      overloaded,
+    });
+    this.#recovery = new Recovery({ ...options, ...limits, registry, settler, incidents });
+  }
+
+  hello(): ParticipantHello {
+    const { clusterId, shardId: shard, bootId, limits } = this.#options;
+    const { maxBranches } = limits;
+    return { protocol: PROTOCOL_VERSION, clusterId, shard, bootId, maxBranches };
+  }
+
   /** Rejects only for requests that are none: a gid of another shard, say. */
-  handle(linkId: string, request: BranchRequest): Promise<BranchReply>;
-  linkLost(linkId: string): void;
+  handle(linkId: string, request: BranchRequest): Promise<BranchReply> {
+    switch (request.kind) {
+      case "execute":
+        if (!this.#isForMe(request)) return Promise.resolve({ kind: "no", refusal: RESTARTED });
+        return this.#branches.execute(linkId, request);
+      case "executeOnePhase":
+        if (!this.#isForMe(request)) return Promise.resolve({ kind: "no", refusal: RESTARTED });
+        this.#branches.hear(request.ballot);
+        return this.#onePhase.execute(linkId, request);
+      case "commit":
+        return this.#branches.commit(request);
+      case "abort":
+        return this.#branches.abort(request);
+      case "list":
+        return this.#branches.list(request);
+      case "settle":
+        return this.#onePhase.settle(request);
+      default:
+        return unreachable(request);
+    }
+  }
+
+  /** An earlier incarnation may have run it already. */
+  #isForMe({ bootId }: { readonly bootId: string }): boolean {
+    return bootId === this.#options.bootId;
+  }
+
+  #overloaded(): Refusal | undefined {
+    if (this.#stopping) return STOPPING;
+    const { maxBranches } = this.#options.limits;
+    if (this.#held < maxBranches) return undefined;
+    return { code: "overloaded", sentence: `the shard holds ${maxBranches} branches already` };
+  }
+
+  get #held(): number {
+    return this.#registry.live.size + this.#onePhase.size;
+  }
+
+  /** The connection of that name has ended. */
+  linkLost(linkId: string): void {
+    this.#branches.linkLost(linkId);
+    this.#onePhase.linkLost(linkId);
+  }
+
   /** Begins to look for branches in doubt, which goes on until the shard answers. */
-  start(): void;
+  start(): void {
+    this.#recovery.start();
+  }
+
   /**
    * Takes no more branches and waits for those there are, boundedly; then stops those that have not voted. What stays
    * prepared is found by the next incarnation.
    */
-  stop(): Promise<void>;
-  view(): ParticipantView;
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    const { clock, limits } = this.#options;
+    const untilMs = clock.monotonicMs() + limits.drainTimeoutMs;
+    while (this.#held > 0 && clock.monotonicMs() < untilMs) {
+      await new Promise<void>((resolve) => {
+        clock.after(DRAIN_CHECK_INTERVAL_MS, resolve);
+      });
+    }
+    this.#branches.stopAll(STOPPING);
+    this.#onePhase.stopAll(STOPPING);
+    const votes = [...this.#registry.live.values()].map(({ vote }) => vote);
+    await Promise.allSettled([...votes, this.#onePhase.ended()]);
+    this.#recovery.stop();
+  }
+
+  view(): ParticipantView {
+    const live = [...this.#registry.live.values()];
+    const prepared = live.filter(({ state }) =>
+      /^(?:prepared|committing|aborting)$/.test(state.kind),
+    );
+    const nowMs = this.#options.clock.monotonicMs();
+    return {
+      open: live.length - prepared.length,
+      prepared: prepared.length,
+      inDoubt: prepared.filter((branch) => isInDoubt(branch, nowMs)).length,
+      onePhase: this.#onePhase.size,
+      counts: { ...this.#registry.counts },
+      replicationWarnings: this.#settler.replicationWarnings,
+      incidentCount: this.#incidents.count,
+      incidents: this.#incidents.list(),
+    };
+  }
 }
 
 export function createParticipantNode(options: ParticipantNodeOptions): ParticipantNode {
-  const { clusterId, shardId, bootId, shard, clock, logger, limits } = options;
-  const { maxBranches, inquiryAfterMs } = limits;
-  const carriers = new CarrierMemory();
-  const incidents = new Incidents(clock, logger);
-  const registry = new BranchRegistry(clock, incidents, inquiryAfterMs);
-  const settler = new Settler(shard, registry, logger);
-  let stopping = false;
-  const overloaded = (): Refusal | undefined => {
-    if (stopping) return STOPPING;
-    if (registry.live.size + onePhase.size < maxBranches) return undefined;
-    return { code: "overloaded", sentence: `the shard holds ${maxBranches} branches already` };
-  };
-  const onePhase = new OnePhase({ shard, carriers, logger, overloaded });
-  const branches = new BranchService({
-    ...{ clusterId, shardId, shard, carriers, registry, settler, incidents, clock, logger },
-    overloaded,
-  });
-  const recovery = new Recovery({
-    ...{ ...options, ...limits, registry, settler, incidents },
-  });
-
-  const handle = (linkId: string, request: BranchRequest): Promise<BranchReply> => {
-    switch (request.kind) {
-      case "execute":
-        if (request.bootId !== bootId) return Promise.resolve({ kind: "no", refusal: RESTARTED });
-        return branches.execute(linkId, request);
-      case "executeOnePhase":
-        if (request.bootId !== bootId) return Promise.resolve({ kind: "no", refusal: RESTARTED });
-        branches.hear(request.ballot);
-        return onePhase.execute(linkId, request);
-      case "commit":
-        return branches.commit(request);
-      case "abort":
-        return branches.abort(request);
-      case "list":
-        return branches.list(request);
-      case "settle":
-        return onePhase.settle(request);
-      default:
-        return unreachable(request);
-    }
-  };
-
-  return {
-    hello: () => ({ protocol: PROTOCOL_VERSION, clusterId, shard: shardId, bootId, maxBranches }),
-    handle,
-    linkLost: (linkId) => {
-      branches.linkLost(linkId);
-      onePhase.linkLost(linkId);
-    },
-    start: () => {
-      recovery.start();
-    },
-    stop: async () => {
-      stopping = true;
-      await drained(() => registry.live.size + onePhase.size === 0, clock, limits.drainTimeoutMs);
-      branches.stopAll(STOPPING);
-      onePhase.stopAll(STOPPING);
-      const votes = [...registry.live.values()].map(({ vote }) => vote);
-      await Promise.allSettled([...votes, onePhase.ended()]);
-      recovery.stop();
-    },
-    view: () => {
-      const live = [...registry.live.values()];
-      const prepared = live.filter(({ state }) =>
-        /^(prepared|committing|aborting)$/.test(state.kind),
-      );
-      const nowMs = clock.monotonicMs();
-      return {
-        open: live.length - prepared.length,
-        prepared: prepared.length,
-        inDoubt: prepared.filter((branch) => isInDoubt(branch, nowMs)).length,
-        onePhase: onePhase.size,
-        counts: { ...registry.counts },
-        replicationWarnings: settler.replicationWarnings,
-        incidentCount: incidents.count,
-        incidents: incidents.list(),
-      };
-    },
-  };
+  return new ParticipantNode(options);
 }
 
 function isInDoubt({ linkId, dueAtMs, attempts }: LiveBranch, nowMs: number): boolean {
   return linkId === null || attempts > 0 || dueAtMs <= nowMs;
-}
-
-/** Resolves when `isIdle` says so, or after the timeout. */
-async function drained(isIdle: () => boolean, clock: Clock, timeoutMs: number): Promise<void> {
-  const untilMs = clock.monotonicMs() + timeoutMs;
-  while (!isIdle() && clock.monotonicMs() < untilMs) {
-    await new Promise<void>((resolve) => {
-      clock.after(DRAIN_CHECK_INTERVAL_MS, resolve);
-    });
-  }
 }

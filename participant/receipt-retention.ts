@@ -21,21 +21,16 @@ export function keepReceiptsFresh(
 ): () => void {
   let isStopped = false;
   let cancel: Cancel = () => undefined;
-  const sweep = (): void => {
-    store
-      .deleteOldReceipts(maxAgeMs, BATCH)
-      .then(
-        (deleted) => (deleted === BATCH ? BETWEEN_BATCHES_MS : BETWEEN_SWEEPS_MS),
-        (error: unknown) => {
-          logger.warn({ error }, "old receipts are not deleted now");
-          return BETWEEN_SWEEPS_MS;
-        },
-      )
-      .then((pauseMs) => {
-        if (!isStopped) cancel = clock.after(pauseMs, sweep);
-      });
+  const sweep = async (): Promise<void> => {
+    let pauseMs = BETWEEN_SWEEPS_MS;
+    try {
+      if ((await store.deleteOldReceipts(maxAgeMs, BATCH)) === BATCH) pauseMs = BETWEEN_BATCHES_MS;
+    } catch (error) {
+      logger.warn({ error }, "old receipts are not deleted now");
+    }
+    if (!isStopped) cancel = clock.after(pauseMs, () => void sweep());
   };
-  sweep();
+  void sweep();
   return () => {
     isStopped = true;
     cancel();

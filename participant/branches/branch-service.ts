@@ -27,7 +27,7 @@ import type {
   Vote,
 } from "../../shared/model/protocol.ts";
 import { type Shard, ShardUnreachable } from "../shard/shard.ts";
-import { BEGINNING } from "./branch.ts";
+import { BEGINNING, isBeforeVote } from "./branch.ts";
 import type { CarrierMemory } from "./carrier-memory.ts";
 import type { Incidents } from "./incidents.ts";
 import type { BranchRegistry, EndState, LiveBranch } from "./registry.ts";
@@ -105,19 +105,12 @@ export class BranchService {
       branch = found.branch;
     }
     const { state } = branch;
-    switch (state.kind) {
-      case "prepared":
-        if (state.xid !== xid) return this.#lost(gid, otherXid(state.xid, xid));
-        registry.advance(branch, { kind: "commitDecided", xid });
-        break;
-      case "committing":
-        break;
-      case "executing":
-      case "preparing":
-      case "closing":
-        return retry("the branch has not voted yet");
-      default:
-        return this.#lost(gid, `decided to commit, but the branch is ${state.kind}`);
+    if (isBeforeVote(state)) return retry("the branch has not voted yet");
+    if (state.kind === "prepared") {
+      if (state.xid !== xid) return this.#lost(gid, otherXid(state.xid, xid));
+      registry.advance(branch, { kind: "commitDecided", xid });
+    } else if (state.kind !== "committing") {
+      return this.#lost(gid, `decided to commit, but the branch is ${state.kind}`);
     }
     await settler.settle(branch);
     const end = registry.endOf(branch);

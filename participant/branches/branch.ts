@@ -99,6 +99,10 @@ export function foundBranch(xid: Xid): BranchState {
   return { kind: "prepared", xid };
 }
 
+export function isBeforeVote({ kind }: BranchState): boolean {
+  return kind === "executing" || kind === "preparing" || kind === "closing";
+}
+
 export function step(state: BranchState, event: BranchEvent): BranchState {
   switch (state.kind) {
     case "executing":
@@ -108,12 +112,12 @@ export function step(state: BranchState, event: BranchEvent): BranchState {
     case "closing":
       if (event.kind === "closed") return event.refusal === null ? READ_ONLY : no(event.refusal);
       if (event.kind === "unreachable") return no(event.refusal);
-      return ignoreStop(state, event);
+      return unexpected(state, event);
     case "uncertain":
       if (event.kind === "looked") {
         return event.isPrepared ? { ...state, kind: "undoing" } : no(state.refusal);
       }
-      return event.kind === "unreachable" ? state : ignoreStop(state, event);
+      return event.kind === "unreachable" ? state : unexpected(state, event);
     case "undoing":
       return stepUndoing(state, event);
     case "prepared":
@@ -124,7 +128,7 @@ export function step(state: BranchState, event: BranchEvent): BranchState {
       return stepAborting(state, event);
     case "ended":
     case "contradicted":
-      return ignoreStop(state, event);
+      return unexpected(state, event);
     default:
       return unreachable(state);
   }
@@ -137,7 +141,7 @@ function no(refusal: Refusal): BranchState {
 }
 
 /** A stop that comes too late changes nothing; anything else unexpected is a mistake of ours. */
-function ignoreStop(state: BranchState, event: BranchEvent): BranchState {
+function unexpected(state: BranchState, event: BranchEvent): BranchState {
   if (event.kind === "stopRequested") return state;
   throw new InvariantViolation(`a branch that is ${state.kind} does not meet "${event.kind}"`);
 }
@@ -146,20 +150,14 @@ function stepExecuting(
   state: BranchState & { kind: "executing" },
   event: BranchEvent,
 ): BranchState {
-  switch (event.kind) {
-    case "begun":
-      return { ...state, sendsPrepare: event.sendsPrepare };
-    case "stopRequested":
-      return { ...state, stop: state.stop ?? event.refusal };
-    case "unreachable": {
-      const refusal = state.stop ?? event.refusal;
-      return state.sendsPrepare ? { kind: "uncertain", refusal } : no(refusal);
-    }
-    case "executed":
-      return afterExecution(state.stop, event.execution, event.preparation);
-    default:
-      return ignoreStop(state, event);
+  if (event.kind === "begun") return { ...state, sendsPrepare: event.sendsPrepare };
+  if (event.kind === "stopRequested") return { ...state, stop: state.stop ?? event.refusal };
+  if (event.kind === "executed") {
+    return afterExecution(state.stop, event.execution, event.preparation);
   }
+  if (event.kind !== "unreachable") return unexpected(state, event);
+  const refusal = state.stop ?? event.refusal;
+  return state.sendsPrepare ? { kind: "uncertain", refusal } : no(refusal);
 }
 
 function afterExecution(
@@ -196,40 +194,25 @@ function stepPreparing(
   event: BranchEvent,
 ): BranchState {
   const { xid, stop } = state;
-  switch (event.kind) {
-    case "stopRequested":
-      return { ...state, stop: stop ?? event.refusal };
-    case "unreachable":
-      return { kind: "uncertain", refusal: stop ?? event.refusal };
-    case "prepareAnswered":
-      return afterPrepare(event.preparation, stop, { kind: "fine", xid });
-    default:
-      return ignoreStop(state, event);
-  }
+  if (event.kind === "stopRequested") return { ...state, stop: stop ?? event.refusal };
+  if (event.kind === "unreachable") return { kind: "uncertain", refusal: stop ?? event.refusal };
+  if (event.kind !== "prepareAnswered") return unexpected(state, event);
+  return afterPrepare(event.preparation, stop, { kind: "fine", xid });
 }
 
 function stepUndoing(state: BranchState & { kind: "undoing" }, event: BranchEvent): BranchState {
-  switch (event.kind) {
-    case "finished":
-    case "gone":
-      return state.refusal === null ? READ_ONLY : no(state.refusal);
-    case "unreachable":
-      return state.refusal === null ? { kind: "undoing", refusal: event.refusal } : state;
-    default:
-      return ignoreStop(state, event);
+  if (event.kind === "finished" || event.kind === "gone") {
+    return state.refusal === null ? READ_ONLY : no(state.refusal);
   }
+  if (event.kind !== "unreachable") return unexpected(state, event);
+  return state.refusal === null ? { kind: "undoing", refusal: event.refusal } : state;
 }
 
 function stepPrepared(state: BranchState & { kind: "prepared" }, event: BranchEvent): BranchState {
-  switch (event.kind) {
-    case "commitDecided":
-      assert(event.xid === state.xid, "only the branch that was voted for is committed");
-      return { kind: "committing", xid: state.xid };
-    case "abortDecided":
-      return { kind: "aborting", xid: state.xid };
-    default:
-      return ignoreStop(state, event);
-  }
+  if (event.kind === "abortDecided") return { kind: "aborting", xid: state.xid };
+  if (event.kind !== "commitDecided") return unexpected(state, event);
+  assert(event.xid === state.xid, "only the branch that was voted for is committed");
+  return { kind: "committing", xid: state.xid };
 }
 
 function stepCommitting(
@@ -237,19 +220,12 @@ function stepCommitting(
   event: BranchEvent,
 ): BranchState {
   const { xid } = state;
-  switch (event.kind) {
-    case "finished":
-      return { kind: "ended", outcome: "committed", xid, evidence: "commandTag" };
-    case "gone":
-      return afterLostCommit(state, event.status);
-    case "commitDecided":
-      assert(event.xid === xid, "only the branch that was voted for is committed");
-      return state;
-    case "unreachable":
-      return state;
-    default:
-      return ignoreStop(state, event);
+  if (event.kind === "finished") {
+    return { kind: "ended", outcome: "committed", xid, evidence: "commandTag" };
   }
+  if (event.kind === "unreachable") return state;
+  if (event.kind !== "gone") return unexpected(state, event);
+  return afterLostCommit(state, event.status);
 }
 
 /** "Does not exist" is not "committed": only the server's record of the xid can tell. */
@@ -278,21 +254,11 @@ function afterLostCommit(
 function stepAborting(state: BranchState & { kind: "aborting" }, event: BranchEvent): BranchState {
   const { xid } = state;
   const aborted: BranchState = { kind: "ended", outcome: "aborted", refusal: null, xid };
-  switch (event.kind) {
-    case "finished":
-      return aborted;
-    case "gone":
-      if (event.status === "in progress") return state;
-      if (event.status !== "committed") return aborted;
-      return {
-        kind: "contradicted",
-        xid,
-        sentence: `decided to abort, but transaction ${xid} is committed`,
-      };
-    case "abortDecided":
-    case "unreachable":
-      return state;
-    default:
-      return ignoreStop(state, event);
-  }
+  if (event.kind === "finished") return aborted;
+  if (event.kind === "unreachable") return state;
+  if (event.kind !== "gone") return unexpected(state, event);
+  if (event.status === "in progress") return state;
+  if (event.status !== "committed") return aborted;
+  const sentence = `decided to abort, but transaction ${xid} is committed`;
+  return { kind: "contradicted", xid, sentence };
 }

@@ -97,21 +97,15 @@ export class BranchRunner {
 
 /** Undefined while it is open. */
 function voteOf({ state, results }: LiveBranch): Vote | undefined {
-  switch (state.kind) {
-    case "prepared":
-      return { kind: "prepared", xid: state.xid, results };
-    case "uncertain":
-      return { kind: "no", refusal: state.refusal };
-    case "undoing":
-      return state.refusal === null ? undefined : { kind: "no", refusal: state.refusal };
-    case "ended":
-      if (state.outcome === "readOnly") return { kind: "readOnly", results };
-      return state.outcome === "aborted" && state.refusal !== null
-        ? { kind: "no", refusal: state.refusal }
-        : undefined;
-    default:
-      return undefined;
-  }
+  if (state.kind === "prepared") return { kind: "prepared", xid: state.xid, results };
+  if (state.kind === "ended" && state.outcome === "readOnly") return { kind: "readOnly", results };
+  const refusal =
+    state.kind === "uncertain" ||
+    state.kind === "undoing" ||
+    (state.kind === "ended" && state.outcome === "aborted")
+      ? state.refusal
+      : null;
+  return refusal === null ? undefined : { kind: "no", refusal };
 }
 
 export function operationsOf(members: readonly BranchMember[]): readonly BranchOperation[] {

@@ -6,6 +6,7 @@ import { unreachable } from "../../shared/model/assert.ts";
 import type { BranchOperation } from "../../shared/model/protocol.ts";
 import type { MemoryDatabase, MemoryTransaction } from "./memory-database.ts";
 import type { ServerFailure } from "./shard.ts";
+import { toWire } from "./wire-values.ts";
 
 export const MEMORY_STATEMENTS = {
   add: "update items set value = value + $1 where id = $2",
@@ -34,17 +35,17 @@ const SYNTAX_ERROR = "42601";
 const INVALID_TEXT = "22P02";
 
 export function parseStatement({ sql, params }: BranchOperation): Statement | ServerFailure {
-  const [first, second] = params;
+  const [first = "", second = ""] = params.map((param) => toWire(param) ?? "");
   switch (sql) {
     case MEMORY_STATEMENTS.add:
-      if (!/^-?\d+$/.test(String(first))) {
-        return failure(INVALID_TEXT, `invalid input syntax for type bigint: "${String(first)}"`);
+      if (!/^-?\d+$/.test(first)) {
+        return failure(INVALID_TEXT, `invalid input syntax for type bigint: "${first}"`);
       }
-      return { kind: "add", amount: BigInt(String(first)), id: String(second) };
+      return { kind: "add", amount: BigInt(first), id: second };
     case MEMORY_STATEMENTS.read:
-      return { kind: "read", id: String(first) };
+      return { kind: "read", id: first };
     case MEMORY_STATEMENTS.note:
-      return { kind: "note", id: String(first), note: String(second) };
+      return { kind: "note", id: first, note: second };
     case MEMORY_STATEMENTS.list:
       return { kind: "list" };
     default:

@@ -26,7 +26,7 @@ import type {
 import { ShardUnreachable } from "./shard.ts";
 import { FEATURE_NOT_SUPPORTED } from "./sqlstate.ts";
 import type { Repetitions } from "./statement-cache.ts";
-import { toWire } from "./values.ts";
+import { toWire } from "./wire-values.ts";
 import { Watchdog } from "./watchdog.ts";
 
 /** How long after the server's own timeout the session itself intervenes. */

@@ -2,7 +2,7 @@
  * The columns of a result, and how its rows are made from the texts that the server sent.
  */
 import type { OperationResult } from "../../shared/model/api.ts";
-import { parserOf } from "./values.ts";
+import { parserOf } from "./row-values.ts";
 
 export type Row = OperationResult["rows"][number];
 

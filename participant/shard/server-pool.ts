@@ -31,7 +31,7 @@ export interface Taken {
 
 export class ServerPool {
   readonly #pool: pg.Pool;
-  readonly #connections = new WeakMap<pg.ClientBase, ServerConnection>();
+  readonly #connections = new WeakMap<pg.Client, ServerConnection>();
 
   constructor(
     options: Omit<DatabasePoolOptions, "onConnect">,
@@ -47,7 +47,7 @@ export class ServerPool {
           throw new Error(`the database is not that of shard ${shardId} of cluster ${clusterId}`);
         }
         const backend = { pid: who.pid, startedAtUs: who.started_at_us };
-        this.#connections.set(client, new ServerConnection(client as pg.Client, backend, who.role));
+        this.#connections.set(client, new ServerConnection(client, backend, who.role));
       },
     });
   }

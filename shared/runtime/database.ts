@@ -18,12 +18,17 @@ export interface DatabasePoolOptions {
   /** Server settings of every session: names of [a-z_.], values without blanks. */
   readonly settings?: Readonly<Record<string, string | number>>;
   /** Runs once on each new connection before its first use; rejecting closes it. */
-  readonly onConnect?: (client: pg.ClientBase) => Promise<void>;
+  readonly onConnect?: (client: pg.Client) => Promise<void>;
   readonly onError: (error: Error) => void;
 }
 
 export function createDatabasePool(options: DatabasePoolOptions): pg.Pool {
   const settings = Object.entries(options.settings ?? {});
+  // @types/pg does not know that the pool awaits this, nor that it always passes a whole client.
+  const onConnect = async (client: pg.Client): Promise<void> => {
+    client.on("error", options.onError);
+    await options.onConnect?.(client);
+  };
   const pool = new pg.Pool({
     connectionString: options.url,
     application_name: options.applicationName,
@@ -32,10 +37,7 @@ export function createDatabasePool(options: DatabasePoolOptions): pg.Pool {
     idleTimeoutMillis: 0,
     keepAlive: true,
     options: settings.map(([name, value]) => `-c ${name}=${value}`).join(" "),
-    onConnect: async (client) => {
-      client.on("error", options.onError);
-      await options.onConnect?.(client);
-    },
+    onConnect: onConnect as unknown as (client: pg.ClientBase) => void,
   });
   // Errors of idle clients reach the pool as well; the client's own listener has reported them.
   pool.on("error", () => undefined);

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readCoordinatorConfig } from "../../coordinator/config.ts";
 import { startCoordinator, type Coordinator } from "../../coordinator/coordinator.ts";
+import { noFailpoints } from "../../shared/model/failpoints.ts";
 import { get, post, TRANSFER } from "../support/api-node.ts";
 import { eventually } from "../support/wait.ts";
 
@@ -37,7 +38,7 @@ beforeAll(async () => {
       SYNOD_PARTICIPANTS: `s1=127.0.0.1:${ports[6] ?? 0},s2=127.0.0.1:${ports[6] ?? 0}`,
     });
     const logger = { debug: ignore, info: ignore, warn: ignore, error: ignore };
-    const options = { config, logger, onFatal: (error: unknown) => fatal.push(error) > 0 };
+    const options = { config, logger, onFatal, failpoint: noFailpoints };
     return {
       id,
       url: `http://127.0.0.1:${ports[id - 1] ?? 0}`,
@@ -50,6 +51,10 @@ afterAll(async () => {
   await Promise.all([...running.values()].map((coordinator) => coordinator.stop()));
   rmSync(directory, { recursive: true, force: true });
 });
+
+function onFatal(error: unknown): void {
+  fatal.push(error);
+}
 
 function ignore(): void {
   // These tests look at answers, not at logs.

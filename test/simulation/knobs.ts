@@ -154,6 +154,7 @@ export function drawKnobs(random: SeededRandom): Knobs {
       inquiryAfterMs: random.pick([200, 1_000]),
       tickIntervalMs: random.pick([20, 50]),
       rescanIntervalMs: random.pick([500, 5_000]),
+      drainTimeoutMs: 1_000,
     },
     workload: drawWorkload(random),
   };

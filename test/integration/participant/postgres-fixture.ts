@@ -22,11 +22,11 @@ export interface ShardFixture {
   readonly shard: PostgresShard;
   /** An ordinary client of the database, beside the adapter. */
   readonly client: pg.Client;
-  begin(timeoutMs?: number): Promise<ShardSession>;
-  /** Of item `a`, as committed. */
-  valueOf(id: string): Promise<string>;
-  prepared(): Promise<readonly string[]>;
-  close(): Promise<void>;
+  readonly begin: (timeoutMs?: number) => Promise<ShardSession>;
+  /** Of an item, as committed. */
+  readonly valueOf: (id: string) => Promise<string>;
+  readonly prepared: () => Promise<readonly string[]>;
+  readonly close: () => Promise<void>;
 }
 
 export interface FixtureOptions {

@@ -31,6 +31,7 @@ export function unpackAction(packed: number): Action {
   const kind = KINDS[packed % KIND_SPAN];
   const rest = Math.floor(packed / KIND_SPAN);
   const node = Math.floor(rest / NODE_SPAN);
+  if (kind === undefined) throw new Error(`${packed} is no action`);
   switch (kind) {
     case "campaign":
       return { kind, node, round: rest % NODE_SPAN };
@@ -41,8 +42,6 @@ export function unpackAction(packed: number): Action {
       return { kind, node };
     case "deliver":
       return { kind, message: rest };
-    case undefined:
-      throw new Error(`${packed} is no action`);
   }
 }
 

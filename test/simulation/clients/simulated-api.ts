@@ -8,6 +8,7 @@ import type { SubmissionAnswer } from "../../../coordinator/transactions/gateway
 import { SynodError, type ErrorCode, type ErrorDetail } from "../../../shared/model/errors.ts";
 import type { CoordinatorHost, LivingCoordinator } from "../world/coordinator-host.ts";
 import type { RemoteAnswer, RemoteCalls } from "../world/remote-call.ts";
+import type { Trace } from "../world/trace.ts";
 import type { Call, Ending, History } from "./history.ts";
 
 /** One delivery of a call to one node. */
@@ -41,11 +42,18 @@ export class SimulatedApi {
   readonly #hosts: readonly CoordinatorHost[];
   readonly #calls: RemoteCalls;
   readonly #history: History;
+  readonly #trace: Trace;
 
-  constructor(hosts: readonly CoordinatorHost[], calls: RemoteCalls, history: History) {
+  constructor(
+    hosts: readonly CoordinatorHost[],
+    calls: RemoteCalls,
+    history: History,
+    trace: Trace,
+  ) {
     this.#hosts = hosts;
     this.#calls = calls;
     this.#history = history;
+    this.#trace = trace;
   }
 
   /** From a client's machine to a node. */
@@ -83,12 +91,16 @@ export class SimulatedApi {
 
   async #submit(living: LivingCoordinator, { call, abandoned }: Attempt): Promise<SubmissionAnswer> {
     if (abandoned) throw new ClientGone();
-    const { process, node } = living;
+    const { process, node, host } = living;
+    this.#trace.line(host.machine, `takes ${call.name}`);
     try {
       const answer = await node.gateway.submit(call.submission);
+      const { id, pendingShards } = answer.response;
+      this.#trace.line(host.machine, `${call.name} committed as ${id}, pending ${pendingShards.join()}`);
       if (process.alive) this.#history.ended(call, { kind: "committed", answer });
       return answer;
     } catch (error) {
+      this.#trace.line(host.machine, `${call.name} failed: ${String(error)}`);
       const isAnswer = error instanceof SynodError && process.alive;
       if (isAnswer) this.#history.ended(call, { kind: "failed", error });
       throw error;

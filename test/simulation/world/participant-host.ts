@@ -163,7 +163,7 @@ export class ParticipantHost {
       logger: this.#logger(process),
       limits: participant,
     });
-    node.start().catch(this.#options.onFailure);
+    node.start();
     return {
       process,
       connection,

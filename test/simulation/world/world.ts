@@ -176,7 +176,7 @@ export class World {
   #createClients(): readonly Client[] {
     const { knobs, random } = this.#options;
     const { scheduler, trace, history, coordinators: hosts } = this;
-    const api = new SimulatedApi(hosts, this.calls, history);
+    const api = new SimulatedApi(hosts, this.calls, history, trace);
     const shards = this.participants.map(({ shard }) => shard);
     return Array.from({ length: knobs.workload.clients }, (_, index) => {
       const name = `c${index + 1}`;

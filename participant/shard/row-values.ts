@@ -1,31 +1,13 @@
 /**
- * Values on their way to Postgres and back, always in its text format.
+ * Values on their way from Postgres, always in its text format.
  *
  * Rows hold only what JSON can hold without loss: bool, int2, int4, finite floats, json, and arrays of these are parsed;
  * all else stays the text that Postgres printed (int8 and numeric, because doubles lose digits; timestamps, because only
  * the text says what the database knows). Not-a-number and the infinities stay text as well.
  */
 import pg from "pg";
-import type { Param } from "../../shared/model/api.ts";
 
 type FromText = (text: string) => unknown;
-
-/** Arrays become Postgres array literals, objects json. */
-export function toWire(param: Param): string | null {
-  if (param === null || typeof param === "string") return param;
-  if (typeof param !== "object") return String(param);
-  return Array.isArray(param) ? arrayLiteral(param) : JSON.stringify(param);
-}
-
-function arrayLiteral(items: readonly Param[]): string {
-  return `{${items.map(arrayItem).join(",")}}`;
-}
-
-function arrayItem(item: Param): string {
-  if (Array.isArray(item)) return arrayLiteral(item);
-  const text = toWire(item);
-  return text === null ? "NULL" : `"${text.replace(/["\\]/g, "\\$&")}"`;
-}
 
 const asText: FromText = (text) => text;
 const asNumber: FromText = (text) => {

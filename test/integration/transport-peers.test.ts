@@ -1,0 +1,254 @@
+import { once } from "node:events";
+import { createServer, type Server } from "node:http";
+import { WebSocket } from "ws";
+import type { PaxosMessage } from "../../coordinator/paxos/message.ts";
+import { SocketPeers } from "../../coordinator/transport/socket-peers.ts";
+import { freePorts } from "../../demo/ports.ts";
+import { ballot, clusterId, nodeId, slot, type NodeId } from "../../shared/model/ids.ts";
+import { PROTOCOL_VERSION } from "../../shared/model/protocol.ts";
+import { pack } from "../../shared/runtime/channel-frame.ts";
+import { systemRandom } from "../../shared/runtime/clock.ts";
+import { closeChannels, closeLater, HOST } from "../support/channels.ts";
+import { collectedLog, type CollectedLog } from "../support/collected-log.ts";
+import { eventually } from "../support/wait.ts";
+
+const cluster = clusterId("bank");
+const [one, two, three] = [nodeId(1), nodeId(2), nodeId(3)];
+
+afterEach(closeChannels);
+
+interface Node {
+  readonly peers: SocketPeers;
+  readonly server: Server;
+  readonly log: CollectedLog;
+  readonly received: [NodeId, PaxosMessage][];
+  readonly lost: NodeId[];
+  /** Upgrades that this node's server saw. */
+  readonly dialled: () => number;
+  readonly stop: () => void;
+}
+
+type Addresses = ReadonlyMap<NodeId, string>;
+
+async function group(...ids: NodeId[]): Promise<Addresses> {
+  const ports = await freePorts(ids.length);
+  return new Map(ids.map((id, index) => [id, `${HOST}:${String(ports[index])}`]));
+}
+
+async function start(self: NodeId, peers: Addresses, storageId = `disk ${self}`): Promise<Node> {
+  const server = createServer();
+  let upgrades = 0;
+  server.on("upgrade", () => (upgrades += 1));
+  await once(server.listen(Number(peers.get(self)!.split(":")[1]), HOST), "listening");
+  const log = collectedLog();
+  const options = { clusterId: cluster, self, storageId, peers, server, random: systemRandom };
+  const transport = new SocketPeers({ ...options, logger: log });
+  const received: [NodeId, PaxosMessage][] = [];
+  const lost: NodeId[] = [];
+  transport.onMessage((from, message) => received.push([from, message]));
+  transport.onPeerLost((node) => lost.push(node));
+  transport.start();
+  const stop = (): void => {
+    transport.stop();
+    server.close();
+  };
+  closeLater(stop);
+  return { peers: transport, server, log, received, lost, dialled: () => upgrades, stop };
+}
+
+async function startAll(addresses: Addresses): Promise<readonly Node[]> {
+  const ids = [...addresses.keys()];
+  const nodes = await Promise.all(ids.map((id) => start(id, addresses)));
+  await eventually("all are connected", () =>
+    nodes.every(({ peers }, index) => ids.every((id) => id === ids[index] || peers.connected(id))),
+  );
+  return nodes;
+}
+
+const probe = (attempt: number): PaxosMessage => ({ kind: "probe", attempt });
+
+test("every node reaches every other, over one connection a pair, dialled by the lower id", async () => {
+  const nodes = await startAll(await group(one, two, three));
+  expect(nodes.map(({ dialled }) => dialled())).toEqual([0, 1, 2]);
+  for (const [index, from] of [one, two, three].entries()) {
+    for (const to of [one, two, three]) nodes[index]!.peers.send(to, probe(from));
+  }
+  await eventually("all arrived", () => nodes.every(({ received }) => received.length === 2));
+  const senders = nodes.map(({ received }) => received.map(([from]) => from).sort());
+  expect(senders).toEqual([
+    [2, 3],
+    [1, 3],
+    [1, 2],
+  ]);
+  expect(
+    nodes[0]!.received.every(
+      ([from, message]) => message.kind === "probe" && message.attempt === from,
+    ),
+  ).toBe(true);
+});
+
+test("messages of a pair arrive in order, values as bytes", async () => {
+  const [first, second] = await startAll(await group(one, two));
+  const value = Uint8Array.from({ length: 1_000 }, (_, index) => index % 256);
+  for (let index = 1; index <= 200; index += 1) {
+    first!.peers.send(two, {
+      kind: "phase2a",
+      ballot: ballot(1, one),
+      slot: slot(index),
+      value,
+      chosenUpTo: slot(0),
+    });
+  }
+  await eventually("all arrived", () => second!.received.length === 200);
+  second!.received.forEach(([from, message], index) => {
+    if (message.kind !== "phase2a") throw new Error(`unexpected ${message.kind}`);
+    expect([from, message.slot]).toEqual([one, index + 1]);
+    expect(Buffer.compare(message.value, value)).toBe(0);
+  });
+});
+
+test("a message to a node that is not there, or to oneself, is dropped", async () => {
+  const addresses = await group(one, two);
+  const alone = await start(one, addresses);
+  alone.peers.send(two, probe(1));
+  alone.peers.send(one, probe(1));
+  alone.peers.send(nodeId(9), probe(1));
+  const other = await start(two, addresses);
+  await eventually("connected", () => other.peers.connected(one));
+  alone.peers.send(two, probe(2));
+  await eventually("the next arrives", () => other.received.length > 0);
+  expect(other.received).toEqual([[one, probe(2)]]);
+  expect(alone.received).toEqual([]);
+});
+
+test.each([
+  ["the dialling", one, two],
+  ["the dialled", two, one],
+])(
+  "when %s node ends the other hears of it, and it may come back with its disk",
+  async (_, gone, stays) => {
+    const addresses = await group(one, two);
+    const nodes = new Map(
+      await Promise.all([one, two].map(async (id) => [id, await start(id, addresses)] as const)),
+    );
+    const rest = nodes.get(stays)!;
+    await eventually("connected", () => rest.peers.connected(gone));
+    nodes.get(gone)!.stop();
+    await eventually("lost", () => rest.lost.length > 0);
+    expect(rest.lost).toEqual([gone]);
+    expect(rest.peers.connected(gone)).toBe(false);
+    await start(gone, addresses);
+    await eventually("connected again", () => rest.peers.connected(gone));
+  },
+);
+
+test.each([
+  ["the dialling", one, two],
+  ["the dialled", two, one],
+])("when %s node comes back with another disk, it is refused", async (_, gone, stays) => {
+  const addresses = await group(one, two);
+  const nodes = new Map(
+    await Promise.all([one, two].map(async (id) => [id, await start(id, addresses)] as const)),
+  );
+  const rest = nodes.get(stays)!;
+  await eventually("connected", () => rest.peers.connected(gone));
+  nodes.get(gone)!.stop();
+  await eventually("lost", () => rest.lost.length > 0);
+  const stranger = await start(gone, addresses, "an empty disk");
+  const complaint = `error: node ${gone} came back with another disk: give it a new node id`;
+  await eventually("refused", () => rest.log.lines.includes(complaint));
+  rest.peers.send(gone, probe(1));
+  expect(rest.peers.connected(gone)).toBe(false);
+  expect(stranger.received).toEqual([]);
+  stranger.stop();
+  await start(gone, addresses);
+  await eventually("the old disk is welcome", () => rest.peers.connected(gone));
+});
+
+const hello = { protocol: PROTOCOL_VERSION, clusterId: "bank", nodeId: 1, storageId: "disk 1" };
+
+/** Says hello as whoever, and answers how the node takes it: the close reason, or undefined when it is let in. */
+async function introduce(address: string, as: unknown): Promise<string | undefined> {
+  const socket = new WebSocket(`ws://${address}/peer`);
+  closeLater(() => {
+    socket.terminate();
+  });
+  await once(socket, "open");
+  const answer = new Promise<string | undefined>((resolve) => {
+    socket.once("message", () => {
+      resolve(undefined);
+    });
+    socket.once("close", (code, reason) => {
+      resolve(`${code} ${reason.toString()}`);
+    });
+  });
+  socket.send(pack(as));
+  return answer;
+}
+
+test.each([
+  ["another cluster", { ...hello, clusterId: "shop" }, "4000 this is cluster bank"],
+  ["a node that is not in the group", { ...hello, nodeId: 9 }, "4000 node 9 is no peer of node 2"],
+  ["the node itself", { ...hello, nodeId: 2 }, "4000 node 2 is no peer of node 2"],
+  [
+    "a node that should be dialled",
+    { ...hello, nodeId: 3 },
+    "4000 node 2 dials node 3, not the other way",
+  ],
+  [
+    "another protocol version",
+    { ...hello, protocol: 99 },
+    "4000 no hello of this protocol version",
+  ],
+  ["a hello without a disk", { ...hello, storageId: "" }, "4000 no hello of this protocol version"],
+  ["no hello at all", 7, "4000 no hello of this protocol version"],
+])("%s is refused with a sentence", async (_, as, sentence) => {
+  const addresses = await group(one, two, three);
+  const node = await start(two, addresses);
+  expect(await introduce(addresses.get(two)!, as)).toBe(sentence);
+  expect([one, three].some((id) => node.peers.connected(id))).toBe(false);
+  expect(node.log.lines).toContain(`error: ${sentence.slice(5)}`);
+});
+
+test("the same complaint is logged once, however often it is provoked", async () => {
+  const addresses = await group(one, two);
+  const node = await start(two, addresses);
+  for (let count = 0; count < 3; count += 1) {
+    await introduce(addresses.get(two)!, { ...hello, clusterId: "shop" });
+  }
+  expect(node.log.lines).toEqual(["error: this is cluster bank"]);
+});
+
+test("a message that breaks the protocol ends the connection and never reaches the core", async () => {
+  const addresses = await group(one, two);
+  const node = await start(two, addresses);
+  const socket = new WebSocket(`ws://${addresses.get(two)!}/peer`);
+  closeLater(() => {
+    socket.terminate();
+  });
+  await once(socket, "open");
+  socket.send(pack(hello));
+  await once(socket, "message");
+  const closed = once(socket, "close");
+  socket.send(
+    pack([
+      [0, { kind: "phase2b", ballot: "high", slot: 1 }],
+      [0, probe(1)],
+    ]),
+  );
+  await closed;
+  expect(node.received).toEqual([]);
+  await eventually("noticed", () => node.lost.length === 1);
+});
+
+test("a second connection of the same node takes the place of the first, which nobody mourns", async () => {
+  const addresses = await group(one, two);
+  const node = await start(two, addresses);
+  expect(await introduce(addresses.get(two)!, hello)).toBeUndefined();
+  await eventually("connected", () => node.peers.connected(one));
+  const real = await start(one, addresses);
+  await eventually("the real one is connected", () => real.peers.connected(two));
+  node.peers.send(one, probe(1));
+  await eventually("reached over the new connection", () => real.received.length === 1);
+  expect(node.lost).toEqual([]);
+});

@@ -15,7 +15,8 @@ const pureFiles = [
   "coordinator/log/wal/crc32.ts",
   "coordinator/log/wal/recovery.ts",
   "coordinator/log/wal/segment-header.ts",
-  "participant/branches/branch.ts",
+  "participant/branches/{branch,judgement,carrier-memory}.ts",
+  "participant/shard/{shard,sqlstate,xid,wire-values}.ts",
   "shared/model/**/*.ts",
 ];
 

@@ -123,7 +123,10 @@ export class ParticipantNode {
         if (!this.#isForMe(request)) return Promise.resolve({ kind: "no", refusal: RESTARTED });
         return this.#branches.execute(linkId, request);
       case "executeOnePhase":
-        if (!this.#isForMe(request)) return Promise.resolve({ kind: "no", refusal: RESTARTED });
+        // Not "no": the incarnation that was meant may have committed it, or an earlier attempt under its key.
+        if (!this.#isForMe(request)) {
+          return Promise.resolve({ kind: "unknown", sentence: RESTARTED.sentence });
+        }
         this.#branches.hear(request.ballot);
         return this.#onePhase.execute(linkId, request);
       case "commit":

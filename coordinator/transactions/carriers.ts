@@ -72,6 +72,7 @@ interface Held extends NewCarrier {
   readonly resolve: (response: TransactionResponse) => void;
   readonly reject: (error: unknown) => void;
   readonly cancelDeadline: Cancel;
+  readonly onFinal: (() => void)[];
   state: CarrierState;
   /** Branch messages whose end gives the places back. */
   unfinished: number;
@@ -99,6 +100,15 @@ export class Carriers {
     return this.#byTransaction.has(transactionId);
   }
 
+  /** Resolves when the carrier is no longer held: its outcome is final, and in the ledger if it is a commit. */
+  whenFinal(carrierId: CarrierId): Promise<void> {
+    const held = this.#held.get(carrierId);
+    if (held === undefined) return Promise.resolve();
+    return new Promise((resolve) => {
+      held.onFinal.push(resolve);
+    });
+  }
+
   /** Executes and prepares on all shards in parallel; resolves or rejects with the client's answer. */
   run(carrier: NewCarrier): Promise<TransactionResponse> {
     const operations = operationsByShard(carrier.request);
@@ -115,6 +125,7 @@ export class Carriers {
         cancelDeadline: this.#options.clock.after(carrier.request.timeoutMs, () => {
           this.#handle(held, { kind: "deadline" });
         }),
+        onFinal: [],
         state: beginCarrier(plan),
         unfinished: 0,
         placesGivenBack: false,
@@ -289,6 +300,7 @@ export class Carriers {
     if (this.#held.delete(held.carrierId)) {
       this.#byTransaction.delete(held.transactionId);
       held.cancelDeadline();
+      for (const notify of held.onFinal) notify();
     }
     if (held.unfinished > 0 || held.placesGivenBack) return;
     held.placesGivenBack = true;

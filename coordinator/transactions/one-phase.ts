@@ -8,7 +8,12 @@ import type { OperationResult, TransactionRequest } from "../../shared/model/api
 import { SynodError } from "../../shared/model/errors.ts";
 import type { Ballot, CarrierId, ShardId, TransactionId } from "../../shared/model/ids.ts";
 import type { Clock, Logger } from "../../shared/model/ports.ts";
-import type { Idempotency, OnePhaseReply, SettleReply } from "../../shared/model/protocol.ts";
+import type {
+  Idempotency,
+  OnePhaseReply,
+  SettleReply,
+  SettleRequest,
+} from "../../shared/model/protocol.ts";
 import { LinkDown, type ParticipantLinks } from "../transport/participant-link.ts";
 import { operationsByShard, refusalError, soleMember } from "./answer.ts";
 import type { SubmissionAnswer } from "./gateway.ts";
@@ -93,10 +98,13 @@ export class OnePhase {
 
   /** Asks until the shard tells, at least once, and not beyond the deadline. */
   async #settled(transaction: OnePhaseTransaction, deadlineMs: number): Promise<SubmissionAnswer> {
-    const { shard, transactionId, carrierId } = transaction;
+    const { shard, transactionId, carrierId, idempotency } = transaction;
     for (;;) {
-      const reply = await this.settle(shard, transactionId, carrierId);
-      if (reply.kind === "committed") return answered(transactionId, reply.results[0] ?? [], false);
+      const reply = await this.settle(shard, transactionId, carrierId, idempotency?.key);
+      if (reply.kind === "committed") {
+        const earlier = reply.transactionId;
+        return answered(earlier ?? transactionId, reply.results[0] ?? [], earlier !== undefined);
+      }
       if (reply.kind === "aborted") {
         throw new SynodError("shard-unavailable", `shard ${shard} lost the transaction`, {
           shard,
@@ -113,15 +121,24 @@ export class OnePhase {
     }
   }
 
-  /** Whether a one-phase transaction committed; if it did not, after "aborted" it never will. */
+  /**
+   * Whether a one-phase transaction committed; if it did not, after "aborted" it never will. With a key: nor did any
+   * earlier attempt under that key.
+   */
   async settle(
     shard: ShardId,
     transactionId: TransactionId,
     carrierId: CarrierId,
+    idempotencyKey?: string,
   ): Promise<SettleReply> {
     const { links, logger } = this.#options;
     try {
-      const request = { kind: "settle", transactionId, carrierId } as const;
+      const request: SettleRequest = {
+        kind: "settle",
+        transactionId,
+        carrierId,
+        ...(idempotencyKey !== undefined && { idempotencyKey }),
+      };
       return await links.request(shard, request, ONE_PHASE_LIMITS.settleTimeoutMs);
     } catch (error) {
       logger.debug({ error, shard, transactionId }, "not settled");
@@ -145,6 +162,7 @@ function answered(
 }
 
 function notReached(shard: ShardId, transactionId: TransactionId, cause: unknown): SynodError {
-  const detail = { shard, transactionId };
+  // Of earlier attempts under the same key nothing is known here, so it must not be called aborted.
+  const detail = { shard, transactionId, outcome: "not_started" } as const;
   return new SynodError("shard-unavailable", `shard ${shard} cannot be reached`, detail, cause);
 }

@@ -3,12 +3,14 @@
  * transaction. How a carrier runs is carriers.ts and one-phase.ts; what is replicated is the ledger.
  *
  * Exactly once: a key is looked up in the ledger (first answers of two-phase transactions), then among the running ones
- * (the second call waits for the first), and a one-phase transaction's key is looked up by its shard.
+ * (the second call waits for the first), and a one-phase transaction's key is looked up by its shard. A key counts as
+ * running until the outcome is final, not just until its client was answered: a second attempt beside one that is still
+ * being decided would meet its locks, abort, and call the whole thing aborted, while the first one goes on to commit.
  */
 import type { TransactionResponse, TransactionStatus } from "../../shared/model/api.ts";
 import { assert } from "../../shared/model/assert.ts";
 import { SynodError } from "../../shared/model/errors.ts";
-import type { Ballot, NodeId, ShardId, TransactionId } from "../../shared/model/ids.ts";
+import type { Ballot, CarrierId, NodeId, ShardId, TransactionId } from "../../shared/model/ids.ts";
 import {
   carrierId,
   onePhaseShard,
@@ -46,6 +48,12 @@ export interface TransactionServiceOptions {
 interface Running {
   readonly fingerprint: string;
   readonly answer: Promise<SubmissionAnswer>;
+  readonly attempt: Attempt;
+}
+
+interface Attempt {
+  /** Set once a carrier has been begun. */
+  carrierId: CarrierId | undefined;
 }
 
 export class TransactionService {
@@ -59,12 +67,23 @@ export class TransactionService {
     this.#admission = new Admission(capacity, options.clock);
   }
 
-  async submit(submission: Submission): Promise<SubmissionAnswer> {
+  submit(submission: Submission): Promise<SubmissionAnswer> {
+    const { clock } = this.#options;
+    return this.#submit(submission, clock.monotonicMs() + submission.request.timeoutMs);
+  }
+
+  /** `deadlineMs` bounds how long it waits for an earlier attempt under the same key. */
+  async #submit(submission: Submission, deadlineMs: number): Promise<SubmissionAnswer> {
     const { idempotency } = submission;
     const { leadership, leader } = this.#options;
     if (leadership.ballot === undefined) throw new NotLeader(leader());
-    if (idempotency === null) return this.#begin(submission);
-    return this.#replayed(idempotency) ?? this.#beginOnce(submission, idempotency);
+    if (idempotency === null) return this.#begin(submission, { carrierId: undefined });
+    const replayed = this.#replayed(idempotency);
+    if (replayed !== undefined) return replayed;
+    const running = this.#runningByKey.get(idempotency.key);
+    return running === undefined
+      ? this.#beginOnce(submission, idempotency)
+      : this.#join(running, submission, idempotency, deadlineMs);
   }
 
   #replayed(idempotency: Idempotency): SubmissionAnswer | undefined {
@@ -91,37 +110,71 @@ export class TransactionService {
     submission: Submission,
     { key, fingerprint }: Idempotency,
   ): Promise<SubmissionAnswer> {
-    const running = this.#runningByKey.get(key);
-    if (running !== undefined) {
-      if (running.fingerprint !== fingerprint) throw keyReused();
-      const { response } = await running.answer;
-      return { response, replayed: true };
-    }
-    const answer = this.#begin(submission);
-    this.#runningByKey.set(key, { fingerprint, answer });
+    const attempt: Attempt = { carrierId: undefined };
+    const answer = this.#begin(submission, attempt);
+    this.#runningByKey.set(key, { fingerprint, answer, attempt });
     try {
       return await answer;
     } finally {
-      this.#runningByKey.delete(key);
+      void this.#whenFinal(attempt).then(() => {
+        this.#runningByKey.delete(key);
+      });
     }
   }
 
-  async #begin(submission: Submission): Promise<SubmissionAnswer> {
+  #whenFinal({ carrierId: id }: Attempt): Promise<void> {
+    return id === undefined ? Promise.resolve() : this.#options.carriers.whenFinal(id);
+  }
+
+  /** The answer of the attempt that runs; if that is "unknown", whatever its final outcome leads to. */
+  async #join(
+    running: Running,
+    submission: Submission,
+    { fingerprint }: Idempotency,
+    deadlineMs: number,
+  ): Promise<SubmissionAnswer> {
+    if (running.fingerprint !== fingerprint) throw keyReused();
+    try {
+      const { response } = await running.answer;
+      return { response, replayed: true };
+    } catch (error) {
+      const isOpen = error instanceof SynodError && error.outcome === "unknown";
+      if (!isOpen || !(await this.#isFinalBy(running, deadlineMs))) throw error;
+      return this.#submit(submission, deadlineMs);
+    }
+  }
+
+  #isFinalBy({ attempt }: Running, deadlineMs: number): Promise<boolean> {
+    const { clock } = this.#options;
+    return new Promise((resolve) => {
+      const cancel = clock.after(Math.max(0, deadlineMs - clock.monotonicMs()), () => {
+        resolve(false);
+      });
+      void this.#whenFinal(attempt).then(() => {
+        cancel();
+        resolve(true);
+      });
+    });
+  }
+
+  async #begin(submission: Submission, attempt: Attempt): Promise<SubmissionAnswer> {
     const { request } = submission;
+    const { leadership, leader } = this.#options;
+    const { ballot } = leadership;
     const shards = [...new Set(request.operations.map(({ shard }) => shard as ShardId))];
     this.#assertReachable(shards);
     const release =
       this.#admission.tryEnter(shards) ?? (await this.#admission.enter(shards, request.timeoutMs));
-    const { ballot } = this.#options.leadership;
-    if (ballot === undefined) {
+    // Under another ballot the key would have to be looked up again: another leader may have been in between.
+    if (ballot === undefined || leadership.ballot !== ballot) {
       release();
-      throw new NotLeader(this.#options.leader());
+      throw new NotLeader(leader());
     }
     const [shard] = shards;
     assert(shard !== undefined, "a transaction has operations");
     return shards.length === 1
       ? this.#runOnePhase(submission, ballot, shard, release)
-      : this.#runTwoPhase(submission, ballot, release);
+      : this.#runTwoPhase(submission, attempt, ballot, release);
   }
 
   #assertReachable(shards: readonly ShardId[]): void {
@@ -160,13 +213,16 @@ export class TransactionService {
 
   async #runTwoPhase(
     { request, idempotency }: Submission,
+    attempt: Attempt,
     ballot: Ballot,
     release: () => void,
   ): Promise<SubmissionAnswer> {
     const { leadership, random, carriers } = this.#options;
+    const id = carrierId(ballot, leadership.nextSequence());
+    attempt.carrierId = id;
     const response = await carriers.run({
       ballot,
-      carrierId: carrierId(ballot, leadership.nextSequence()),
+      carrierId: id,
       transactionId: transactionId(ballot, leadership.nextSequence(), random.token(TAIL_LENGTH)),
       request,
       idempotency,

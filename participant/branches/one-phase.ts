@@ -38,13 +38,10 @@ interface Running {
   reply: Promise<OnePhaseReply>;
 }
 
-const HIGHER_BALLOT: Refusal = {
-  code: "coordinator-changed",
-  sentence: "a leader with a higher ballot has spoken",
-};
-const MET_BEFORE: Refusal = {
-  code: "transaction-timeout",
-  sentence: "the transaction was run or settled before",
+const MET_BEFORE: OnePhaseReply = {
+  kind: "unknown",
+  sentence:
+    "the transaction was run or settled before, or a leader with a higher ballot has spoken",
 };
 const SETTLED: Refusal = {
   code: "transaction-timeout",
@@ -76,10 +73,10 @@ export class OnePhase {
     assert(member !== undefined && request.members.length === 1, "one-phase has one member");
     const same = this.#running.get(member.transactionId);
     if (same !== undefined) return same.reply;
-    if (request.ballot < carriers.highestBallot) return no(HIGHER_BALLOT);
+    // Not "no": a repeated or late request must not deny what the first one did, or what settling it found.
+    if (!carriers.meet(request.carrierId)) return Promise.resolve(MET_BEFORE);
     const overloaded = this.#options.overloaded();
-    if (overloaded !== undefined) return no(overloaded);
-    if (!carriers.meet(request.carrierId)) return no(MET_BEFORE);
+    if (overloaded !== undefined) return this.#refusedInTurn(overloaded, request.idempotency);
     const running: Running = {
       linkId,
       session: undefined,
@@ -184,6 +181,12 @@ export class OnePhase {
     return { kind: "committed", transactionId, results: byMember, replayed: false };
   }
 
+  /** As `#refused`, but after the attempts under the same key that still run. */
+  async #refusedInTurn(refusal: Refusal, idempotency: Idempotency | null): Promise<OnePhaseReply> {
+    if (idempotency !== null) await this.#byKey.get(idempotency.key)?.reply;
+    return this.#refused(refusal, idempotency);
+  }
+
   /** No, unless another attempt under the same key has committed; unknown, if that cannot be found out. */
   async #refused(refusal: Refusal, idempotency: Idempotency | null): Promise<OnePhaseReply> {
     if (idempotency === null) return { kind: "no", refusal };
@@ -232,6 +235,7 @@ export class OnePhase {
 
   async #earlierAttempt(idempotencyKey: string | undefined): Promise<SettleReply> {
     if (idempotencyKey === undefined) return { kind: "aborted" };
+    await this.#byKey.get(idempotencyKey)?.reply;
     const receipt = await this.#options.shard.findReceiptByKey(idempotencyKey);
     if (receipt === undefined || receipt.results === null) return { kind: "aborted" };
     const { transactionId, results } = receipt;

@@ -1,35 +1,14 @@
 /**
- * A disk in memory that is as hostile as the contract of disk.ts allows.
+ * A disk in memory that is as hostile as disk.ts allows. A power loss keeps what was synced, and of the rest any part: torn at
+ * sectors of 512 bytes, in any order, with or without the names that were not synced with their directory. A failed sync
+ * drops its pages and marks them clean, as Linux does.
  *
- *   cached    what programs read; survives the end of a process
- *   durable   what survives a power loss: what was synced, and of the rest any part, torn at 512-byte sectors and in any order;
- *             of names not synced with their directory, any part
- *
- * `failNext` makes one operation fail. A failed sync or durable write drops its pages and marks them clean, as Linux does: the
- * cache goes on showing them, and no later sync makes them durable. `stopAfter` ends the process in the middle of an
- * operation: what it awaits never ends, what it calls throws.
+ * Processes end at any operation: what an ended one awaits never comes, and what it calls throws.
  */
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 import type { Disk, DiskFile } from "../../coordinator/log/wal/disk.ts";
 import { LogInUse } from "../../coordinator/log/log-store.ts";
-
-const SECTOR_BYTES = 512;
-
-type Change =
-  | { readonly kind: "write"; readonly position: number; readonly bytes: Uint8Array }
-  | { readonly kind: "truncate"; readonly length: number };
-
-class Inode {
-  cached = new Uint8Array(0);
-  durable = new Uint8Array(0);
-  unsynced: Change[] = [];
-}
-
-type Renaming = {
-  readonly directory: string;
-  readonly removed: string | undefined;
-  readonly added: { readonly path: string; readonly inode: Inode } | undefined;
-};
+import { Inode, Names, type Survival } from "./simulated-medium.ts";
 
 export type Operation =
   | "create"
@@ -43,81 +22,102 @@ export type Operation =
   | "remove"
   | "syncDirectory";
 
-/** Which parts of what was not synced reach the medium: called for every sector, length and name. */
-export type Survival = () => boolean;
-export const nothingSurvives: Survival = () => false;
-export const everythingSurvives: Survival = () => true;
+class Process {
+  ended = false;
+  /** Operations until it ends. */
+  left = Infinity;
+  readonly whenEnded: Promise<void>;
+  #tell: () => void = () => undefined;
 
-class ProcessEnded extends Error {
-  override readonly name = "ProcessEnded";
+  constructor() {
+    this.whenEnded = new Promise((resolve) => {
+      this.#tell = resolve;
+    });
+  }
+
+  end(): void {
+    this.ended = true;
+    this.#tell();
+  }
+}
+
+interface Failing {
+  readonly operation: Operation;
+  readonly message: string;
+  skip: number;
+}
+
+/** `begin` happens even if the process ends within the operation, `finish` does not; `fail` happens instead of it. */
+interface Steps {
+  readonly begin?: () => void;
+  readonly finish?: () => void;
+  readonly fail?: () => void;
 }
 
 export class SimulatedDisk implements Disk {
   readonly #directories = new Set<string>(["/"]);
-  #names = new Map<string, Inode>();
-  #durableNames = new Map<string, Inode>();
-  #renamings: Renaming[] = [];
+  readonly #names = new Names();
   #locked = new Set<string>();
-  #failing: { readonly operation: Operation; skip: number; readonly error: Error } | undefined;
-  #process = { ended: false, end: (): void => undefined };
-  #stopAfter = Infinity;
+  #failing: Failing | undefined;
+  #process = new Process();
   /** Of one write, at most. */
   maxWriteBytes = Infinity;
-  readonly performed: Operation[] = [];
+  performed: Operation[] = [];
 
-  /** The process ends within the operation after the next `operations`. Resolves then. */
-  stopAfter(operations: number): Promise<void> {
-    this.#stopAfter = operations;
-    return new Promise((resolve) => {
-      this.#process.end = resolve;
-    });
+  /** The process ends within the operation after the next `operations`. */
+  endAfter(operations: number): void {
+    this.#process.left = operations;
   }
 
+  get whenEnded(): Promise<void> {
+    return this.#process.whenEnded;
+  }
+
+  /** One operation fails, after `skip` of its kind. */
   failNext(operation: Operation, message: string, skip = 0): void {
-    this.#failing = { operation, skip, error: new Error(message) };
+    this.#failing = { operation, message, skip };
   }
 
-  /** A new process finds what the caches hold. */
+  /** The process ends, and a new one finds what the caches hold. */
   restart(): void {
+    this.#process.end();
+    this.#process = new Process();
     this.#locked = new Set();
     this.#failing = undefined;
-    this.#stopAfter = Infinity;
-    this.#process = { ended: false, end: () => undefined };
+    this.performed = [];
   }
 
-  /** The machine lost its power and is up again. */
-  powerLoss(survives: Survival): void {
-    for (const renaming of this.#renamings) if (survives()) rename(this.#durableNames, renaming);
-    this.#renamings = [];
-    this.#names = new Map(this.#durableNames);
-    for (const inode of new Set(this.#names.values())) {
-      for (const change of inode.unsynced) inode.durable = applyPartly(inode.durable, change, survives);
-      inode.cached = inode.durable.slice();
-      inode.unsynced = [];
-    }
+  /** The machine is off and on again. */
+  losePower(survives: Survival): void {
+    this.#names.losePower(survives);
     this.restart();
   }
 
-  /** For damage: what every program sees from now on. */
+  get paths(): readonly string[] {
+    return [...this.#names.cached.keys()].sort();
+  }
+
+  /** Damages a file, or makes one, durably. */
   overwrite(path: string, bytes: Uint8Array): void {
-    const inode = this.#names.get(path) ?? new Inode();
-    inode.cached = bytes.slice();
-    inode.durable = bytes.slice();
-    inode.unsynced = [];
-    this.#names.set(path, inode);
-    this.#durableNames.set(path, inode);
+    const inode = new Inode();
+    inode.change({ kind: "write", position: 0, bytes: bytes.slice() });
+    inode.settle();
+    const directory = dirname(path);
+    this.#names.change({ directory, removed: undefined, added: { path, inode } });
+    this.#names.settle(directory);
   }
 
   delete(path: string): void {
-    this.#names.delete(path);
-    this.#durableNames.delete(path);
+    const directory = dirname(path);
+    this.#names.change({ directory, removed: path, added: undefined });
+    this.#names.settle(directory);
   }
 
-  /** The same files for another experiment. Nothing may be unsynced. */
+  /** The files as programs see them, for another experiment. */
   copy(): SimulatedDisk {
     const copy = new SimulatedDisk();
-    for (const directory of this.#directories) copy.#directories.add(directory);
-    for (const [path, { cached }] of this.#names) copy.overwrite(path, cached);
+    for (const directory of this.#directories) copy.makeDirectory(directory);
+    for (const path of this.paths) copy.overwrite(path, this.read(path));
     return copy;
   }
 
@@ -126,12 +126,12 @@ export class SimulatedDisk implements Disk {
   }
 
   list(directory: string): readonly string[] {
-    const paths = [...this.#names.keys()].filter((path) => dirname(path) === directory);
-    return paths.map((path) => path.slice(directory.length + 1)).sort();
+    const within = this.paths.filter((path) => dirname(path) === directory);
+    return within.map((path) => path.slice(directory.length + 1));
   }
 
   exists(path: string): boolean {
-    return this.#directories.has(path) || this.#names.has(path);
+    return this.#directories.has(path) || this.#names.cached.has(path);
   }
 
   read(path: string): Uint8Array {
@@ -139,82 +139,142 @@ export class SimulatedDisk implements Disk {
   }
 
   readStart(path: string, length: number): Uint8Array {
-    return this.read(path).subarray(0, length);
+    return this.#inode(path).cached.slice(0, length);
   }
 
   async create(path: string): Promise<DiskFile> {
-    const { end } = await this.#begin("create");
-    if (this.#names.has(path)) throw new Error(`EEXIST: ${path}`);
     const inode = new Inode();
-    this.#note({ directory: dirname(path), removed: undefined, added: { path, inode } });
-    end();
-    return this.#file(inode, false);
+    await this.#perform("create", {
+      begin: () => {
+        if (this.exists(path)) throw new Error(`EEXIST: ${path}`);
+        this.#names.change({
+          directory: dirname(path),
+          removed: undefined,
+          added: { path, inode },
+        });
+      },
+    });
+    return this.#file(inode, "write");
   }
 
   async openDurable(path: string): Promise<DiskFile> {
-    const { end } = await this.#begin("openDurable");
-    end();
-    return this.#file(this.#inode(path), true);
+    await this.#perform("openDurable", {});
+    return this.#file(this.#inode(path), "durableWrite");
   }
 
   rename(from: string, to: string): void {
-    this.#beginNow("rename");
-    const inode = this.#inode(from);
-    this.#note({ directory: dirname(to), removed: from, added: { path: to, inode } });
+    this.#performNow("rename", () => {
+      const inode = this.#inode(from);
+      this.#names.change({ directory: dirname(to), removed: from, added: { path: to, inode } });
+    });
   }
 
   remove(path: string): void {
-    this.#beginNow("remove");
-    this.#inode(path);
-    this.#note({ directory: dirname(path), removed: path, added: undefined });
+    this.#performNow("remove", () => {
+      this.#inode(path);
+      this.#names.change({ directory: dirname(path), removed: path, added: undefined });
+    });
   }
 
-  async syncDirectory(directory: string): Promise<void> {
-    const { end } = await this.#begin("syncDirectory");
-    const isDone = (renaming: Renaming): boolean => renaming.directory === directory;
-    for (const renaming of this.#renamings.filter(isDone)) rename(this.#durableNames, renaming);
-    this.#renamings = this.#renamings.filter((renaming) => !isDone(renaming));
-    end();
+  syncDirectory(directory: string): Promise<void> {
+    return this.#perform("syncDirectory", {
+      finish: () => {
+        this.#names.settle(directory);
+      },
+    });
   }
 
   lock(directory: string): () => void {
     if (this.#locked.has(directory)) throw new LogInUse(`${directory} is in use`);
-    const { process } = { process: this.#process };
-    this.#locked.add(directory);
+    const locked = this.#locked;
+    locked.add(directory);
     return () => {
-      if (!process.ended) this.#locked.delete(directory);
+      locked.delete(directory);
     };
   }
 
-  #file(inode: Inode, durableWrites: boolean): DiskFile {
-    const operation = durableWrites ? "durableWrite" : "write";
+  #inode(path: string): Inode {
+    const inode = this.#names.cached.get(path);
+    if (inode === undefined) throw new Error(`ENOENT: ${path}`);
+    return inode;
+  }
+
+  #file(inode: Inode, kind: "write" | "durableWrite"): DiskFile {
+    const process = this.#process;
+    const perform = (operation: Operation, steps: Steps): Promise<void> =>
+      this.#perform(operation, steps, process);
     return {
       write: async (bytes, position) => {
         const written = bytes.slice(0, this.maxWriteBytes);
-        const change: Change = { kind: "write", position, bytes: written };
-        const { failure, end } = await this.#begin(operation, () => {
-          change_(inode, change);
+        const change = { kind: "write", position, bytes: written } as const;
+        await perform(kind, {
+          begin: () => inode.change(change),
+          ...(kind === "durableWrite" && {
+            finish: () => {
+              inode.settle([change]);
+            },
+            fail: () => {
+              inode.drop([change]);
+            },
+          }),
         });
-        if (durableWrites) settle(inode, [change], failure === undefined);
-        if (failure !== undefined) throw failure;
-        end();
         return written.length;
       },
-      sync: async () => {
-        const { failure, end } = await this.#begin("sync");
-        settle(inode, [...inode.unsynced], failure === undefined);
-        if (failure !== undefined) throw failure;
-        end();
-      },
-      truncate: async (length) => {
-        const { end } = await this.#begin("truncate");
-        change_(inode, { kind: "truncate", length });
-        end();
-      },
-      close: async () => {
-        const { end } = await this.#begin("close");
-        end();
-      },
+      sync: () =>
+        perform("sync", {
+          finish: () => {
+            inode.settle();
+          },
+          fail: () => {
+            inode.drop();
+          },
+        }),
+      truncate: (length) =>
+        perform("truncate", { begin: () => inode.change({ kind: "truncate", length }) }),
+      close: () => perform("close", {}),
     };
   }
+
+  async #perform(
+    operation: Operation,
+    { begin, finish, fail }: Steps,
+    process = this.#process,
+  ): Promise<void> {
+    await Promise.resolve();
+    if (hasEnded(process)) return never();
+    this.performed.push(operation);
+    begin?.();
+    if (this.#endsNow(process)) return never();
+    if (this.#failsNow(operation)) {
+      fail?.();
+      throw new Error(this.#failing?.message);
+    }
+    finish?.();
+    await Promise.resolve();
+    if (hasEnded(process)) return never();
+  }
+
+  #performNow(operation: Operation, act: () => void): void {
+    if (this.#process.ended) throw new Error("the process has ended");
+    this.performed.push(operation);
+    act();
+    if (this.#endsNow(this.#process)) throw new Error("the process ends here");
+    if (this.#failsNow(operation)) throw new Error(this.#failing?.message);
+  }
+
+  #endsNow(process: Process): boolean {
+    process.left -= 1;
+    if (process.left < 0) process.end();
+    return process.ended;
+  }
+
+  #failsNow(operation: Operation): boolean {
+    if (this.#failing?.operation !== operation) return false;
+    this.#failing.skip -= 1;
+    return this.#failing.skip === -1;
+  }
 }
+
+/** Other code may end it between two looks. */
+const hasEnded = (process: Process): boolean => process.ended;
+const never = (): Promise<never> => new Promise(() => undefined);

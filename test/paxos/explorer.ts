@@ -6,7 +6,7 @@
  *   world = local state of each node · who campaigned · living messages · ghost votes
  */
 import type { NodeId } from "../../shared/model/ids.ts";
-import { roundOf, slot as slotOf } from "../../shared/model/ids.ts";
+import { roundOf } from "../../shared/model/ids.ts";
 import { valueText } from "./explorer/canonical.ts";
 import type { Action } from "./explorer/actions.ts";
 import { fitsPattern, ownerPatterns, packAction, unpackAction } from "./explorer/actions.ts";
@@ -14,12 +14,11 @@ import { Ghost } from "./explorer/ghost.ts";
 import { LocalSteps, type Local, type Node } from "./explorer/local-steps.ts";
 import { isDead } from "./explorer/messages.ts";
 import { actionLine } from "./explorer/schedule.ts";
-import type { Exploration, Scope, Sight, Violation } from "./explorer/scope.ts";
+import type { Exploration, Scope, Violation } from "./explorer/scope.ts";
 import { worldFrom, worldText, type World } from "./explorer/world.ts";
 
 /** Enough for every scope in the suite; a scope that outgrows it says so. */
 const DEFAULT_MAX_STATES = 2_000_000;
-const FIRST_SLOT = slotOf(1);
 
 export function explore(scope: Scope): Exploration {
   return new Explorer(scope).run();
@@ -36,12 +35,11 @@ class Explorer {
   readonly #local: LocalSteps;
   readonly #ghost: Ghost;
   readonly #patterns: readonly (readonly number[])[];
-  readonly #indexByText = new Map<string, number>();
+  readonly #known = new Set<string>();
   readonly #texts: string[] = [];
   readonly #parents: number[] = [];
   readonly #actions: number[] = [];
-  readonly #sights = new Set<Sight>();
-  readonly #chosen = new Set<string>();
+  readonly #chosen = new Set<number>();
   readonly #seenById = new Map<number, number>();
   readonly #prologue: string[] = [];
   #transitions = 0;
@@ -75,16 +73,15 @@ class Explorer {
       localSteps: this.#local.calls,
       depth,
       milliseconds: Math.round(performance.now() - startedAtMs),
-      sights: this.#sights,
-      chosen: this.#chosen,
+      sights: this.#local.sights,
+      chosen: new Set([...this.#chosen].map((votes) => this.#ghost.chosenText(votes))),
       violation,
     };
   }
 
   #world(index: number): World {
     const { nodes, ballots } = this.#scope;
-    const shape = { nodes, rounds: ballots, votes: this.#ghost.size };
-    return worldFrom(this.#texts[index] ?? "", shape);
+    return worldFrom(this.#texts[index] ?? "", { nodes, rounds: ballots });
   }
 
   #node(world: World, index: number): Node {
@@ -100,7 +97,7 @@ class Explorer {
       owners: Array<number>(ballots).fill(0),
       crashesLeft: crashes ?? 0,
       seen: 0,
-      votes: Array<number>(this.#ghost.size).fill(0),
+      votes: this.#ghost.none(),
       messages: [],
     };
     for (const directive of prologue ?? []) {
@@ -139,8 +136,8 @@ class Explorer {
 
   #add(world: World, parent: number, action: number): void {
     const text = worldText(world);
-    if (this.#indexByText.has(text)) return;
-    this.#indexByText.set(text, this.#texts.length);
+    if (this.#known.has(text)) return;
+    this.#known.add(text);
     this.#texts.push(text);
     this.#parents.push(parent);
     this.#actions.push(action);
@@ -219,29 +216,28 @@ class Explorer {
       if (this.#scope.ignoreHalts === true) return undefined;
       return { broken: `node ${index + 1} halts: ${local.why}` };
     }
-    for (const sight of local.sights) this.#sights.add(sight);
     if (local.node.id === world.nodes[index] && isKnown(world, local.sent)) return undefined;
-    const nodes = this.#after(world, index, local.node);
     const cast = this.#ghost.add(world.votes, index, local.votes);
     if (typeof cast === "string") return { broken: cast };
-    const votes = this.#ghost.relevant(cast, (node) => this.#promisedRound(nodes, node));
+    if (local.votes.length > 0) this.#chosen.add(cast);
+    const nodes = this.#nodesAfter(world, index, local.node);
+    const votes = this.#ghost.relevant(cast, nodes);
     const seen = world.seen | this.#seenAt(local.node);
-    const moved = { ...world, nodes, votes, seen };
-    const broken = this.#unfounded(moved, index) ?? this.#scope.observer?.conflict(seen);
+    const broken =
+      this.#unfounded(votes, index, local.node) ?? this.#scope.observer?.conflict(seen);
     if (broken !== undefined) return { broken };
-    if (local.votes.length > 0) this.#chosen.add(this.#ghost.chosenText(cast));
-    return { world: { ...moved, messages: this.#living(moved, local.sent) } };
+    const messages = this.#living(world.messages, local.sent, nodes);
+    const { owners, crashesLeft } = world;
+    const ids = nodes.map(({ id }) => id);
+    return { world: { nodes: ids, owners, crashesLeft, seen, votes, messages } };
   }
 
-  #after(world: World, index: number, node: Node): readonly number[] {
-    const nodes = world.nodes.with(index, node.id);
-    if (world.crashesLeft > 0 || node.durable === undefined) return nodes;
-    return nodes.map((id) => this.#local.immortal(this.#local.nodes.get(id)).id);
-  }
-
-  /** The round of the promise that the node keeps even through a crash. */
-  #promisedRound(nodes: readonly number[], index: number): number {
-    return roundOf(this.#local.nodes.get(nodes[index] ?? -1).remembered.promised);
+  #nodesAfter(world: World, index: number, node: Node): readonly Node[] {
+    const canCrash = world.crashesLeft > 0 || node.durable === undefined;
+    return world.nodes.map((id, at) => {
+      const after = at === index ? node : this.#local.nodes.get(id);
+      return canCrash ? after : this.#local.immortal(after);
+    });
   }
 
   #seenAt(node: Node): number {
@@ -253,34 +249,33 @@ class Explorer {
     return bits;
   }
 
-  /** C3, C5: what a node holds for chosen was accepted by a quorum, with that value. */
-  #unfounded(world: World, index: number): string | undefined {
+  #unfounded(votes: number, index: number, node: Node): string | undefined {
     if (this.#scope.onlyAgreement === true) return undefined;
-    for (const [slot, entry] of this.#node(world, index).state.log.from(FIRST_SLOT)) {
-      if (entry.kind !== "chosen") continue;
-      const value = this.#local.values.idOf(valueText(entry.value), () => entry.value);
-      if (!this.#ghost.isChosen(world.votes, slot, value)) {
-        return `C3: node ${index + 1} takes for chosen in slot ${slot} what no quorum accepted`;
-      }
-    }
-    return undefined;
+    const slot = this.#ghost.unfounded(votes, node);
+    if (slot === undefined) return undefined;
+    return `C3: node ${index + 1} takes for chosen in slot ${slot} what no quorum accepted`;
   }
 
-  #living(world: World, sent: readonly number[]): readonly number[] {
-    const fresh = sent.filter((id) => !world.messages.includes(id));
-    const messages = fresh.length === 0 ? world.messages : [...world.messages, ...fresh];
+  #living(
+    known: readonly number[],
+    sent: readonly number[],
+    nodes: readonly Node[],
+  ): readonly number[] {
+    const fresh = sent.filter((id) => !known.includes(id));
+    const messages = fresh.length === 0 ? known : [...known, ...fresh];
     const living =
       this.#scope.keepsDead === true
         ? [...messages]
-        : messages.filter((id) => !this.#isDead(world, id));
+        : messages.filter((id) => !this.#isDead(id, nodes));
     return fresh.length === 0 ? living : living.sort((left, right) => left - right);
   }
 
-  #isDead(world: World, id: number): boolean {
+  #isDead(id: number, nodes: readonly Node[]): boolean {
     const sent = this.#local.messages.get(id);
-    const sender = this.#node(world, sent.from - 1).state;
-    const target = this.#node(world, sent.to - 1);
-    return isDead(sent, sender, target, this.#scope.nacks ?? false);
+    const sender = nodes[sent.from - 1];
+    const target = nodes[sent.to - 1];
+    if (sender === undefined || target === undefined) throw new Error("messages go between nodes");
+    return isDead(sent, sender.state, target, this.#scope.nacks ?? false);
   }
 
   #violation(what: string, index: number, last: Action): Violation {

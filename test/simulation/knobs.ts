@@ -115,7 +115,7 @@ function drawFaults(random: SeededRandom): FaultKnobs {
 
 function drawWorkload(random: SeededRandom): WorkloadKnobs {
   return {
-    clients: 1 + random.integer(6),
+    clients: 1 + random.integer(8),
     meanThinkMs: random.pick([5, 30, 100]),
     itemsPerShard: random.pick([2, 4, 16]),
     hotChance: random.knob(0.8),
@@ -133,7 +133,7 @@ export function drawKnobs(random: SeededRandom): Knobs {
   return {
     coordinators: random.chance(0.85) ? 3 : 5,
     shards: random.chance(0.75) ? 2 : 3,
-    activeMs: random.between(2_000, 8_000),
+    activeMs: random.between(3_000, 12_000),
     network: {
       lossChance: random.knob(0.3),
       duplicateChance: random.knob(0.5),

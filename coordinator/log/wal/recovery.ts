@@ -46,6 +46,7 @@ export interface Tail {
   readonly chain: number;
   /** The chain of the next. */
   readonly crc: number;
+  /** Whole blocks. */
   readonly bytes: Uint8Array;
   /** Where it ends in the file; what follows was never acknowledged. */
   readonly end: number;
@@ -63,13 +64,6 @@ export type Scan =
 
 type Trouble = Exclude<Scan, { kind: "intact" }>;
 type Headers = readonly SegmentHeader[];
-
-/** What the next segment has to say about itself. */
-interface Expected {
-  readonly segment: number;
-  readonly firstBatch: number;
-  readonly chain: number;
-}
 
 interface Walk {
   readonly records: readonly DurableRecord[];
@@ -91,12 +85,14 @@ export function scan(segments: readonly SegmentSource[], owner: string): Scan {
   if ("kind" in headers) return headers;
   const seal = ownerSeal(owner);
   const records: DurableRecord[] = [];
-  let expected: Expected = { segment: 1, firstBatch: 1, chain: 0 };
+  let expected = { firstBatch: 1, chain: 0 };
   let tail: Tail | undefined;
   for (const [index, { file, read }] of segments.entries()) {
     const header = headers[index];
     assert(header !== undefined, "there is a header for every segment");
-    if (!follows(header, expected)) return corrupt(file, 0, notFollowing(header, expected));
+    if (header.firstBatch !== expected.firstBatch || header.chain !== expected.chain) {
+      return corrupt(file, 0, "A segment that does not follow the one before it");
+    }
     const bytes = read();
     const following = headers[index + 1];
     const walk = walkBatches(bytes, header, following?.firstBatch ?? Infinity, seal);
@@ -105,7 +101,7 @@ export function scan(segments: readonly SegmentSource[], owner: string): Scan {
       return corrupt(file, end, "A damaged batch");
     }
     for (const record of walk.records) records.push(record);
-    expected = { segment: header.segment + 1, firstBatch: next, chain };
+    expected = { firstBatch: next, chain };
     tail = tailOf(file, header, walk, bytes);
   }
   return tail === undefined
@@ -115,7 +111,7 @@ export function scan(segments: readonly SegmentSource[], owner: string): Scan {
 
 function readHeaders(segments: readonly SegmentSource[], owner: string): Headers | Trouble {
   const headers: SegmentHeader[] = [];
-  for (const { file, readHeader } of segments) {
+  for (const [index, { file, readHeader }] of segments.entries()) {
     const header = decodeSegmentHeader(readHeader());
     if (header.kind === "damaged") return corrupt(file, 0, "A damaged segment header");
     if (header.kind === "otherVersion") {
@@ -123,18 +119,13 @@ function readHeaders(segments: readonly SegmentSource[], owner: string): Headers
       return corrupt(file, 0, `A segment of format version ${version}, unknown to this program,`);
     }
     if (header.owner !== owner) return { kind: "foreign", file, owner: header.owner };
+    if (header.segment !== index + 1) {
+      return corrupt(file, 0, `Segment ${header.segment} in the place of segment ${index + 1}`);
+    }
     headers.push(header);
   }
   return headers;
 }
-
-const follows = (header: SegmentHeader, { segment, firstBatch, chain }: Expected): boolean =>
-  header.segment === segment && header.firstBatch === firstBatch && header.chain === chain;
-
-const notFollowing = (header: SegmentHeader, { segment }: Expected): string =>
-  header.segment === segment
-    ? "A segment that does not follow the one before it"
-    : `Segment ${header.segment} where segment ${segment} is missing`;
 
 function tailOf(
   file: string,
@@ -143,10 +134,10 @@ function tailOf(
   bytes: Uint8Array,
 ): Tail | undefined {
   if (last === undefined) return undefined;
-  return {
-    ...{ file, segment, batch: next - 1, chain: last.chain, crc: chain, end },
-    bytes: bytes.slice(last.from, end),
-  };
+  // The file may end within the padding of its last block.
+  const blocks = new Uint8Array(end - last.from);
+  blocks.set(bytes.subarray(last.from, end));
+  return { file, segment, batch: next - 1, chain: last.chain, crc: chain, end, bytes: blocks };
 }
 
 /** Takes batches that follow on, up to the one that the next segment begins with. */

@@ -4,6 +4,7 @@
  * a segment is never half made.
  */
 import { join } from "node:path";
+import { assert } from "../../../shared/model/assert.ts";
 import { BLOCK_BYTES } from "./codec.ts";
 import { writeAll, type Disk, type DiskFile } from "./disk.ts";
 import { encodeSegmentHeader, type SegmentHeader } from "./segment-header.ts";
@@ -65,6 +66,7 @@ export class OpenSegment {
     batch: Uint8Array,
   ): Promise<OpenSegment> {
     const draft = join(directory, draftName(segment));
+    assert(batch.length % BLOCK_BYTES === 0, "batches are whole blocks");
     const file = await disk.openDurable(draft);
     try {
       const start = new Uint8Array(BLOCK_BYTES + batch.length);
@@ -86,6 +88,7 @@ export class OpenSegment {
 
   /** Resolves when the batch is durable. */
   async append(batch: Uint8Array): Promise<void> {
+    assert(batch.length % BLOCK_BYTES === 0, "batches are whole blocks");
     await writeAll(this.#file, batch, this.#end);
     this.#end += batch.length;
   }

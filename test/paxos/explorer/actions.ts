@@ -8,12 +8,12 @@ export type Action =
   | { readonly kind: "learn"; readonly node: number; readonly peer: number }
   | { readonly kind: "restart"; readonly node: number };
 
-const KINDS = ["deliver", "campaign", "propose", "learn", "restart"] as const;
+export const ACTION_KINDS = ["deliver", "campaign", "propose", "learn", "restart"] as const;
 const KIND_SPAN = 8;
 const NODE_SPAN = 32;
 
 export function packAction(action: Action): number {
-  const kind = KINDS.indexOf(action.kind);
+  const kind = ACTION_KINDS.indexOf(action.kind);
   switch (action.kind) {
     case "deliver":
       return action.message * KIND_SPAN + kind;
@@ -28,7 +28,7 @@ export function packAction(action: Action): number {
 }
 
 export function unpackAction(packed: number): Action {
-  const kind = KINDS[packed % KIND_SPAN];
+  const kind = ACTION_KINDS[packed % KIND_SPAN];
   const rest = Math.floor(packed / KIND_SPAN);
   const node = Math.floor(rest / NODE_SPAN);
   if (kind === undefined) throw new Error(`${packed} is no action`);

@@ -16,13 +16,27 @@
  *   like any message.
  */
 import { InvariantViolation } from "../../../shared/model/assert.ts";
-import { ballot, nextSlot, nodeId, roundOf, ZERO_BALLOT } from "../../../shared/model/ids.ts";
+import type { Slot } from "../../../shared/model/ids.ts";
+import {
+  ballot,
+  nextSlot,
+  nodeId,
+  roundOf,
+  ZERO_BALLOT,
+  ZERO_SLOT,
+} from "../../../shared/model/ids.ts";
 import { canPropose } from "../../../coordinator/paxos/leader.ts";
 import type { Value } from "../../../coordinator/paxos/message.ts";
 import type { DurableRecord } from "../../../coordinator/paxos/record.ts";
 import { majority, recover } from "../../../coordinator/paxos/recover.ts";
-import type { PaxosConfig, PaxosInput, PaxosState } from "../../../coordinator/paxos/state.ts";
+import type {
+  Entry,
+  PaxosConfig,
+  PaxosInput,
+  PaxosState,
+} from "../../../coordinator/paxos/state.ts";
 import { step as productionStep } from "../../../coordinator/paxos/step.ts";
+import { ACTION_KINDS, type Action } from "./actions.ts";
 import { messageText, stateText, valueText } from "./canonical.ts";
 import { Interner } from "./interner.ts";
 import { explored, type Sent } from "./messages.ts";
@@ -36,6 +50,12 @@ export interface Node {
   readonly durable: readonly DurableRecord[] | undefined;
   /** What a crash would leave. */
   readonly remembered: PaxosState;
+  /** The remembered log as an array, by slot. */
+  readonly rememberedLog: readonly (Entry | undefined)[];
+  /** The round of the remembered promise. */
+  readonly promisedRound: number;
+  /** Slots that it knows to be chosen, with the id of the value. */
+  readonly chosen: readonly (readonly [number, number])[];
 }
 
 export interface Vote {
@@ -51,7 +71,6 @@ export type Local =
       readonly node: Node;
       readonly sent: readonly number[];
       readonly votes: readonly Vote[];
-      readonly sights: readonly Sight[];
     };
 
 const TIMELESS_TICK: PaxosInput = { kind: "tick", nowMs: 0, jitter: 0, logStalledMs: 0 };
@@ -61,9 +80,10 @@ export class LocalSteps {
   readonly nodes = new Interner<Node>();
   readonly messages = new Interner<Sent>();
   readonly values = new Interner<Value>();
+  readonly sights = new Set<Sight>();
   readonly #scope: Scope;
   readonly #step: StepFunction;
-  readonly #known = new Map<string | number, Local>();
+  readonly #known = new Map<number, Local>();
   calls = 0;
 
   constructor(scope: Scope) {
@@ -98,13 +118,31 @@ export class LocalSteps {
     const state = { ...reached, catchUp: undefined };
     const remembered = durable === undefined ? state : this.#recovered(state.config, durable);
     const key = durable === undefined ? "" : ` ${stateText(remembered)} ${remembered.promised}`;
-    const id = this.nodes.idOf(stateText(state) + key, () => ({
-      id: this.nodes.size,
-      state,
-      durable,
-      remembered,
-    }));
+    const id = this.nodes.idOf(stateText(state) + key, () => {
+      const entries = new Map(remembered.log.from(nextSlot(ZERO_SLOT)));
+      return {
+        id: this.nodes.size,
+        state,
+        durable,
+        remembered,
+        rememberedLog: Array.from({ length: this.#scope.slots + 1 }, (_, at) =>
+          entries.get(at as Slot),
+        ),
+        promisedRound: roundOf(remembered.promised),
+        chosen: this.#chosenIn(state),
+      };
+    });
     return this.nodes.get(id);
+  }
+
+  #chosenIn({ log }: PaxosState): readonly (readonly [number, number])[] {
+    return [...log.from(nextSlot(ZERO_SLOT))].flatMap(([slot, { kind, value }]) =>
+      kind === "chosen" ? [[slot, this.#valueId(value)] as const] : [],
+    );
+  }
+
+  #valueId(value: Value): number {
+    return this.values.idOf(valueText(value), () => value);
   }
 
   #recovered(config: PaxosConfig, durable: readonly DurableRecord[]): PaxosState {
@@ -117,14 +155,14 @@ export class LocalSteps {
   }
 
   deliver(node: Node, message: number): Local {
-    return this.#once(node.id * 2 ** 24 + message, () => {
+    return this.#once("deliver", node, message, () => {
       const { from, message: content } = this.messages.get(message);
       return this.#run(node, node.state, { kind: "message", from, message: content });
     });
   }
 
   campaign(node: Node, round: number): Local {
-    return this.#once(`campaign ${node.id} ${round}`, () => {
+    return this.#once("campaign", node, round, () => {
       const highestSeen = round === 1 ? ZERO_BALLOT : ballot(round - 1, HIGHEST_NODE);
       return this.#run(node, { ...node.state, highestSeen }, { kind: "campaign" });
     });
@@ -137,7 +175,7 @@ export class LocalSteps {
     if (!canPropose(node.state)) return undefined;
     const value = (this.#scope.client ?? distinctValue)(node.state);
     if (value === undefined) return undefined;
-    return this.#once(`propose ${node.id}`, () =>
+    return this.#once("propose", node, 0, () =>
       this.#run(node, node.state, { kind: "propose", value }),
     );
   }
@@ -145,7 +183,7 @@ export class LocalSteps {
   /** Undefined when `peer` knows nothing new for `node`. */
   learn(node: Node, peer: Node): Local | undefined {
     if (peer.state.chosenUpTo <= node.state.chosenUpTo) return undefined;
-    return this.#once(`learn ${node.id} ${peer.id}`, () => {
+    return this.#once("learn", node, peer.id, () => {
       const onePage = { ...peer.state, config: { ...peer.state.config, pageSlots: 1 } };
       const fromSlot = nextSlot(node.state.chosenUpTo);
       const from = node.state.config.self;
@@ -159,16 +197,16 @@ export class LocalSteps {
   }
 
   restart(node: Node): Local {
-    return this.#once(`restart ${node.id}`, () => ({
-      kind: "stepped",
-      node: this.#intern(node.remembered, node.durable),
-      sent: [],
-      votes: [],
-      sights: ["a node restarts"],
-    }));
+    return this.#once("restart", node, 0, () => {
+      this.sights.add("a node restarts");
+      const restarted = this.#intern(node.remembered, node.durable);
+      return { kind: "stepped", node: restarted, sent: [], votes: [] };
+    });
   }
 
-  #once(key: string | number, compute: () => Local): Local {
+  /** One number names the step: 2^24 messages or nodes, and five kinds. */
+  #once(kind: Action["kind"], node: Node, other: number, compute: () => Local): Local {
+    const key = (node.id * 2 ** 24 + other) * 8 + ACTION_KINDS.indexOf(kind);
     const known = this.#known.get(key);
     if (known !== undefined) return known;
     const local = compute();
@@ -210,20 +248,20 @@ export class LocalSteps {
       const isQuiet = inputs.length === 0 && input.kind !== "tick";
       if (isQuiet && state.role.kind === "leader") inputs.push(TIMELESS_TICK);
     }
+    for (const sight of sightsOf(from, state, first, records)) this.sights.add(sight);
     const durable = node.durable === undefined ? undefined : [...node.durable, ...records];
     return {
       kind: "stepped",
       node: this.#intern(state, durable),
       sent: [...sent],
       votes: records.flatMap((record) => this.#votes(record)),
-      sights: sightsOf(from, state, first, records),
     };
   }
 
   #votes(record: DurableRecord): readonly Vote[] {
     if (record.kind !== "accepted") return [];
-    const value = this.values.idOf(valueText(record.value), () => record.value);
-    return [{ slot: record.slot, round: roundOf(record.ballot), value }];
+    const { slot, ballot: under, value } = record;
+    return [{ slot, round: roundOf(under), value: this.#valueId(value) }];
   }
 
   #idOf(sent: Sent): number {

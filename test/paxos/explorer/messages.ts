@@ -16,7 +16,7 @@
  *   sending what nobody accepts. Scopes with nacks keep it as long as somebody could be deposed.
  */
 import type { PaxosMessage } from "../../../coordinator/paxos/message.ts";
-import type { PaxosState } from "../../../coordinator/paxos/state.ts";
+import type { Entry, PaxosState } from "../../../coordinator/paxos/state.ts";
 import type { Ballot, NodeId, Slot } from "../../../shared/model/ids.ts";
 import { ZERO_SLOT } from "../../../shared/model/ids.ts";
 
@@ -56,10 +56,11 @@ export function explored(message: PaxosMessage): readonly ExploredMessage[] {
   }
 }
 
-/** A node as far as messages to it can be dead; `remembered` is what a crash would leave of it. */
+/** A node as far as messages to it can be dead; what is remembered is what a crash would leave of it. */
 export interface Target {
   readonly state: PaxosState;
   readonly remembered: PaxosState;
+  readonly rememberedLog: readonly (Entry | undefined)[];
 }
 
 function isCandidate({ role }: PaxosState, ballot: Ballot): boolean {
@@ -88,7 +89,7 @@ export function isDead(sent: Sent, sender: PaxosState, target: Target, nacks: bo
     case "phase1b":
       return !isCandidate(state, message.ballot) || isComplete(state, from);
     case "phase2a":
-      if (message.ballot >= remembered.promised) return isAnswered(message, sender, remembered);
+      if (message.ballot >= remembered.promised) return isAnswered(message, sender, target);
       return !nacks || !isLeader(sender, message.ballot);
     case "phase2b":
       return !counts(state, message.ballot, message.slot);
@@ -100,16 +101,16 @@ export function isDead(sent: Sent, sender: PaxosState, target: Target, nacks: bo
     case "nack":
       return !canBeDeposed(state, message.promised);
     case "learnReply":
-      return message.slots.every(({ slot }) => remembered.log.get(slot)?.kind === "chosen");
+      return message.slots.every(({ slot }) => target.rememberedLog[slot]?.kind === "chosen");
   }
 }
 
 function isAnswered(
   { ballot, slot }: Extract<ExploredMessage, { kind: "phase2a" }>,
   sender: PaxosState,
-  remembered: PaxosState,
+  { rememberedLog }: Target,
 ): boolean {
-  const entry = remembered.log.get(slot);
+  const entry = rememberedLog[slot];
   if (entry?.kind === "accepted") return entry.ballot === ballot;
   return entry?.kind === "chosen" && !counts(sender, ballot, slot);
 }

@@ -1,0 +1,185 @@
+/**
+ * A small group on a wire that a test holds in its hand: messages wait until the test delivers or drops them; what a node
+ * says to itself arrives at once. Everything a step wants persisted is durable at once.
+ */
+import type { Ballot, NodeId, Slot } from "../../../shared/model/ids.ts";
+import { nodeId } from "../../../shared/model/ids.ts";
+import type { PaxosMessage, Value } from "../../../coordinator/paxos/message.ts";
+import type { DurableRecord } from "../../../coordinator/paxos/record.ts";
+import { majority, recover } from "../../../coordinator/paxos/recover.ts";
+import type { PaxosConfig, PaxosInput, PaxosState } from "../../../coordinator/paxos/state.ts";
+import { step } from "../../../coordinator/paxos/step.ts";
+
+export interface Sent {
+  readonly from: number;
+  readonly to: number;
+  readonly message: PaxosMessage;
+}
+export type Kind = PaxosMessage["kind"];
+export type Matching = (sent: Sent) => boolean;
+
+interface Member {
+  state: PaxosState;
+  readonly records: DurableRecord[];
+  readonly applied: string[];
+}
+
+export const value = (text: string): Value => new TextEncoder().encode(text);
+export const text = (of: Value): string => new TextDecoder().decode(of) || "no-op";
+
+export function configOf(
+  self: number,
+  size: number,
+  overrides: Partial<PaxosConfig> = {},
+): PaxosConfig {
+  return {
+    self: nodeId(self),
+    members: Array.from({ length: size }, (_, index) => nodeId(index + 1)),
+    phase1Quorum: majority(size),
+    phase2Quorum: majority(size),
+    heartbeatIntervalMs: 10,
+    electionTimeoutMs: 100,
+    windowSlots: 4,
+    pageSlots: 100,
+    pageBytes: 100_000,
+    ...overrides,
+  };
+}
+
+export const ofKind =
+  (...kinds: readonly Kind[]): Matching =>
+  ({ message }) =>
+    kinds.includes(message.kind);
+export const to =
+  (...nodes: readonly number[]): Matching =>
+  (sent) =>
+    nodes.includes(sent.to);
+export const between =
+  (...nodes: readonly number[]): Matching =>
+  (sent) =>
+    nodes.includes(sent.from) && nodes.includes(sent.to);
+
+export class Group {
+  wire: Sent[] = [];
+  nowMs = 1;
+  readonly #members: Member[];
+  readonly #overrides: Partial<PaxosConfig>;
+
+  constructor(size: number, overrides: Partial<PaxosConfig> = {}) {
+    this.#overrides = overrides;
+    this.#members = Array.from({ length: size }, (_, index) => ({
+      state: recover(configOf(index + 1, size, overrides), []).state,
+      records: [],
+      applied: [],
+    }));
+  }
+
+  #member(node: number): Member {
+    const member = this.#members[node - 1];
+    if (member === undefined) throw new Error(`there is no node ${node}`);
+    return member;
+  }
+
+  state(node: number): PaxosState {
+    return this.#member(node).state;
+  }
+
+  role(node: number): PaxosState["role"]["kind"] {
+    return this.state(node).role.kind;
+  }
+
+  promised(node: number): Ballot {
+    return this.state(node).promised;
+  }
+
+  records(node: number): readonly DurableRecord[] {
+    return this.#member(node).records;
+  }
+
+  /** What was applied since the last start, in order. */
+  applied(node: number): readonly string[] {
+    return this.#member(node).applied;
+  }
+
+  /** What a node holds in a slot, as "accepted b: v" or "chosen: v". */
+  entry(node: number, slot: number): string | undefined {
+    const entry = this.state(node).log.get(slot as Slot);
+    if (entry === undefined) return undefined;
+    return entry.kind === "chosen"
+      ? `chosen: ${text(entry.value)}`
+      : `accepted ${entry.ballot}: ${text(entry.value)}`;
+  }
+
+  input(node: number, first: PaxosInput): void {
+    const member = this.#member(node);
+    const inputs = [first];
+    for (let input = inputs.shift(); input !== undefined; input = inputs.shift()) {
+      const { state, output } = step(member.state, input);
+      member.state = state;
+      member.records.push(...output.records);
+      member.applied.push(...output.apply.map((chosen) => text(chosen.value)));
+      for (const { to: target, message } of [...output.release, ...output.send]) {
+        if (target === node) inputs.push({ kind: "message", from: target, message });
+        else this.wire.push({ from: node, to: target, message });
+      }
+    }
+  }
+
+  receive(node: number, from: number, message: PaxosMessage): void {
+    this.input(node, { kind: "message", from: from as NodeId, message });
+  }
+
+  tick(node: number, { jitter = 0, logStalledMs = 0 } = {}): void {
+    this.input(node, { kind: "tick", nowMs: this.nowMs, jitter, logStalledMs });
+  }
+
+  /** Time passes for all, in steps of a heartbeat; nothing on the wire moves. */
+  pass(ms: number, nodes: readonly number[] = this.#members.map((_, index) => index + 1)): void {
+    for (const endMs = this.nowMs + ms; this.nowMs < endMs;) {
+      this.nowMs = Math.min(endMs, this.nowMs + 10);
+      for (const node of nodes) this.tick(node);
+    }
+  }
+
+  propose(node: number, ...values: readonly string[]): void {
+    for (const each of values) this.input(node, { kind: "propose", value: value(each) });
+  }
+
+  campaign(node: number): void {
+    this.input(node, { kind: "campaign" });
+  }
+
+  /** Delivers matching messages, and those that come of it, until none is left; the others stay on the wire. */
+  deliver(matching: Matching = () => true): void {
+    for (;;) {
+      const index = this.wire.findIndex(matching);
+      if (index < 0) return;
+      const [sent] = this.wire.splice(index, 1);
+      if (sent !== undefined) this.receive(sent.to, sent.from, sent.message);
+    }
+  }
+
+  drop(matching: Matching = () => true): readonly Sent[] {
+    const dropped = this.wire.filter(matching);
+    this.wire = this.wire.filter((sent) => !matching(sent));
+    return dropped;
+  }
+
+  /** The node leads under a new ballot, with everyone's promise. */
+  elect(node: number): void {
+    this.campaign(node);
+    this.deliver();
+    if (this.role(node) !== "leader") throw new Error(`node ${node} does not lead`);
+  }
+
+  /** Comes back with the first `kept` of its records; default all. */
+  restart(node: number, kept?: number): void {
+    const member = this.#member(node);
+    member.records.length = kept ?? member.records.length;
+    const config = configOf(node, this.#members.length, this.#overrides);
+    const { state, apply } = recover(config, member.records);
+    member.state = state;
+    member.applied.length = 0;
+    member.applied.push(...apply.map((chosen) => text(chosen.value)));
+  }
+}

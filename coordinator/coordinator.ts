@@ -6,6 +6,7 @@
  *
  * The ports are bound before the node starts, so that a taken port ends the process before it takes part in anything.
  */
+import { assert } from "../shared/model/assert.ts";
 import type { NodeId, ShardId } from "../shared/model/ids.ts";
 import type { ReachFailpoint } from "../shared/model/failpoints.ts";
 import type { Logger } from "../shared/model/ports.ts";

@@ -33,7 +33,7 @@ export interface EmbeddedPostgresOptions {
 }
 
 /** `fast`: roll back what runs, checkpoint, end. `immediate`: end at once, recover at the next start. */
-export type StopMode = "fast" | "immediate";
+type StopMode = "fast" | "immediate";
 
 export interface EmbeddedPostgres {
   /** Of the database `postgres`, as the superuser, password included. */

@@ -117,10 +117,10 @@ export class ParticipantNode {
   }
 
   /** Rejects only for requests that are none: a gid of another shard, say. */
-  handle(linkId: string, request: BranchRequest): Promise<BranchReply> {
+  async handle(linkId: string, request: BranchRequest): Promise<BranchReply> {
     switch (request.kind) {
       case "execute":
-        if (!this.#isForMe(request)) return Promise.resolve({ kind: "no", refusal: RESTARTED });
+        if (!this.#isForMe(request)) return { kind: "no", refusal: RESTARTED };
         return this.#branches.execute(linkId, request);
       case "executeOnePhase":
         // Not "no": the incarnation that was meant may have committed it, or an earlier attempt under its key.

@@ -84,7 +84,7 @@ async function startRun(
   const logOffset = statSync(options.logFile, { throwIfNoEntry: false })?.size ?? 0;
   const spec: ProcessSpec = {
     command: process.execPath,
-    args: ["--enable-source-maps", program],
+    args: [program],
     env: { ...inheritedEnvironment(), ...env },
     cwd: process.cwd(),
     logFile: options.logFile,

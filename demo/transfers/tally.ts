@@ -47,11 +47,14 @@ export class Tally {
     const microseconds = Math.max(1, Math.round((nowMs - sentAtMs) * 1_000));
     this.#all.record(microseconds);
     this.#interval.record(microseconds);
-    this.notePause(nowMs);
+    if (this.#all.count > 1) this.notePause(nowMs);
     this.#lastCommitAtMs = nowMs;
   }
 
-  /** The time since the last commit; called at the end of the run too, when no commit ends the pause. */
+  /**
+   * Notes the time since the last commit; also called at the end of the run, when no commit ends the pause. Before
+   * the first commit nothing has paused yet, unless the run ends without any.
+   */
   notePause(nowMs: number): void {
     const ms = nowMs - this.#lastCommitAtMs;
     if (ms <= this.longestPause.ms) return;

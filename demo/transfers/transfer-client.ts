@@ -25,7 +25,8 @@ export interface TransferClientOptions {
   readonly onUnknown: () => void;
 }
 
-const REQUEST_TIMEOUT_MS = 8_000;
+/** Well beyond the transaction's own deadline: a request given up here may still be waiting to be run. */
+const REQUEST_TIMEOUT_MS = 15_000;
 const RESOLVE_DEADLINE_MS = 30_000;
 const LOWEST_BACKOFF_MS = 10;
 const HIGHEST_BACKOFF_MS = 250;

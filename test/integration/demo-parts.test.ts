@@ -58,13 +58,19 @@ test("the longest pause is between two commits, or from the last commit to the e
   const commit = (atMs: number): void => {
     tally.record(randomTransfer(ACCOUNTS), { kind: "committed" }, atMs - 5, atMs);
   };
-  commit(1_100);
-  commit(1_900);
-  commit(2_000);
-  expect(tally.longestPause).toEqual({ ms: 800, atSeconds: 0.1 });
-  tally.record(randomTransfer(ACCOUNTS), { kind: "aborted", code: "lock-timeout" }, 2_000, 3_000);
-  tally.notePause(3_100);
-  expect(tally.longestPause).toEqual({ ms: 1_100, atSeconds: 1 });
+  commit(1_950);
+  commit(2_750);
+  commit(2_850);
+  expect(tally.longestPause).toEqual({ ms: 800, atSeconds: 0.95 });
+  tally.record(randomTransfer(ACCOUNTS), { kind: "aborted", code: "lock-timeout" }, 2_900, 3_800);
+  tally.notePause(3_950);
+  expect(tally.longestPause).toEqual({ ms: 1_100, atSeconds: 1.85 });
+});
+
+test("a run without any commit is one long pause", () => {
+  const tally = new Tally(1_000);
+  tally.notePause(6_000);
+  expect(tally.longestPause).toEqual({ ms: 5_000, atSeconds: 0 });
 });
 
 test("the tally counts by outcome, and measures committed transfers only", () => {

@@ -73,6 +73,10 @@ export class SimulatedDisk implements Disk {
     return this.#process.whenEnded;
   }
 
+  get hasEnded(): boolean {
+    return this.#process.ended;
+  }
+
   /** One operation fails, after `skip` of its kind. */
   failNext(operation: Operation, message: string, skip = 0): void {
     this.#failing = { operation, message, skip };

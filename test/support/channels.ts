@@ -26,7 +26,7 @@ export function closeLater(step: () => Promise<void> | void): void {
   undo.push(step);
 }
 
-export async function listen(
+async function listen(
   port = 0,
 ): Promise<{ readonly server: Server; readonly port: number }> {
   const server = createServer();

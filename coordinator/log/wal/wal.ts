@@ -113,6 +113,8 @@ export class WriteAheadLog implements LogStore {
   }
 
   async #recover(stored: StoredIdentity): Promise<LogContents> {
+    // A process that was killed may have left names that only the cache knows.
+    await this.#disk.syncDirectory(this.#options.directory);
     const names = this.#segmentNames();
     if (names.length === 0) {
       throw new LogCorruption(join(this.#logDirectory, segmentName(1)), 0, "A missing segment");

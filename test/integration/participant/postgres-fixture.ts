@@ -5,17 +5,10 @@ import type { CheckStatement } from "../../../participant/shard/postgres-session
 import { preflight } from "../../../participant/shard/preflight.ts";
 import type { ShardSession } from "../../../participant/shard/shard.ts";
 import { clusterId, type GlobalId, shardId } from "../../../shared/model/ids.ts";
-import type { Logger } from "../../../shared/model/ports.ts";
 import { systemClock } from "../../../shared/runtime/clock.ts";
 import { checkStatement, loadSqlParser } from "../../../shared/runtime/sql-statement.ts";
+import { silent } from "../../participant/node-fixture.ts";
 import { createTestDatabase } from "../../support/postgres.ts";
-
-export const silent: Logger = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-};
 
 export interface ShardFixture {
   readonly url: string;
@@ -90,6 +83,18 @@ export async function createShard(options: FixtureOptions = {}): Promise<ShardFi
     close: async () => {
       await client.end();
       await shard.close();
+      await rollBackAll(url);
     },
   };
+}
+
+/** Gids are the whole server's: what a test leaves prepared would be in the way of others. */
+async function rollBackAll(url: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  const { rows } = await client.query<{ gid: string }>(
+    "select gid from pg_prepared_xacts where database = current_database()",
+  );
+  for (const { gid } of rows) await client.query(`rollback prepared '${gid}'`);
+  await client.end();
 }

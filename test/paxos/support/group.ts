@@ -141,6 +141,28 @@ export class Group {
     }
   }
 
+  /** Time passes for all and what the network lets through arrives at once; the rest is lost. */
+  run(ms: number, network: Matching = () => true): void {
+    for (const endMs = this.nowMs + ms; this.nowMs < endMs;) {
+      this.nowMs += 10;
+      this.#members.forEach((_, index) => {
+        this.tick(index + 1, { jitter: (index * 389) % 1000 });
+      });
+      this.deliver(network);
+      this.drop();
+    }
+  }
+
+  /** The only node that leads; throws unless there is exactly one. */
+  leader(): number {
+    const leaders = this.#members.flatMap(({ state }, index) =>
+      state.role.kind === "leader" ? [index + 1] : [],
+    );
+    const [leader] = leaders;
+    if (leader === undefined || leaders.length > 1) throw new Error(`leaders: ${leaders.join()}`);
+    return leader;
+  }
+
   propose(node: number, ...values: readonly string[]): void {
     for (const each of values) this.input(node, { kind: "propose", value: value(each) });
   }

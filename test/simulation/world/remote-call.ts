@@ -1,6 +1,6 @@
 /**
  * One request and its answer between machines over connections of their own, as HTTP would: clients' calls, forwarding from
- * follower to leader, a participant's inquiry.
+ * follower to leader, a participant's inquiry. A request whose caller has hung up before it was read is not served.
  */
 import type { Cancel } from "../../../shared/model/ports.ts";
 import type { Process, Scheduler } from "./scheduler.ts";
@@ -46,7 +46,9 @@ export class RemoteCalls {
   call<Node, Value>(call: RemoteCall<Node, Value>): Promise<RemoteAnswer<Value>> {
     const { caller, from, to, timeoutMs } = call;
     return new Promise((resolve) => {
+      let hasHungUp = false;
       const cancelTimeout = this.#scheduler.after(timeoutMs, caller, () => {
+        hasHungUp = true;
         resolve({ kind: "lost" });
       });
       const answer = (value: RemoteAnswer<Value>): void => {
@@ -58,7 +60,7 @@ export class RemoteCalls {
       };
       if (!this.#passes(from, to)) return;
       this.#scheduler.after(this.#network.delayMs(from, to), undefined, () => {
-        this.#arrive(call, answer);
+        if (!hasHungUp) this.#arrive(call, answer);
       });
     });
   }

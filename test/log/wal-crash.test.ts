@@ -1,0 +1,218 @@
+/**
+ * Processes end and the power goes at any operation on the disk. What was acknowledged is there afterwards, in order; what was
+ * not may follow, as a prefix of what was written.
+ */
+import { LogFailure } from "../../coordinator/log/log-store.ts";
+import type { DurableRecord } from "../../coordinator/paxos/record.ts";
+import { accepted, acceptedRange, described } from "./records.ts";
+import { SimulatedDisk, type Operation } from "./simulated-disk.ts";
+import { everythingSurvives, nothingSurvives, type Survival } from "./simulated-medium.ts";
+import { logOn } from "./wal-fixture.ts";
+
+/** Mulberry32: small, seeded, good enough to choose faults. */
+function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let value = Math.imul(state ^ (state >>> 15), 1 | state);
+    value = (value + Math.imul(value ^ (value >>> 7), 61 | value)) ^ value;
+    return ((value ^ (value >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** What is known about the log's content from outside. */
+interface Knowledge {
+  /** Acknowledged, or returned by an `open`: must be there. */
+  readonly certain: DurableRecord[];
+  /** Given to `append` behind them, and not answered: may be there. */
+  possible: readonly DurableRecord[];
+  storageId: string | undefined;
+}
+
+const nothingKnown = (): Knowledge => ({ certain: [], possible: [], storageId: undefined });
+
+/** Opens, checks, and appends `groups`, each when the one before it is acknowledged. */
+async function live(
+  disk: SimulatedDisk,
+  knowledge: Knowledge,
+  groups: readonly (readonly number[])[],
+): Promise<void> {
+  const log = logOn(disk);
+  const { records, storageId, created } = await log.open();
+  check(knowledge, records);
+  if (knowledge.storageId !== undefined) expect(storageId).toBe(knowledge.storageId);
+  expect(created && knowledge.certain.length > 0).toBe(false);
+  knowledge.storageId = storageId;
+  knowledge.certain.splice(0, Infinity, ...records);
+  knowledge.possible = [];
+  for (const sizes of groups) {
+    const from = knowledge.certain.length + 1;
+    const group = sizes.map((bytes, index) => accepted(from + index, bytes));
+    knowledge.possible = group;
+    await Promise.all(
+      group.map(async (record) => {
+        await log.append([record]);
+        knowledge.certain.push(record);
+        knowledge.possible = knowledge.possible.slice(1);
+      }),
+    );
+  }
+  await log.close();
+}
+
+function check({ certain, possible }: Knowledge, records: readonly DurableRecord[]): void {
+  const known = [...certain, ...possible];
+  expect(described(records)).toBe(described(known.slice(0, records.length)));
+  expect(records.length).toBeGreaterThanOrEqual(certain.length);
+}
+
+/** A life that may end at any point, by the disk's doing. */
+async function liveUntilEnd(
+  disk: SimulatedDisk,
+  knowledge: Knowledge,
+  groups: readonly (readonly number[])[],
+): Promise<"closed" | "ended"> {
+  const life = live(disk, knowledge, groups).then(
+    () => "closed" as const,
+    (error: unknown) => {
+      // An ended process may still throw; a log that failed by an injected fault ends its process.
+      if (disk.hasEnded || error instanceof LogFailure || isInjected(error))
+        return "ended" as const;
+      throw error;
+    },
+  );
+  return Promise.race([life, disk.whenEnded.then(() => "ended" as const)]);
+}
+
+const isInjected = (error: unknown): boolean => String(error).includes("EIO");
+
+/** Rolls over twice, with batches of one block and of several. */
+const GROUPS = [[100], [100, 200], [9000], [100], [100, 100, 100], [40_000], [100], [100]];
+
+async function operationsOfALife(): Promise<number> {
+  const disk = new SimulatedDisk();
+  await live(disk, nothingKnown(), GROUPS);
+  return disk.performed.length;
+}
+
+const SURVIVALS: Readonly<Record<string, () => Survival>> = {
+  "nothing unsynced survives": () => nothingSurvives,
+  "everything unsynced survives": () => everythingSurvives,
+  "every other part survives": () => {
+    let count = 0;
+    return () => (count += 1) % 2 === 0;
+  },
+};
+
+test.each(Object.entries(SURVIVALS))(
+  "power lost at every operation of a log's first life: %s",
+  async (_, survival) => {
+    const operations = await operationsOfALife();
+    expect(operations).toBeGreaterThan(50);
+    for (let at = 0; at < operations; at += 1) {
+      const disk = new SimulatedDisk();
+      const knowledge = nothingKnown();
+      disk.endAfter(at);
+      expect(await liveUntilEnd(disk, knowledge, GROUPS)).toBe("ended");
+      disk.losePower(survival());
+      await live(disk, knowledge, GROUPS);
+      disk.losePower(nothingSurvives);
+      await live(disk, knowledge, []);
+    }
+  },
+);
+
+test.each(Object.entries(SURVIVALS))(
+  "power lost at every operation of opening, twice in a row: %s",
+  async (_, survival) => {
+    const before = new SimulatedDisk();
+    const known = nothingKnown();
+    before.endAfter(60);
+    await liveUntilEnd(before, known, GROUPS);
+    before.losePower(survival());
+    for (let first = 0; first < 14; first += 1) {
+      for (let second = 0; second < 14; second += 1) {
+        const disk = before.copy();
+        const knowledge = { ...known, certain: [...known.certain] };
+        for (const at of [first, second]) {
+          disk.endAfter(at);
+          await liveUntilEnd(disk, knowledge, []);
+          disk.losePower(survival());
+        }
+        await live(disk, knowledge, [[100]]);
+        disk.losePower(nothingSurvives);
+        await live(disk, knowledge, []);
+      }
+    }
+  },
+);
+
+test("a process killed at every operation, with the caches intact, loses nothing", async () => {
+  const operations = await operationsOfALife();
+  for (let at = 0; at < operations; at += 1) {
+    const disk = new SimulatedDisk();
+    const knowledge = nothingKnown();
+    disk.endAfter(at);
+    await liveUntilEnd(disk, knowledge, GROUPS);
+    disk.restart();
+    await live(disk, knowledge, GROUPS);
+    disk.losePower(nothingSurvives);
+    await live(disk, knowledge, []);
+  }
+});
+
+const FAILING: readonly Operation[] = ["durableWrite", "sync", "syncDirectory", "rename", "create"];
+
+/** Lives that end by kills, power losses and failing operations, one after another on one disk. */
+async function manyLives(seed: number): Promise<number> {
+  const random = seeded(seed);
+  const below = (limit: number): number => Math.floor(random() * limit);
+  const disk = new SimulatedDisk();
+  const knowledge = nothingKnown();
+  const size = (): number => (below(12) === 0 ? below(50_000) : below(2_000));
+  for (let life = 0; life < 12; life += 1) {
+    disk.maxWriteBytes = below(4) === 0 ? 512 + below(8_000) : Infinity;
+    if (below(3) > 0) disk.endAfter(below(below(2) === 0 ? 20 : 120));
+    const operation = FAILING[below(FAILING.length)];
+    if (below(3) === 0 && operation !== undefined) disk.failNext(operation, "EIO", below(6));
+    const groups = Array.from({ length: below(12) }, () =>
+      Array.from({ length: 1 + below(4) }, size),
+    );
+    await liveUntilEnd(disk, knowledge, groups);
+    const chance = random();
+    if (below(3) === 0) disk.restart();
+    else disk.losePower(() => random() < chance);
+  }
+  disk.maxWriteBytes = Infinity;
+  await live(disk, knowledge, []);
+  return knowledge.certain.length;
+}
+
+test("whatever faults a disk may have, in random order, no acknowledged record is lost", async () => {
+  let records = 0;
+  for (let seed = 1; seed <= 400; seed += 1) {
+    try {
+      records += await manyLives(seed);
+    } catch (error) {
+      throw new Error(`seed ${seed}`, { cause: error });
+    }
+  }
+  expect(records).toBeGreaterThan(400 * 20);
+});
+
+test("records of one append are there together or not at all", async () => {
+  const counts = new Set<number>();
+  for (let seed = 1; seed <= 60; seed += 1) {
+    const random = seeded(seed);
+    const disk = new SimulatedDisk();
+    const log = logOn(disk);
+    await log.open();
+    disk.endAfter(0);
+    void log.append(acceptedRange(1, 30, 500));
+    await disk.whenEnded;
+    const chance = seed % 3 === 0 ? 1 : 0.9;
+    disk.losePower(() => random() < chance);
+    counts.add((await logOn(disk).open()).records.length);
+  }
+  expect([...counts].sort()).toEqual([0, 30]);
+});

@@ -1,0 +1,36 @@
+/**
+ * Long histories with time in them, from seeds: agreement and the rest hold all the way, and at the end a healed group
+ * decides again. A failing seed is named; `walk(nodes, seed)` replays it.
+ */
+import { Walk, type WalkResult } from "./support/walk.ts";
+
+const STEPS = 4_000;
+const SEEDS = 40;
+
+function walk(nodes: number, seed: number): WalkResult {
+  try {
+    return new Walk({ nodes, seed, steps: STEPS }).run();
+  } catch (error) {
+    throw new Error(`seed ${seed} with ${nodes} nodes`, { cause: error });
+  }
+}
+
+test.each([3, 5])("%i nodes keep every invariant on random walks, and recover", (nodes) => {
+  const total = { chosen: 0, elections: 0, crashes: 0, recordsLost: 0 };
+  for (let seed = 1; seed <= SEEDS; seed += 1) {
+    const { chosen, elections, crashes, recordsLost } = walk(nodes, seed);
+    total.chosen += chosen;
+    total.elections += elections;
+    total.crashes += crashes;
+    total.recordsLost += recordsLost;
+  }
+  process.stdout.write(`random walks, ${nodes} nodes, ${SEEDS} seeds: ${JSON.stringify(total)}\n`);
+  expect(total.chosen).toBeGreaterThan(10 * SEEDS);
+  expect(total.elections).toBeGreaterThan(3 * SEEDS);
+  expect(total.crashes).toBeGreaterThan(10 * SEEDS);
+  expect(total.recordsLost).toBeGreaterThan(SEEDS);
+});
+
+test("the same seed walks the same way", () => {
+  expect(walk(3, 7)).toEqual(walk(3, 7));
+});

@@ -2,6 +2,9 @@
  * The measurement: every system at every number of clients, several short repeats, all systems in turn within a
  * repeat, so that a slow moment of the machine falls on all of them alike.
  */
+import { setTimeout } from "node:timers/promises";
+import { request } from "undici";
+import { z } from "zod";
 import type { LocalCluster } from "../demo/local-cluster.ts";
 import type { ShardDatabase } from "../demo/accounts.ts";
 import { openBareClients } from "./bare.ts";
@@ -42,7 +45,13 @@ export interface Measured {
   readonly added: number;
 }
 
+const COLD_WARM_UP_MS = 4_000;
+const WARM_UP_CLIENTS = 16;
+/** Before each repeat. */
 const WARM_UP_MS = 400;
+const SHARDS_DEADLINE_MS = 15_000;
+const SHARDS_INTERVAL_MS = 50;
+const ShardsAnswer = z.object({ shards: z.array(z.object({ reachable: z.boolean() })) });
 
 export async function measure(
   cluster: LocalCluster,
@@ -50,8 +59,10 @@ export async function measure(
   plan: Plan,
   tell: (line: string) => void,
 ): Promise<Measured> {
+  await awaitShards(cluster);
   const runs: Run[] = [];
-  let added = 0;
+  tell("warming up");
+  let added = await warmUp(cluster, databases);
   for (const clients of plan.clients) {
     const { systems, close } = await openSystems(cluster, databases, clients);
     for (let repeat = 1; repeat <= plan.repeats; repeat += 1) {
@@ -68,6 +79,21 @@ export async function measure(
     await close();
   }
   return { runs, added };
+}
+
+/** Until the programs have compiled what they need; a cold start would count against whoever comes first. */
+async function warmUp(
+  cluster: LocalCluster,
+  databases: readonly [ShardDatabase, ShardDatabase],
+): Promise<number> {
+  const { systems, close } = await openSystems(cluster, databases, WARM_UP_CLIENTS);
+  let added = 0;
+  for (const [system, loops] of systems) {
+    const { committed } = await runLoad(loops, COLD_WARM_UP_MS);
+    if (isAddition(system)) added += committed;
+  }
+  await close();
+  return added;
 }
 
 function isAddition(system: System): boolean {
@@ -125,6 +151,22 @@ async function leaderOf(cluster: LocalCluster): Promise<LocalCluster["coordinato
   const leader = await cluster.leader();
   if (leader === undefined) throw new Error("the cluster has no leader");
   return leader;
+}
+
+/** A coordinator is ready when it has a leader; its connections to the shards may come a moment later. */
+async function awaitShards(cluster: LocalCluster): Promise<void> {
+  const deadlineMs = performance.now() + SHARDS_DEADLINE_MS;
+  for (const { name, url } of cluster.coordinators) {
+    while (!(await reachesAllShards(url))) {
+      if (performance.now() > deadlineMs) throw new Error(`${name} does not reach every shard`);
+      await setTimeout(SHARDS_INTERVAL_MS);
+    }
+  }
+}
+
+async function reachesAllShards(url: string): Promise<boolean> {
+  const { body } = await request(`${url}/v1/cluster`);
+  return ShardsAnswer.parse(await body.json()).shards.every(({ reachable }) => reachable);
 }
 
 async function watch(cluster: LocalCluster): Promise<readonly Watched[]> {

@@ -114,8 +114,15 @@ function formatted<Key extends NodeId | ShardId>(
  */
 function opened(log: LogStore, contents: LogContents): LogStore {
   let closed: Promise<void> | undefined;
+  let found: LogContents | undefined = contents;
   return {
-    open: () => Promise.resolve(contents),
+    open: () => {
+      assert(found !== undefined, "the log is opened once");
+      const first = found;
+      // The records are many, and nobody needs them once the node has its state.
+      found = undefined;
+      return Promise.resolve(first);
+    },
     append: (records) => log.append(records),
     close: () => (closed ??= log.close()),
   };

@@ -36,7 +36,10 @@ export async function seedAccounts(
     pool: { min: 0, max: 1 },
   });
   try {
-    await connection.migrate.latest({ migrationSource, tableName: "demo_migrations" });
+    const config = { migrationSource, tableName: "demo_migrations" };
+    // Only one program seeds a database; a lock found here was left by one that was killed.
+    await connection.migrate.forceFreeMigrationsLock(config);
+    await connection.migrate.latest(config);
     for (let from = 0; from < accounts.length; from += INSERT_BATCH) {
       const rows = accounts
         .slice(from, from + INSERT_BATCH)

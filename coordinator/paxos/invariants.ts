@@ -1,5 +1,5 @@
 /**
- * Invariants that one node can check on its own, after each step, in production too: A1, A2, C3, P5, E2 of SPEC.md.
+ * Invariants that one node can check on its own, after each step, in production too: A1, C3, E1, E2, P5 of SPEC.md.
  * They look at a handful of numbers, never at the whole log.
  */
 import { assert } from "../../shared/model/assert.ts";
@@ -8,7 +8,10 @@ import type { PaxosState } from "./state.ts";
 
 export function assertLocalInvariants(before: PaxosState, after: PaxosState): void {
   assert(after.promised >= before.promised, "A1: the promised ballot never decreases");
-  assert(after.highestSeen >= after.promised, "A2: no promise above every ballot seen");
+  assert(
+    after.highestSeen >= after.promised,
+    "E1: no promise lies above every ballot seen, so a new ballot lies above it",
+  );
   assert(after.chosenUpTo >= before.chosenUpTo, "C3: chosenUpTo never decreases");
   assert(after.hintedUpTo <= after.chosenUpTo, "C3: the durable hint never leads");
   const { role, config } = after;

@@ -44,7 +44,7 @@ export function recover(config: PaxosConfig, records: readonly DurableRecord[]):
       const entry = log.get(slot);
       const isHinted = upTo !== undefined && slot <= upTo;
       if (!isHinted && entry?.kind !== "chosen") return;
-      assert(entry !== undefined, "W1: a slot below the durable hint is in the log");
+      assert(entry !== undefined, "C3: every slot below the durable hint is in the log");
       log = log.set(slot, { kind: "chosen", value: entry.value });
       apply.push({ slot, value: entry.value });
       chosenUpTo = slot;

@@ -14,8 +14,12 @@ export type FinishCommand = "COMMIT PREPARED" | "ROLLBACK PREPARED";
 export class Finisher {
   readonly #pool: ServerPool;
 
-  constructor(pool: ServerPool) {
+  readonly #deadlineMs: number;
+
+  /** `deadlineMs`: beyond it the server is taken for lost; longer than its own statement timeout. */
+  constructor(pool: ServerPool, deadlineMs: number) {
     this.#pool = pool;
+    this.#deadlineMs = deadlineMs;
   }
 
   /** Rejects with `ShardUnreachable`: then the branch may be finished, or may be finished later still. */
@@ -24,7 +28,7 @@ export class Finisher {
     const statement = connection.statements.command(`${command.toLowerCase()} '${gid}'`);
     let report;
     try {
-      report = await connection.run([{ statement, values: [] }]);
+      report = await connection.runWithin([{ statement, values: [] }], this.#deadlineMs);
     } catch (error) {
       release(false);
       throw error;

@@ -7,13 +7,15 @@ import { QUERY_CANCELED } from "./sqlstate.ts";
 
 /** A cancel that was sent before may hit the first attempt; there is none for the second. */
 const ATTEMPTS = 2;
+/** Beyond it the server is taken for lost. */
+const DEADLINE_MS = 5_000;
 
 /** Resolves false when the connection is lost or cannot be brought back; it is of no use then. */
 export async function cleanUp(connection: ServerConnection): Promise<boolean> {
   const { statements } = connection;
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
     const steps = [rollbackStep(statements), ...resetSteps(statements)];
-    const end = await connection.run(steps).then(
+    const end = await connection.runWithin(steps, DEADLINE_MS).then(
       (report) => report.end,
       () => undefined,
     );

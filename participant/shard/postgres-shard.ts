@@ -58,6 +58,8 @@ const IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000;
 const CLIENT_CHECK_INTERVAL_MS = 2_000;
 const OWN_STATEMENT_TIMEOUT_MS = 10_000;
 const OWN_LOCK_TIMEOUT_MS = 5_000;
+/** A server that has not answered by then is taken for lost. */
+const OWN_DEADLINE_MS = 12_000;
 
 const LIST = `
   select gid, transaction::text as xid,
@@ -104,17 +106,25 @@ export class PostgresShard implements Shard {
       pool(BRANCH_APPLICATION, options.branchConnections),
       clusterId,
       shardId,
+      clock,
     );
     this.#finishing = new ServerPool(
       pool(FINISHING_APPLICATION, options.finishingConnections),
       clusterId,
       shardId,
+      clock,
     );
-    this.#receiptPool = createDatabasePool(pool(RECEIPT_APPLICATION, RECEIPT_CONNECTIONS));
-    this.#controlPool = createDatabasePool(pool("synod-control", CONTROL_CONNECTIONS));
+    this.#receiptPool = createDatabasePool({
+      ...pool(RECEIPT_APPLICATION, RECEIPT_CONNECTIONS),
+      queryTimeoutMs: OWN_DEADLINE_MS,
+    });
+    this.#controlPool = createDatabasePool({
+      ...pool("synod-control", CONTROL_CONNECTIONS),
+      queryTimeoutMs: OWN_DEADLINE_MS,
+    });
     this.#receiptKnex = createKnex(this.#receiptPool);
     this.controlKnex = createKnex(this.#controlPool);
-    this.#finisher = new Finisher(this.#finishing);
+    this.#finisher = new Finisher(this.#finishing, OWN_DEADLINE_MS);
     this.#control = new BackendControl(this.#controlPool, logger);
     const repetitions = new Repetitions();
     this.#tools = { control: this.#control, repetitions, checkStatement, clock, logger };

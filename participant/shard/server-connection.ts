@@ -5,6 +5,7 @@
 import pg from "pg";
 import { LIMITS } from "../../shared/model/api.ts";
 import { assert } from "../../shared/model/assert.ts";
+import type { Clock } from "../../shared/model/ports.ts";
 import type { Backend } from "./backend-control.ts";
 import { Batch, type BatchEnd, type Step, type Warning } from "./batch.ts";
 import { ResultTooLarge, ShardUnreachable } from "./shard.ts";
@@ -26,11 +27,13 @@ export class ServerConnection {
   readonly role: string;
   readonly statements = new StatementCache();
   readonly #client: pg.Client;
+  readonly #clock: Clock;
   #batch: Batch | undefined;
   #received = 0;
 
-  constructor(client: pg.Client, backend: Backend, role: string) {
+  constructor(client: pg.Client, backend: Backend, role: string, clock: Clock) {
     this.#client = client;
+    this.#clock = clock;
     this.backend = backend;
     this.role = role;
     client.on("notice", (notice) => {
@@ -45,6 +48,18 @@ export class ServerConnection {
   /** "I" idle, "T" in a transaction, "E" in one that has failed; as of the end of the last batch. */
   get transactionStatus(): "I" | "T" | "E" | null {
     return this.#client.getTransactionStatus();
+  }
+
+  /** As `run`, but the connection is given up when the server has not answered by then. */
+  async runWithin(steps: readonly Step[], deadlineMs: number): Promise<BatchReport> {
+    const stop = this.#clock.after(deadlineMs, () => {
+      this.destroy();
+    });
+    try {
+      return await this.run(steps);
+    } finally {
+      stop();
+    }
   }
 
   /** Rejects with `ShardUnreachable` when the connection is lost: what was sent may or may not have happened. */

@@ -5,6 +5,7 @@
 import type pg from "pg";
 import { assert } from "../../shared/model/assert.ts";
 import type { ClusterId, ShardId } from "../../shared/model/ids.ts";
+import type { Clock } from "../../shared/model/ports.ts";
 import { createDatabasePool, type DatabasePoolOptions } from "../../shared/runtime/database.ts";
 import { STARTED_AT_US } from "./backend-control.ts";
 import { ServerConnection } from "./server-connection.ts";
@@ -37,17 +38,19 @@ export class ServerPool {
     options: Omit<DatabasePoolOptions, "onConnect">,
     clusterId: ClusterId,
     shardId: ShardId,
+    clock: Clock,
   ) {
     this.#pool = createDatabasePool({
       ...options,
       onConnect: async (client) => {
-        const { rows } = await client.query<Who>(WHO_ARE_YOU);
+        const question = { text: WHO_ARE_YOU, query_timeout: options.connectTimeoutMs };
+        const { rows } = await client.query<Who>(question);
         const [who] = rows;
         if (who?.cluster_id !== clusterId || who.shard_id !== shardId) {
           throw new Error(`the database is not that of shard ${shardId} of cluster ${clusterId}`);
         }
         const backend = { pid: who.pid, startedAtUs: who.started_at_us };
-        this.#connections.set(client, new ServerConnection(client, backend, who.role));
+        this.#connections.set(client, new ServerConnection(client, backend, who.role, clock));
       },
     });
   }

@@ -15,6 +15,8 @@ export interface DatabasePoolOptions {
   readonly maxConnections: number;
   /** Bounds connecting, and waiting for a free connection. */
   readonly connectTimeoutMs: number;
+  /** Beyond it a query is given up, and its connection with it. None by default. */
+  readonly queryTimeoutMs?: number;
   /** Server settings of every session: names of [a-z_.], values without blanks. */
   readonly settings?: Readonly<Record<string, string | number>>;
   /** Runs once on each new connection before its first use; rejecting closes it. */
@@ -35,6 +37,7 @@ export function createDatabasePool(options: DatabasePoolOptions): pg.Pool {
     max: options.maxConnections,
     connectionTimeoutMillis: options.connectTimeoutMs,
     idleTimeoutMillis: 0,
+    query_timeout: options.queryTimeoutMs,
     keepAlive: true,
     options: settings.map(([name, value]) => `-c ${name}=${value}`).join(" "),
     onConnect: onConnect as unknown as (client: pg.ClientBase) => void,
@@ -44,7 +47,15 @@ export function createDatabasePool(options: DatabasePoolOptions): pg.Pool {
   return pool;
 }
 
+/** What knex would print to the console, it also rejects with. */
+const silent = {
+  warn: () => undefined,
+  error: () => undefined,
+  deprecate: () => undefined,
+  debug: () => undefined,
+};
+
 /** Knex over somebody else's pool; `destroy` leaves the pool open. */
 export function createKnex(pool: pg.Pool): Knex {
-  return knexPackage.knex({ client: "pg", connectionPool: pool });
+  return knexPackage.knex({ client: "pg", connectionPool: pool, log: silent });
 }

@@ -163,6 +163,12 @@ test("the database refuses a negative balance, and seeding again changes nothing
   expect((await audit(bank)).sumAfter).toBe(51);
 });
 
+test("a lock left by a killed seeding does not stop the next one", async () => {
+  const bank = await openBank({ kind: "committed" });
+  await execute(bank.databases[0], "update demo_migrations_lock set is_locked = 1");
+  await expect(seedAccounts(bank.databases[0], [ALICE])).resolves.toBeUndefined();
+});
+
 test("accounts spread over all shards", () => {
   const shards = ["s1", "s2", "s3"];
   const homes = Array.from({ length: 300 }, (_, index) => shardOf(`account-${index}`, shards));

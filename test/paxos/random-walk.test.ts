@@ -4,8 +4,8 @@
  */
 import { Walk, type WalkResult } from "./support/walk.ts";
 
-const STEPS = 4_000;
-const SEEDS = 40;
+const STEPS = 5_000;
+const SEEDS = 60;
 
 function walk(nodes: number, seed: number): WalkResult {
   try {
@@ -25,12 +25,25 @@ test.each([3, 5])("%i nodes keep every invariant on random walks, and recover", 
     total.recordsLost += recordsLost;
   }
   process.stdout.write(`random walks, ${nodes} nodes, ${SEEDS} seeds: ${JSON.stringify(total)}\n`);
-  expect(total.chosen).toBeGreaterThan(10 * SEEDS);
-  expect(total.elections).toBeGreaterThan(3 * SEEDS);
-  expect(total.crashes).toBeGreaterThan(10 * SEEDS);
+  expect(total.chosen).toBeGreaterThan(15 * SEEDS);
+  expect(total.elections).toBeGreaterThan(1.5 * SEEDS);
+  expect(total.crashes).toBeGreaterThan(3 * SEEDS);
   expect(total.recordsLost).toBeGreaterThan(SEEDS);
 });
 
 test("the same seed walks the same way", () => {
   expect(walk(3, 7)).toEqual(walk(3, 7));
+});
+
+test("walks notice nodes that come back without a memory", () => {
+  const broken: string[] = [];
+  for (let seed = 1; seed <= SEEDS; seed += 1) {
+    try {
+      new Walk({ nodes: 3, seed, steps: STEPS, remembers: () => false }).run();
+    } catch (error) {
+      broken.push(error instanceof Error ? error.message : "");
+    }
+  }
+  expect(broken.filter((what) => /^C1: slot \d+ has two values/.test(what))).not.toEqual([]);
+  expect(broken.filter((what) => what.startsWith("E1: "))).not.toEqual([]);
 });

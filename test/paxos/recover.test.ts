@@ -96,7 +96,7 @@ test("the hint makes accepted slots chosen, and learned ones behind it follow", 
   expect(state.hintedUpTo).toBe(2);
 });
 
-test("W1: a hint about a slot that the log does not hold stops the node", () => {
+test("C3: a hint about a slot that the log does not hold stops the node", () => {
   expect(() => recover(configOf(1, 3), [{ kind: "chosenUpTo", slot: slot(1) }])).toThrow(
     InvariantViolation,
   );

@@ -41,6 +41,7 @@ export class Faults {
 
   start(): void {
     const { faults } = this.#knobs;
+    this.#estrange();
     this.#stream("coordinator crash", faults.coordinatorCrashIntervalMs, (random) => {
       random.pick(this.#targets.coordinators).crash("fault");
     });
@@ -60,7 +61,10 @@ export class Faults {
       this.#pause(random);
     });
     this.#stream("partition", faults.partitionIntervalMs, (random) => {
-      this.#partition(random);
+      this.#partition(random, this.#drawWalls(random));
+    });
+    this.#stream("leader isolation", faults.leaderIsolationIntervalMs, (random) => {
+      this.#isolateLeader(random);
     });
     this.#stream("clog", faults.clogIntervalMs, (random) => {
       const [from, to] = this.#twoMachines(random);
@@ -69,6 +73,16 @@ export class Faults {
     this.#stream("link cut", faults.linkCutIntervalMs, (random) => {
       random.pick(this.#targets.coordinators).cutLink(random.pick(this.#shards()));
     });
+  }
+
+  #estrange(): void {
+    const { coordinators, network } = this.#targets;
+    const [one, other] = (this.#knobs.faults.estranged ?? []).map(
+      (place) => coordinators[place]?.machine,
+    );
+    if (one === undefined || other === undefined) return;
+    network.block(one, other);
+    network.block(other, one);
   }
 
   /** The end of all faults. */
@@ -144,9 +158,17 @@ export class Faults {
     this.#targets.scheduler.resumed(process);
   }
 
-  #partition(random: SeededRandom): void {
+  #isolateLeader(random: SeededRandom): void {
+    const leader = this.#leader();
+    if (leader === undefined) return;
+    const others = this.#targets.coordinators.filter((host) => host !== leader);
+    const out = others.map(({ machine }): Wall => [leader.machine, machine]);
+    const back = others.map(({ machine }): Wall => [machine, leader.machine]);
+    this.#partition(random, random.pick([out, back, [...out, ...back]]));
+  }
+
+  #partition(random: SeededRandom, walls: readonly Wall[]): void {
     const { network, trace, scheduler } = this.#targets;
-    const walls = this.#drawWalls(random);
     const forMs = random.exponential(this.#knobs.faults.meanPartitionMs);
     const shown = walls.map(([from, to]) => `${from}>${to}`).join(" ");
     trace.line("world", `PARTITION for ${forMs.toFixed(0)} ms: ${shown}`);

@@ -21,12 +21,19 @@ export interface FaultKnobs {
   readonly shardCrashIntervalMs: number;
   readonly pauseIntervalMs: number;
   readonly partitionIntervalMs: number;
+  /** Two coordinators that cannot hear each other until all faults end, by their places in the group. */
+  readonly estranged: readonly [number, number] | null;
+  /** The leader is cut off from the other coordinators, but not from participants and clients. */
+  readonly leaderIsolationIntervalMs: number;
   readonly clogIntervalMs: number;
   readonly linkCutIntervalMs: number;
   /** Somebody rolls back a prepared branch by hand: never in an ordinary world, because the books cannot survive it. */
   readonly sabotageIntervalMs: number;
   /** Chance that a coordinator or participant ends at any one of its effects. */
   readonly crashAtEffectChance: number;
+  /** Chance that a coordinator ends right after it gave a promise, or after it proposed to one of the others. */
+  readonly crashAfterPromiseChance: number;
+  readonly crashAfterProposalChance: number;
   readonly meanDownMs: number;
   readonly meanPauseMs: number;
   readonly meanPartitionMs: number;
@@ -103,10 +110,14 @@ function drawFaults(random: SeededRandom): FaultKnobs {
     shardCrashIntervalMs: interval(1_000, 5_000),
     pauseIntervalMs: interval(600, 4_000),
     partitionIntervalMs: interval(600, 4_000),
+    estranged: random.chance(0.9) ? null : [0, 1],
+    leaderIsolationIntervalMs: interval(600, 4_000),
     clogIntervalMs: interval(300, 3_000),
     linkCutIntervalMs: interval(200, 3_000),
     sabotageIntervalMs: 0,
     crashAtEffectChance: random.chance(0.6) ? 0 : random.between(0, 0.003),
+    crashAfterPromiseChance: random.knob(0.2, 0.7),
+    crashAfterProposalChance: random.knob(0.01, 0.7),
     meanDownMs: random.pick([50, 300, 1_000]),
     meanPauseMs: random.pick([100, 500, 1_500]),
     meanPartitionMs: random.pick([100, 500, 1_500]),

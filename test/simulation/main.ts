@@ -5,6 +5,7 @@
 import { randomInt } from "node:crypto";
 import { parseArgs } from "node:util";
 import type { Mutation } from "./mutation.ts";
+import { WORLD_OF } from "./mutations.ts";
 import { storyOf } from "./report.ts";
 import { simulate, type SimulationResult } from "./simulation.ts";
 
@@ -15,17 +16,22 @@ const { values } = parseArgs({
     from: { type: "string" },
     minutes: { type: "string" },
     mutation: { type: "string", default: "none" },
+    world: { type: "string" },
     lines: { type: "string" },
   },
 });
 
 const MAX_SEED = 2 ** 31;
+const mutation = values.mutation as Mutation;
+const adjust =
+  values.world === undefined ? undefined : WORLD_OF[values.world as keyof typeof WORLD_OF];
+
+function run(seed: number): Promise<SimulationResult> {
+  return simulate({ seed, mutation, ...(adjust !== undefined && { adjust }) });
+}
 
 async function main(): Promise<number> {
-  const mutation = values.mutation as Mutation;
-  if (values.seed !== undefined) {
-    return report(await simulate({ seed: Number(values.seed), mutation }), true);
-  }
+  if (values.seed !== undefined) return report(await run(Number(values.seed)), true);
   const first = Number(values.from ?? randomInt(MAX_SEED));
   const count = Number(values.seeds ?? (values.minutes === undefined ? 100 : MAX_SEED));
   const endMs = performance.now() + Number(values.minutes ?? Infinity) * 60_000;
@@ -33,13 +39,14 @@ async function main(): Promise<number> {
   const totals = new Map<string, number>();
   let [done, failed, events] = [0, 0, 0];
   for (; done < count && performance.now() < endMs; done += 1) {
-    const result = await simulate({ seed: (first + done) % MAX_SEED, mutation });
+    const result = await run((first + done) % MAX_SEED);
     events += result.events;
     for (const [what, times] of result.counts) totals.set(what, (totals.get(what) ?? 0) + times);
     failed += report(result, false);
   }
   const seconds = (performance.now() - startedMs) / 1000;
-  for (const [what, times] of [...totals].sort()) console.log(`${String(times).padStart(8)}  ${what}`);
+  for (const [what, times] of [...totals].sort())
+    console.log(`${String(times).padStart(8)}  ${what}`);
   console.log(
     `${done} seeds from ${first}, ${failed} failed, ${events} events in ${seconds.toFixed(1)} s`,
   );

@@ -36,7 +36,8 @@ function withoutAgreement(world: World): string | undefined {
   if (applied.size > 1) return `replicas have applied ${[...applied].join(", ")}`;
   for (const { node, machine } of coordinators) {
     const incomplete = node?.ledger.incompleteCount ?? 0;
-    if (incomplete > world.contradicted().length) return `${incomplete} carriers are incomplete on ${machine}`;
+    if (incomplete > world.contradicted().length)
+      return `${incomplete} carriers are incomplete on ${machine}`;
     const inFlight = node?.gateway.view().inFlight ?? 0;
     if (inFlight > 0) return `${inFlight} transactions are in flight on ${machine}`;
   }

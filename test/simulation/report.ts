@@ -1,21 +1,32 @@
 /** A run told to people: what broke, how to see it again, and what happened last. */
 import type { SimulationResult } from "./simulation.ts";
 
-export function storyOf(result: SimulationResult, lines = 60): string {
-  const { seed, failure, traceHash, events, virtualMs, slots, calls, lastLines, counts } = result;
-  const head =
-    `seed ${seed}: ${events} events in ${(virtualMs / 1000).toFixed(1)} virtual seconds, ` +
-    `${calls} calls, ${slots} slots, trace ${traceHash}`;
-  if (failure === undefined) {
-    const told = [...counts].map(([what, times]) => `${times} ${what}`).join(", ");
-    return `${head}\n  ${told}\n  every promise was kept`;
-  }
+const DEFAULT_LINES = 60;
+
+/** `lines`: how much of the trace to tell; unless given, nothing of a run in which every promise was kept. */
+export function storyOf(result: SimulationResult, lines?: number): string {
+  const { failure, lastLines } = result;
+  const shown = lines ?? (failure === undefined ? 0 : DEFAULT_LINES);
+  const trace = shown === 0 ? [] : [...lastLines.slice(-shown), ""];
+  return [...trace, headOf(result), ...(failure === undefined ? good(result) : bad(result))].join(
+    "\n",
+  );
+}
+
+function headOf({ seed, events, virtualMs, calls, slots, traceHash }: SimulationResult): string {
+  const seconds = (virtualMs / 1000).toFixed(1);
+  return `seed ${seed}: ${events} events in ${seconds} virtual seconds, ${calls} calls, ${slots} slots, trace ${traceHash}`;
+}
+
+function good({ counts }: SimulationResult): readonly string[] {
+  const told = [...counts].map(([what, times]) => `${times} ${what}`).join(", ");
+  return [`  ${told}`, "  every promise was kept"];
+}
+
+function bad({ failure, seed }: SimulationResult): readonly string[] {
   return [
-    ...lastLines.slice(lastLines.length - lines),
-    "",
-    head,
-    `BROKEN: ${failure.message}`,
-    ...(failure.name === "Violation" ? [] : [failure.stack ?? ""]),
+    `BROKEN: ${failure?.message ?? ""}`,
+    ...(failure?.name === "Violation" ? [] : [failure?.stack ?? ""]),
     `replay: npm run simulate -- --seed ${seed}`,
-  ].join("\n");
+  ];
 }

@@ -32,7 +32,7 @@ export interface SimulationResult {
 
 const QUIET_WITHIN_MS = 30_000;
 const QUIET_CHECK_MS = 100;
-const KEPT_LINES = 4_000;
+const KEPT_LINES = 20_000;
 /** A world that never comes to an end would hang the suite. */
 const MAX_EVENTS = 2_000_000;
 
@@ -80,7 +80,11 @@ async function live(world: World, failure: () => Error | undefined): Promise<voi
   // What was destroyed by hand cannot be made whole; but somebody must have been told.
   if (contradicted.length > 0 && unnoticed.length === 0) return;
   world.auditor.closeTheBooks(world.history);
-  demand(unnoticed.length === 0, "no silent loss", () => `nobody was told of ${unnoticed.join(" ")}`);
+  demand(
+    unnoticed.length === 0,
+    "no silent loss",
+    () => `nobody was told of ${unnoticed.join(" ")}`,
+  );
 }
 
 async function comeToRest(world: World, failure: () => Error | undefined): Promise<void> {

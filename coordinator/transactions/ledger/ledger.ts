@@ -59,8 +59,8 @@ export class Ledger {
   readonly #carrierOf = new Map<TransactionId, CarrierId>();
   readonly #committed = new SequenceSet();
   readonly #answers: Answers;
-  /** Ballots with commits, and the time of the last one: what retention goes by. */
-  readonly #lastCommitAtMs = new Map<Ballot, number>();
+  /** Ballots with commits, and the time of the last commit or completion: what retention goes by. */
+  readonly #lastActiveAtMs = new Map<Ballot, number>();
   #floor: Ballot = ZERO_BALLOT;
   #forgottenUpTo: Ballot = ZERO_BALLOT;
 
@@ -125,7 +125,7 @@ export class Ledger {
       case "commit":
         return this.#commit(command);
       case "complete":
-        for (const carrierId of command.carrierIds) this.#complete(carrierId);
+        for (const carrierId of command.carrierIds) this.#complete(carrierId, command.atMs);
         this.#forget(command.atMs);
         return { kind: "completed", carrierIds: command.carrierIds };
       default:
@@ -152,8 +152,12 @@ export class Ledger {
     this.#committed.add(ballot, origin.sequence);
     this.#incomplete.set(carrierId, command);
     for (const member of members) this.#commitMember(command, member);
-    this.#lastCommitAtMs.set(ballot, Math.max(atMs, this.#lastCommitAtMs.get(ballot) ?? 0));
+    this.#noteActive(ballot, atMs);
     return { kind: "committed", carrier: command };
+  }
+
+  #noteActive(ballot: Ballot, atMs: number): void {
+    this.#lastActiveAtMs.set(ballot, Math.max(atMs, this.#lastActiveAtMs.get(ballot) ?? 0));
   }
 
   #commitMember(command: CommitCommand, member: CommitCommand["members"][number]): void {
@@ -172,23 +176,24 @@ export class Ledger {
     return answer !== undefined && answer.transactionId !== transactionId;
   }
 
-  #complete(carrierId: CarrierId): void {
+  #complete(carrierId: CarrierId, atMs: number): void {
     const carrier = this.#incomplete.get(carrierId);
     if (carrier === undefined) return;
     this.#incomplete.delete(carrierId);
+    this.#noteActive(carrier.ballot, atMs);
     for (const { transactionId } of carrier.members) this.#carrierOf.delete(transactionId);
   }
 
   /** Whole ballots, oldest first, and only those that can get no new commit and owe nothing. */
   #forget(atMs: number): void {
     this.#answers.forget(atMs);
-    const ballots = [...this.#lastCommitAtMs.keys()].sort((left, right) => left - right);
+    const ballots = [...this.#lastActiveAtMs.keys()].sort((left, right) => left - right);
     for (const ballot of ballots) {
-      const lastAtMs = this.#lastCommitAtMs.get(ballot) ?? 0;
+      const lastAtMs = this.#lastActiveAtMs.get(ballot) ?? 0;
       if (ballot >= this.#floor || atMs - lastAtMs <= this.#options.decisionRetentionMs) return;
       if ([...this.#incomplete.values()].some((carrier) => carrier.ballot === ballot)) return;
       this.#committed.forget(ballot);
-      this.#lastCommitAtMs.delete(ballot);
+      this.#lastActiveAtMs.delete(ballot);
       this.#forgottenUpTo = ballot;
     }
   }

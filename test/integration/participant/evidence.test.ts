@@ -151,8 +151,10 @@ async function behindProxy(
 
 test("a lost answer to COMMIT PREPARED is no answer: the status tells", async () => {
   await behindProxy(async (far, proxy) => {
+    // So that there are connections to swallow the answers of.
+    await prepare(7, far);
+    await far.node.handle(LINK, { kind: "abort", gid: gidOf(7) });
     const xid = await prepare(1, far);
-    await far.node.handle(LINK, { kind: "list", ballot: ballotOf(1) });
     proxy.swallowAnswers();
     const reply = commit(xid, far);
     await eventually("it is committed", async () => (await fixture.prepared()).length === 0);

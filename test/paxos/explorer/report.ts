@@ -2,11 +2,15 @@
 import type { Exploration, Scope } from "./scope.ts";
 
 export function scopeText({ nodes, slots, ballots, crashes, nacks, windowSlots }: Scope): string {
-  const parts = [`${nodes} nodes`, `${slots} slots`, `${ballots} ballots`];
-  if (crashes !== undefined) parts.push(`${crashes} crash`);
+  const parts = [counted(nodes, "node"), counted(slots, "slot"), counted(ballots, "ballot")];
+  if (crashes !== undefined && crashes > 0) parts.push(`crashes ${crashes}`);
   if (nacks === true) parts.push("nacks");
   if (windowSlots !== undefined) parts.push(`window ${windowSlots}`);
   return parts.join(" × ");
+}
+
+function counted(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? "" : "s"}`;
 }
 
 export function report(title: string, exploration: Exploration): Exploration {

@@ -20,6 +20,9 @@ const MAX_ON_THE_WIRE = 150;
 const MAX_DOWN_MS = 300;
 const CONFIG: Partial<PaxosConfig> = { windowSlots: 3, pageSlots: 2 };
 
+const TROUBLES = ["crash", "cutOrHeal", "healAll", "hangDisk", "losePeer"] as const;
+type Trouble = (typeof TROUBLES)[number];
+
 interface Append {
   readonly records: readonly DurableRecord[];
   readonly release: readonly Envelope[];
@@ -44,6 +47,8 @@ export interface WalkOptions {
   readonly nodes: number;
   readonly seed: number;
   readonly steps: number;
+  /** What of its durable records a node comes back with; default all. Less is a broken disk. */
+  readonly remembers?: (record: DurableRecord) => boolean;
 }
 
 export interface WalkResult {
@@ -54,7 +59,7 @@ export interface WalkResult {
 }
 
 /** Small and good enough: 32 bits of state, period 2^32 (mulberry32). */
-export function seededRandom(seed: number): () => number {
+function seededRandom(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;
@@ -71,7 +76,7 @@ export class Walk {
   readonly #members: readonly Member[];
   readonly #cut = new Set<string>();
   /** What goes wrong, with its chance in a thousand: each seed draws its own. */
-  readonly #trouble: readonly (readonly [number, () => void])[];
+  readonly #chances: Readonly<Record<Trouble, number>>;
   readonly #lossPercent: number;
   readonly #repeatPercent: number;
   #wire: Sent[] = [];
@@ -96,38 +101,13 @@ export class Walk {
     }));
     this.#lossPercent = this.#below(20);
     this.#repeatPercent = this.#below(30);
-    this.#trouble = [
-      [
-        this.#below(6),
-        () => {
-          this.#crash(this.#anyMember());
-        },
-      ],
-      [
-        this.#below(8),
-        () => {
-          this.#cutOrHealLink();
-        },
-      ],
-      [
-        1,
-        () => {
-          this.#cut.clear();
-        },
-      ],
-      [
-        this.#below(3),
-        () => {
-          this.#anyMember().diskHangsUntilMs = this.#nowMs + this.#below(400);
-        },
-      ],
-      [
-        this.#below(5),
-        () => {
-          this.#losePeer(this.#anyMember());
-        },
-      ],
-    ];
+    this.#chances = {
+      crash: this.#below(6),
+      cutOrHeal: this.#below(8),
+      healAll: 1,
+      hangDisk: this.#below(3),
+      losePeer: this.#below(5),
+    };
   }
 
   /** Wanders, then heals everything and demands that the group decides again and agrees on all it decided. */
@@ -154,10 +134,10 @@ export class Walk {
 
   #wander(): void {
     let dice = this.#below(1000);
-    for (const [chance, act] of this.#trouble) {
-      dice -= chance;
+    for (const trouble of TROUBLES) {
+      dice -= this.#chances[trouble];
       if (dice < 0) {
-        act();
+        this.#cause(trouble);
         return;
       }
     }
@@ -166,6 +146,27 @@ export class Walk {
     else if (rest < 84) this.#finishAppend(this.#anyMember());
     else if (rest < 92) this.#passTime(this.#below(5));
     else this.#propose(this.#anyMember());
+  }
+
+  #cause(trouble: Trouble): void {
+    const member = this.#anyMember();
+    switch (trouble) {
+      case "crash":
+        this.#crash(member);
+        return;
+      case "cutOrHeal":
+        this.#cutOrHealLink(member, this.#anyMember());
+        return;
+      case "healAll":
+        this.#cut.clear();
+        return;
+      case "hangDisk":
+        member.diskHangsUntilMs = this.#nowMs + this.#below(400);
+        return;
+      case "losePeer":
+        this.#step(member, { kind: "peerLost", node: this.#anyMember().node });
+        return;
+    }
   }
 
   #isUp({ downUntilMs }: Member): boolean {
@@ -190,12 +191,8 @@ export class Walk {
     this.#step(member, { kind: "propose", value: value(submitted) });
   }
 
-  #losePeer(member: Member): void {
-    this.#step(member, { kind: "peerLost", node: this.#anyMember().node });
-  }
-
-  #cutOrHealLink(): void {
-    const link = `${this.#anyMember().node}>${this.#anyMember().node}`;
+  #cutOrHealLink(from: Member, to: Member): void {
+    const link = `${from.node}>${to.node}`;
     if (!this.#cut.delete(link)) this.#cut.add(link);
   }
 
@@ -265,7 +262,8 @@ export class Walk {
     member.life += 1;
     member.downUntilMs = this.#nowMs + this.#below(MAX_DOWN_MS);
     const config = configOf(member.node, this.#options.nodes, CONFIG);
-    const { state, apply } = recover(config, member.durable);
+    const remembered = member.durable.filter(this.#options.remembers ?? (() => true));
+    const { state, apply } = recover(config, remembered);
     member.state = state;
     apply.forEach((chosen, index) => {
       this.#ghost.applied(chosen.slot, text(chosen.value), index + 1);

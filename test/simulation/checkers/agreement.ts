@@ -41,7 +41,8 @@ export class AgreementChecker {
     demand(
       actual === expected,
       "S2",
-      () => `the ledger of ${machine} at slot ${chosenUpTo} is [${actual}], not [${expected ?? ""}]`,
+      () =>
+        `the ledger of ${machine} at slot ${chosenUpTo} is [${actual}], not [${expected ?? ""}]`,
     );
   }
 
@@ -73,7 +74,11 @@ export class AgreementChecker {
       for (const { kind } of answers) {
         // What is void under the present ballot stays undecided to all but its leader.
         const isAcceptable = kind === expected || (outcome === "void" && kind === "undecided");
-        demand(isAcceptable, "S2", () => `${machine} says ${kind} about ${id}, which is ${outcome}`);
+        demand(
+          isAcceptable,
+          "S2",
+          () => `${machine} says ${kind} about ${id}, which is ${outcome}`,
+        );
       }
     }
   }

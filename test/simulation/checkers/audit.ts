@@ -93,7 +93,11 @@ export class Auditor {
       const done = written.map(({ shard }, index) => `${counts[index] ?? 0} times on ${shard}`);
       return `${name} (${verdict}) was done ${done.join(", ")}`;
     };
-    demand(counts.every((count) => count <= 1), "exactly once", shown);
+    demand(
+      counts.every((count) => count <= 1),
+      "exactly once",
+      shown,
+    );
     demand(new Set(counts).size <= 1, "atomicity", shown);
     const [count] = counts;
     if (count === undefined) return;

@@ -51,7 +51,11 @@ export class ReferenceLedger {
       idempotency === null ? [] : [{ key: idempotency.key, transactionId }],
     );
     const isAnswered = keys.some(({ key }) => this.answers.has(key));
-    const decision: Decision = { outcome: isLate || isAnswered ? "void" : "committed", command, slot };
+    const decision: Decision = {
+      outcome: isLate || isAnswered ? "void" : "committed",
+      command,
+      slot,
+    };
     this.decisions.set(command.carrierId, decision);
     if (decision.outcome === "void") return decision;
     for (const { key, transactionId } of keys) this.answers.set(key, transactionId);

@@ -9,6 +9,10 @@ export class Violation extends Error {
   }
 }
 
-export function demand(condition: boolean, property: string, what: () => string): asserts condition {
+export function demand(
+  condition: boolean,
+  property: string,
+  what: () => string,
+): asserts condition {
   if (!condition) throw new Violation(property, what());
 }

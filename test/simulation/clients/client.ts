@@ -66,7 +66,7 @@ export class Client {
     const { random, isStopping, trace, name } = this.#options;
     const hasKey = call.submission.idempotency !== null;
     let isUncertain = false;
-    for (let refusals = 0; ; ) {
+    for (let refusals = 0; ;) {
       const lesson = await this.#attempt(call);
       if (lesson.kind === "definite") {
         const again = lesson.verdict === "aborted" && hasKey && !isStopping() && random.chance(0.2);

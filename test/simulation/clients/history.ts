@@ -3,10 +3,7 @@
  * all under one idempotency key.
  */
 import { SynodError } from "../../../shared/model/errors.ts";
-import type {
-  Submission,
-  SubmissionAnswer,
-} from "../../../coordinator/transactions/gateway.ts";
+import type { Submission, SubmissionAnswer } from "../../../coordinator/transactions/gateway.ts";
 import { demand } from "../checkers/violation.ts";
 
 /**

@@ -89,14 +89,20 @@ export class SimulatedApi {
     }
   }
 
-  async #submit(living: LivingCoordinator, { call, abandoned }: Attempt): Promise<SubmissionAnswer> {
+  async #submit(
+    living: LivingCoordinator,
+    { call, abandoned }: Attempt,
+  ): Promise<SubmissionAnswer> {
     if (abandoned) throw new ClientGone();
     const { process, node, host } = living;
     this.#trace.line(host.machine, `takes ${call.name}`);
     try {
       const answer = await node.gateway.submit(call.submission);
       const { id, pendingShards } = answer.response;
-      this.#trace.line(host.machine, `${call.name} committed as ${id}, pending ${pendingShards.join()}`);
+      this.#trace.line(
+        host.machine,
+        `${call.name} committed as ${id}, pending ${pendingShards.join()}`,
+      );
       if (process.alive) this.#history.ended(call, { kind: "committed", answer });
       return answer;
     } catch (error) {

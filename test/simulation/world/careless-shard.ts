@@ -2,7 +2,12 @@
  * A participant that breaks a rule of voting or of evidence: what it ought to look at is hidden from it. Only for showing
  * that the checkers notice.
  */
-import type { FinishOutcome, PrepareOutcome, Shard, ShardSession } from "../../../participant/shard/shard.ts";
+import type {
+  FinishOutcome,
+  PrepareOutcome,
+  Shard,
+  ShardSession,
+} from "../../../participant/shard/shard.ts";
 import type { Mutation } from "../mutation.ts";
 
 function withAnyTag(outcome: PrepareOutcome): PrepareOutcome {

@@ -6,6 +6,7 @@ import {
   type CoordinatorNode,
 } from "../../../coordinator/coordinator-node.ts";
 import { MemoryDisk, MemoryLog } from "../../../coordinator/log/memory-log.ts";
+import type { PaxosMessage } from "../../../coordinator/paxos/message.ts";
 import { majority } from "../../../coordinator/paxos/recover.ts";
 import type { PaxosConfig } from "../../../coordinator/paxos/state.ts";
 import { DEFAULT_LEDGER_OPTIONS } from "../../../coordinator/transactions/ledger/ledger.ts";
@@ -32,6 +33,7 @@ export interface CoordinatorHostOptions {
   readonly peers: SimulatedPeers;
   readonly random: SeededRandom;
   readonly crashAtEffectChance: () => number;
+  readonly crashAfterSendingChance: (message: PaxosMessage) => number;
   readonly meanDownMs: () => number;
   readonly mutation: Mutation;
   readonly onFatal: (error: unknown) => void;
@@ -164,7 +166,10 @@ export class CoordinatorHost {
       paxos: this.#paxosConfig(),
       tickIntervalMs: this.#options.paxos.tickIntervalMs,
       log: new FaultyLog(log, incarnation),
-      peers: peers.attach(self, incarnation, effect("before a send")),
+      peers: peers.attach(self, incarnation, effect("before a send"), (message) => {
+        const chance = this.#options.crashAfterSendingChance(message);
+        if (this.#options.random.chance(chance)) this.crash(`after sending a ${message.kind}`);
+      }),
       links,
       clock,
       random: random.fork(`node ${this.#lives}`),

@@ -56,7 +56,9 @@ export class DatabaseFaults implements MemoryHooks {
   #delayMs(point: MemoryPoint): number {
     if (this.#areOver()) return CALM_STATEMENT_MS / 2;
     const { meanStatementMs } = this.#knobs;
-    return this.#random.exponential(point.startsWith("late") ? meanStatementMs * 20 : meanStatementMs / 2);
+    return this.#random.exponential(
+      point.startsWith("late") ? meanStatementMs * 20 : meanStatementMs / 2,
+    );
   }
 
   #verdict(point: MemoryPoint): MemoryVerdict {
@@ -64,6 +66,8 @@ export class DatabaseFaults implements MemoryHooks {
     const { loseChance, lateChance, silentFailureChance } = this.#knobs;
     if (this.#random.chance(loseChance)) return "lose";
     if (CAN_BE_LATE.includes(point) && this.#random.chance(lateChance)) return "late";
-    return point === "before prepare" && this.#random.chance(silentFailureChance) ? "rollback" : "ok";
+    return point === "before prepare" && this.#random.chance(silentFailureChance)
+      ? "rollback"
+      : "ok";
   }
 }

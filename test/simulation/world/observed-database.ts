@@ -1,7 +1,10 @@
 /** The twin of a database, watched: how each prepared branch ends, and what the books hold. */
 import { parseGlobalId } from "../../../shared/model/global-id.ts";
 import type { ClusterId, GlobalId } from "../../../shared/model/ids.ts";
-import { MemoryDatabase, type MemoryTransaction } from "../../../participant/shard/memory-database.ts";
+import {
+  MemoryDatabase,
+  type MemoryTransaction,
+} from "../../../participant/shard/memory-database.ts";
 import type { EndedBranch, ShardBooks } from "../checkers/audit.ts";
 import { isMark, markOf, MARK_PREFIX } from "../clients/statements.ts";
 

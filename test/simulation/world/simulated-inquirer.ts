@@ -44,7 +44,12 @@ export class SimulatedInquirer implements OutcomeInquirer {
     const host = this.#hosts[this.#turn % this.#hosts.length];
     if (host === undefined) throw new Error("there are coordinators");
     const answer = await this.#calls.call({
-      ...{ from: this.#machine, caller: this.#process, to: host.machine, timeoutMs: TIMEOUT_MS * 2 },
+      ...{
+        from: this.#machine,
+        caller: this.#process,
+        to: host.machine,
+        timeoutMs: TIMEOUT_MS * 2,
+      },
       target: () => host.served(),
       handle: (living) => this.#answer(living, inquiry),
     });
@@ -52,7 +57,10 @@ export class SimulatedInquirer implements OutcomeInquirer {
     return answer.value.outcomes;
   }
 
-  async #answer({ node, host }: LivingCoordinator, inquiry: OutcomeInquiry): Promise<OutcomeAnswer> {
+  async #answer(
+    { node, host }: LivingCoordinator,
+    inquiry: OutcomeInquiry,
+  ): Promise<OutcomeAnswer> {
     const here = node.gateway.outcomes(inquiry);
     const { leader } = node.gateway.view();
     const isFinal = here.outcomes.every(({ kind }) => kind !== "undecided");

@@ -68,13 +68,7 @@ export class SimulatedLinks implements ParticipantLinks {
   #notify: (shard: ShardId) => void = () => undefined;
 
   /** `effect` runs before each request is sent, and may end the sender there. */
-  constructor(
-    world: LinkWorld,
-    self: NodeId,
-    process: Process,
-    clock: Clock,
-    effect: () => void,
-  ) {
+  constructor(world: LinkWorld, self: NodeId, process: Process, clock: Clock, effect: () => void) {
     this.#world = world;
     this.#self = self;
     this.#process = process;

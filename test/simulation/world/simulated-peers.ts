@@ -25,26 +25,28 @@ export class SimulatedPeers {
   readonly #trace: Trace;
   readonly #attached = new Map<NodeId, Attached>();
 
-  constructor(
-    scheduler: Scheduler,
-    network: SimulatedNetwork,
-    random: SeededRandom,
-    trace: Trace,
-  ) {
+  constructor(scheduler: Scheduler, network: SimulatedNetwork, random: SeededRandom, trace: Trace) {
     this.#scheduler = scheduler;
     this.#network = network;
     this.#random = random;
     this.#trace = trace;
   }
 
-  /** `effect` runs before each send, and may end the sender there. */
-  attach(self: NodeId, process: Process, effect: () => void): PeerTransport {
+  /** `before` and `after` run around each send, and may end the sender there. */
+  attach(
+    self: NodeId,
+    process: Process,
+    before: () => void,
+    after: (message: PaxosMessage) => void,
+  ): PeerTransport {
     const attached: Attached = { process, receive: undefined, lost: undefined };
     this.#attached.set(self, attached);
     return {
       send: (to, message) => {
-        effect();
-        if (process.alive) this.#send(self, to, message);
+        before();
+        if (!process.alive) return;
+        this.#send(self, to, message);
+        after(message);
       },
       onMessage: (receive) => {
         attached.receive = receive;
@@ -103,7 +105,9 @@ export function describe(message: PaxosMessage): string {
       return `phase1a b${message.ballot} from slot ${message.fromSlot}`;
     case "phase1b": {
       const slots = message.slots.map((reported) =>
-        reported.kind === "chosen" ? `${reported.slot}=chosen` : `${reported.slot}@b${reported.ballot}`,
+        reported.kind === "chosen"
+          ? `${reported.slot}=chosen`
+          : `${reported.slot}@b${reported.ballot}`,
       );
       return `phase1b b${message.ballot} [${slots.join(" ")}]`;
     }

@@ -1,7 +1,7 @@
 /**
  * What happened, for people (the last lines) and for the check that a seed replays exactly (a hash over all lines).
  */
-const KEPT_LINES = 4_000;
+const KEPT_LINES = 20_000;
 
 export class Trace {
   readonly #nowMs: () => number;

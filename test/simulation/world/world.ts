@@ -1,6 +1,7 @@
 /**
  * A whole cluster on virtual time: hosts, databases, network, clients and checkers, put together from one seed.
  */
+import type { PaxosMessage } from "../../../coordinator/paxos/message.ts";
 import { clusterId, nodeId, shardId, type ShardId } from "../../../shared/model/ids.ts";
 import { AgreementChecker } from "../checkers/agreement.ts";
 import { Auditor } from "../checkers/audit.ts";
@@ -119,6 +120,7 @@ export class World {
           ...{ paxos: knobs.paxos, disk: knobs.disk, world: linkWorld },
           random: random.fork(`coordinator ${self}`),
           crashAtEffectChance: () => this.#crashAtEffectChance(),
+          crashAfterSendingChance: (message) => this.#crashAfterSendingChance(message),
           meanDownMs: () => knobs.faults.meanDownMs,
           onFatal: onFailure,
           onIncident: (sentence, gid) => {
@@ -171,6 +173,13 @@ export class World {
 
   #crashAtEffectChance(): number {
     return this.faults.stopped ? 0 : this.knobs.faults.crashAtEffectChance;
+  }
+
+  #crashAfterSendingChance({ kind }: PaxosMessage): number {
+    const { crashAfterPromiseChance, crashAfterProposalChance } = this.knobs.faults;
+    if (this.faults.stopped) return 0;
+    if (kind === "phase1b") return crashAfterPromiseChance;
+    return kind === "phase2a" ? crashAfterProposalChance : 0;
   }
 
   #createClients(): readonly Client[] {

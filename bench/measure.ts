@@ -130,9 +130,9 @@ async function openSystems(
 ): Promise<Systems> {
   const shards = [databases[0].shard, databases[1].shard] as const;
   const bare = await openBareClients(databases, clients);
-  const leading = openSynodClients([(await leaderOf(cluster)).url], shards, clients);
   const urls = cluster.coordinators.map(({ url }) => url);
-  const any = openSynodClients(urls, shards, clients);
+  const leading = openSynodClients(urls, "leader", shards, clients);
+  const any = openSynodClients(urls, "any", shards, clients);
   return {
     systems: [
       ["bareTransfer", bare.transfers],

@@ -1,7 +1,7 @@
 /**
  * The same transactions over REST, with an idempotency key each, over kept connections. `leader`: every client asks the
- * leader, as the client library does once it has been told who leads. `roundRobin`: it asks the next node each
- * time, as behind a load balancer that knows nothing; followers then forward.
+ * node that the last answer named as the leader (`Synod-Leader`), as a client library does. `any`: it asks the next node
+ * each time, as behind a load balancer that knows nothing; followers then forward.
  */
 import { randomUUID } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
@@ -22,21 +22,47 @@ const OK = 200;
 
 const Problem = z.object({ code: z.string(), outcome: z.string(), retryable: z.boolean() });
 
+/** The coordinators as one client program sees them. */
+class Nodes {
+  readonly #pools: ReadonlyMap<string, Pool>;
+  readonly #urls: readonly string[];
+  readonly #followsLeader: boolean;
+  #turn = 0;
+
+  constructor(urls: readonly string[], followsLeader: boolean, connections: number) {
+    this.#urls = urls;
+    this.#followsLeader = followsLeader;
+    this.#pools = new Map(urls.map((url) => [url, new Pool(url, { connections })]));
+  }
+
+  /** After a lost connection another node is asked in any case. */
+  next(afterLoss: boolean): Pool {
+    if (afterLoss || !this.#followsLeader) this.#turn = (this.#turn + 1) % this.#urls.length;
+    const pool = this.#pools.get(this.#urls[this.#turn] ?? "");
+    if (pool === undefined) throw new Error("there is a coordinator to ask");
+    return pool;
+  }
+
+  heard(leader: unknown): void {
+    if (!this.#followsLeader || typeof leader !== "string") return;
+    const turn = this.#urls.findIndex((url) => leader.endsWith(`url="${url}"`));
+    if (turn >= 0) this.#turn = turn;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#pools.values()].map((pool) => pool.close()));
+  }
+}
+
 export function openSynodClients(
   urls: readonly string[],
+  asks: "leader" | "any",
   shards: readonly [string, string],
   count: number,
 ): SynodClients {
-  const pools = urls.map((url) => new Pool(url, { connections: count }));
-  let turn = 0;
-  const nextPool = (): Pool => {
-    turn = (turn + 1) % pools.length;
-    const pool = pools[turn];
-    if (pool === undefined) throw new Error("there is a coordinator to ask");
-    return pool;
-  };
+  const nodes = new Nodes(urls, asks === "leader", count);
   const client = (body: (client: number) => string) => (_: unknown, index: number) => {
-    return { transact: () => transact(nextPool, body(index)) };
+    return { transact: () => transact(nodes, body(index)) };
   };
   return {
     transfers: Array.from(
@@ -47,9 +73,7 @@ export function openSynodClients(
       { length: count },
       client((index) => additionBody(shards, index, count)),
     ),
-    close: async () => {
-      await Promise.all(pools.map((pool) => pool.close()));
-    },
+    close: () => nodes.close(),
   };
 }
 
@@ -76,38 +100,36 @@ function operation(shard: string, sql: string, accountId: string): object {
 }
 
 /** Asks again under the same key until the outcome is known. */
-async function transact(nextPool: () => Pool, body: string): Promise<"committed" | "aborted"> {
+async function transact(nodes: Nodes, body: string): Promise<"committed" | "aborted"> {
   const headers = { "content-type": "application/json", "idempotency-key": randomUUID() };
   const startedMs = performance.now();
-  for (;;) {
-    const answer = await ask(nextPool(), headers, body);
-    if (answer !== "again") return answer;
+  for (let answer = await ask(nodes, false, headers, body); ;) {
+    if (answer === "committed" || answer === "aborted") return answer;
     if (performance.now() - startedMs > RESOLVE_DEADLINE_MS) {
       throw new Error(`a transaction has no outcome after ${RESOLVE_DEADLINE_MS} ms`);
     }
     await setTimeout(RETRY_PAUSE_MS);
+    answer = await ask(nodes, answer === "lost", headers, body);
   }
 }
 
 async function ask(
-  pool: Pool,
+  nodes: Nodes,
+  afterLoss: boolean,
   headers: Record<string, string>,
   body: string,
-): Promise<"committed" | "aborted" | "again"> {
+): Promise<"committed" | "aborted" | "again" | "lost"> {
   let status: number;
   let text: string;
   try {
-    const response = await pool.request({
-      method: "POST",
-      path: "/v1/transactions",
-      headers,
-      body,
-    });
+    const request = { method: "POST", path: "/v1/transactions", headers, body } as const;
+    const response = await nodes.next(afterLoss).request(request);
     status = response.statusCode;
+    nodes.heard(response.headers["synod-leader"]);
     text = await response.body.text();
   } catch {
-    // The connection was lost: what became of the transaction is asked under the same key.
-    return "again";
+    // What became of the transaction is asked under the same key.
+    return "lost";
   }
   if (status === OK) return "committed";
   const { code, outcome, retryable } = Problem.parse(JSON.parse(text));

@@ -169,7 +169,7 @@ async function serveClients(
   undo.push(async () => {
     draining = true;
     await listener.close(drainTimeoutMs);
-    forwarder.close();
+    await forwarder.close();
   });
   return listener;
 }

@@ -3,9 +3,11 @@
  *
  * The one question that matters when a connection fails: may the other node have begun? "No" is said only when
  * the connection was never made, or when the other node itself said that it refused to begin.
+ *
+ * A pool of undici rather than axios: two of three requests pass here where clients ask any node. Measured with
+ * 32 connections, all three programs in one process: FIGURES.
  */
-import { Agent } from "node:http";
-import axios, { isAxiosError, type AxiosInstance } from "axios";
+import { errors, Pool } from "undici";
 import type { AnswerHeaders } from "../../shared/runtime/http.ts";
 
 /** How many nodes a request has passed; a node answers a forwarded request itself or refuses it. */
@@ -42,6 +44,7 @@ export type Forward = (
 ) => Promise<Attempt>;
 
 const MAX_REPLY_BYTES = 16 * 1024 * 1024;
+const CONNECT_TIMEOUT_MS = 1_000;
 /** The other node keeps the deadline; this much later its silence is a lost connection. */
 const REPLY_GRACE_MS = 1_000;
 const RELAYED_HEADERS = [
@@ -56,59 +59,63 @@ const BEFORE_SENDING = new Set(["connect", "getaddrinfo"]);
 
 export interface Forwarder {
   readonly forward: Forward;
-  close(): void;
+  close(): Promise<void>;
 }
 
-export function createForwarder(maxSockets: number): Forwarder {
-  const agent = new Agent({ keepAlive: true, maxSockets, scheduling: "lifo" });
-  const http = axios.create({
-    httpAgent: agent,
-    maxRedirects: 0,
-    proxy: false,
-    decompress: false,
-    responseType: "arraybuffer",
-    maxContentLength: MAX_REPLY_BYTES,
-    validateStatus: () => true,
-    transformRequest: (data: unknown) => data,
-    transformResponse: (data: unknown) => data,
-  });
+/** `maxConnections` to each node; more requests wait for a free one. */
+export function createForwarder(maxConnections: number): Forwarder {
+  const pools = new Map<string, Pool>();
+  const poolOf = (url: string): Pool => {
+    const known = pools.get(url);
+    if (known !== undefined) return known;
+    const pool = new Pool(url, {
+      connections: maxConnections,
+      connectTimeout: CONNECT_TIMEOUT_MS,
+      maxResponseSize: MAX_REPLY_BYTES,
+    });
+    pools.set(url, pool);
+    return pool;
+  };
   return {
-    forward: (url, request, timeoutMs) => attempt(http, url, request, Math.ceil(timeoutMs)),
-    close: () => {
-      agent.destroy();
+    forward: (url, request, timeoutMs) => attempt(poolOf(url), request, Math.ceil(timeoutMs)),
+    close: async () => {
+      await Promise.all([...pools.values()].map((pool) => pool.destroy()));
     },
   };
 }
 
 async function attempt(
-  http: AxiosInstance,
-  url: string,
+  pool: Pool,
   { method, path, headers, body }: ForwardedRequest,
   timeoutMs: number,
 ): Promise<Attempt> {
+  const silenceMs = timeoutMs + REPLY_GRACE_MS;
   try {
-    const response = await http.request<Buffer>({
-      method,
-      url: url + path,
+    const response = await pool.request({
+      ...{ method, path, headersTimeout: silenceMs, bodyTimeout: silenceMs },
       headers: { ...headers, [HOPS_HEADER]: "1", [TIMEOUT_HEADER]: String(timeoutMs) },
-      data: body,
-      timeout: timeoutMs + REPLY_GRACE_MS,
-      ...(body !== undefined && { maxBodyLength: body.length }),
+      body: body ?? null,
     });
-    const received = response.headers as Readonly<Record<string, string | undefined>>;
-    if (received[REFUSED_HEADER] !== undefined) return { kind: "notBegun" };
-    const relayed = RELAYED_HEADERS.flatMap((name) => {
-      const value = received[name];
-      return value === undefined ? [] : [[name, value] as const];
-    });
-    const { status, data } = response;
-    return {
-      kind: "answered",
-      reply: { status, headers: Object.fromEntries(relayed), body: data },
-    };
+    const data = Buffer.from(await response.body.arrayBuffer());
+    if (response.headers[REFUSED_HEADER] !== undefined) return { kind: "notBegun" };
+    const { statusCode: status } = response;
+    return { kind: "answered", reply: { status, headers: relayed(response.headers), body: data } };
   } catch (error) {
-    if (!isAxiosError(error)) throw error;
-    const { syscall } = (error.cause ?? {}) as NodeJS.ErrnoException;
-    return { kind: syscall !== undefined && BEFORE_SENDING.has(syscall) ? "notBegun" : "lost" };
+    return { kind: isBeforeSending(error) ? "notBegun" : "lost" };
   }
+}
+
+function relayed(headers: Readonly<Record<string, string | string[] | undefined>>): AnswerHeaders {
+  const kept: Record<string, string> = {};
+  for (const name of RELAYED_HEADERS) {
+    const value = headers[name];
+    if (typeof value === "string") kept[name] = value;
+  }
+  return kept;
+}
+
+function isBeforeSending(error: unknown): boolean {
+  if (error instanceof errors.ConnectTimeoutError) return true;
+  const { syscall } = error as NodeJS.ErrnoException;
+  return syscall !== undefined && BEFORE_SENDING.has(syscall);
 }

@@ -33,7 +33,7 @@ export function startProbe(turn: Turn, jitter: number): void {
 }
 
 /** Whether a live leader was heard (or is this node itself). */
-export function followsLiveLeader(state: PaxosState): boolean {
+function followsLiveLeader(state: PaxosState): boolean {
   if (state.role.kind === "leader") return true;
   const { heardLeader, nowMs, config } = state;
   return heardLeader !== undefined && nowMs - heardLeader.atMs < config.electionTimeoutMs;

@@ -15,7 +15,7 @@ export interface RecoveredNode {
   readonly apply: readonly ChosenSlot[];
 }
 
-export function assertConfig(config: PaxosConfig): void {
+function assertConfig(config: PaxosConfig): void {
   const { members, phase1Quorum, phase2Quorum } = config;
   assert(members.includes(config.self), "a node is a member of its own group");
   assert(new Set(members).size === members.length, "members are distinct");

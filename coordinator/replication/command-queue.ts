@@ -5,7 +5,7 @@
 import type { Value } from "../paxos/message.ts";
 import { encodeBatch, type EncodedCommand } from "../transactions/command.ts";
 
-export const BATCH_LIMITS = {
+const BATCH_LIMITS = {
   maxCommands: 256,
   /** A single larger command gets a slot of its own. */
   maxCharacters: 64 * 1024,

@@ -38,7 +38,7 @@ import {
   type PlannedBranch,
 } from "./transaction.ts";
 
-export const CARRIER_LIMITS = {
+const CARRIER_LIMITS = {
   /** A commit command larger than this is not proposed: the transaction aborts as `result-too-large`. */
   maxCommandCharacters: 1024 * 1024,
   /** How long after the deadline a vote may still be on its way before its link request is given up. */

@@ -11,7 +11,7 @@ import type { ParticipantLinks } from "../transport/participant-link.ts";
 import type { DecidedBranch } from "./command.ts";
 import type { Incidents } from "./incidents.ts";
 
-export const DELIVERY_LIMITS = {
+const DELIVERY_LIMITS = {
   requestTimeoutMs: 10_000,
   retryIntervalMs: 250,
   /** Repeated deliveries in flight per shard; first attempts are bounded by admission. */

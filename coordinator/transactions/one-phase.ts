@@ -18,7 +18,7 @@ import { LinkDown, type ParticipantLinks } from "../transport/participant-link.t
 import { operationsByShard, refusalError, soleMember } from "./answer.ts";
 import type { SubmissionAnswer } from "./gateway.ts";
 
-export const ONE_PHASE_LIMITS = {
+const ONE_PHASE_LIMITS = {
   /** How long after the deadline the shard's reply is still awaited. */
   replyGraceMs: 1_000,
   settleTimeoutMs: 2_000,

@@ -14,7 +14,7 @@ import type { Incidents } from "./incidents.ts";
 import type { Leadership } from "./leadership.ts";
 import type { Outcomes } from "./outcomes.ts";
 
-export const RECOVERY_LIMITS = { requestTimeoutMs: 5_000, retryIntervalMs: 250 } as const;
+const RECOVERY_LIMITS = { requestTimeoutMs: 5_000, retryIntervalMs: 250 } as const;
 
 export interface RecoveryOptions {
   readonly links: ParticipantLinks;

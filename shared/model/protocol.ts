@@ -130,7 +130,7 @@ export const Refusal = z.object({
 });
 export type Refusal = z.infer<typeof Refusal>;
 
-export const No = z.object({ kind: z.literal("no"), refusal: Refusal });
+const No = z.object({ kind: z.literal("no"), refusal: Refusal });
 export const Vote = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("prepared"), xid: xidSchema, results: z.array(memberResults) }),
   z.object({ kind: z.literal("readOnly"), results: z.array(memberResults) }),

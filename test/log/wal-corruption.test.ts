@@ -196,6 +196,33 @@ test("a batch written over another one is corruption", async () => {
   await expectCorruption(copy, path, 3 * BLOCK);
 });
 
+/** One log that went on in two ways from the same first record, as from a copied disk. */
+async function twoHistories(): Promise<readonly [SimulatedDisk, SimulatedDisk]> {
+  const one = new SimulatedDisk();
+  await writtenThenKilled(one, [[accepted(1)]]);
+  const other = one.copy();
+  const groups = (bytes: number): ReturnType<typeof acceptedRange>[] =>
+    acceptedRange(2, 9, bytes).map((record) => [record]);
+  await writtenThenKilled(one, groups(100));
+  await writtenThenKilled(other, groups(200));
+  return [one, other];
+}
+
+test("a segment from another history of the same log is corruption", async () => {
+  const [one, other] = await twoHistories();
+  one.overwrite(segmentPath(3), other.read(segmentPath(3)));
+  await expectCorruption(one, segmentPath(3), 0);
+});
+
+test("a batch from another history of the same log is corruption", async () => {
+  const [one, other] = await twoHistories();
+  const foreign = other.read(segmentPath(2)).subarray(4 * BLOCK, 5 * BLOCK);
+  const copy = damaged(one, segmentPath(2), (bytes) => {
+    bytes.set(foreign, 4 * BLOCK);
+  });
+  await expectCorruption(copy, segmentPath(2), 4 * BLOCK);
+});
+
 test("a segment of a later format is refused, not cut off", async () => {
   const disk = await writtenDisk();
   const path = segmentPath(3);

@@ -16,8 +16,14 @@ import {
 } from "./wal-fixture.ts";
 
 const BEFORE = acceptedRange(1, 3);
-/** Three records, one batch that fills most of its block. */
-const LAST = acceptedRange(4, 6, 1200);
+/** Three records in one batch, which ends within its block; the rest is padding. */
+const LAST = acceptedRange(4, 6, 700);
+const LAST_BYTES = 44 + 3 * (21 + 700);
+
+/** Places in the last batch's block: each byte of the batch, and some of the padding. */
+function* placesInLast(): Generator<number> {
+  for (let at = 0; at < BLOCK; at += at < LAST_BYTES + 2 ? 1 : 61) yield 5 * BLOCK + at;
+}
 
 /** Batches: the opening one, three of one record, the last. */
 async function diskWithLastBatch(): Promise<SimulatedDisk> {
@@ -46,7 +52,7 @@ test("the last batch takes the block that the tests below tear", async () => {
 test("a file cut off at any byte of the last batch keeps all earlier batches", async () => {
   const disk = await diskWithLastBatch();
   const bytes = disk.read(segmentPath(1));
-  for (let length = 5 * BLOCK; length < 6 * BLOCK; length += 1) {
+  for (const length of placesInLast()) {
     const torn = disk.copy();
     torn.overwrite(segmentPath(1), bytes.subarray(0, length));
     await expectSurvival(torn);
@@ -56,7 +62,7 @@ test("a file cut off at any byte of the last batch keeps all earlier batches", a
 test("a last batch that is zeros from any byte on keeps all earlier batches", async () => {
   const disk = await diskWithLastBatch();
   const bytes = disk.read(segmentPath(1));
-  for (let from = 5 * BLOCK; from < 6 * BLOCK; from += 1) {
+  for (const from of placesInLast()) {
     const torn = disk.copy();
     torn.overwrite(segmentPath(1), bytes.slice().fill(0, from));
     await expectSurvival(torn);
@@ -79,7 +85,7 @@ test("a last batch of several blocks may miss any of its sectors", async () => {
 test("a torn batch does not come back after others were written", async () => {
   const disk = await diskWithLastBatch();
   const bytes = disk.read(segmentPath(1));
-  disk.overwrite(segmentPath(1), bytes.slice().fill(0, 5 * BLOCK + 3000, 5 * BLOCK + 3512));
+  disk.overwrite(segmentPath(1), bytes.slice().fill(0, 5 * BLOCK + 1024, 5 * BLOCK + 1536));
   await writtenThenKilled(disk, [[accepted(7)]]);
   expect(await recordsOn(disk)).toEqual([...BEFORE, accepted(7)]);
 });
@@ -105,7 +111,7 @@ test("on a real disk too, tears at sampled bytes keep all earlier batches", asyn
   const directory = mkdtempSync(join(tmpdir(), "synod-torn-"));
   const killed = join(directory, "killed");
   await writeAndCopy(join(directory, "live"), [...BEFORE.map((record) => [record]), LAST], killed);
-  for (const offset of [0, 1, 43, 44, 45, 512, 2000, 3700, 4095]) {
+  for (const offset of [0, 1, 43, 44, 45, 512, 2000, LAST_BYTES - 1, LAST_BYTES, 4095]) {
     const torn = join(directory, `torn-${offset}`);
     cpSync(killed, torn, { recursive: true });
     const segment = join(torn, "log", "00000001.segment");
@@ -117,7 +123,7 @@ test("on a real disk too, tears at sampled bytes keep all earlier batches", asyn
     const again = logIn(torn);
     const { records } = await again.open();
     await again.close();
-    const survivors = offset >= 44 + 3 * 1221 ? LAST : [];
+    const survivors = offset >= LAST_BYTES ? LAST : [];
     expect(records).toEqual([...BEFORE, ...survivors, accepted(7)]);
   }
   rmSync(directory, { recursive: true });

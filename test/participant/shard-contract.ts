@@ -261,6 +261,16 @@ function testLocks(): void {
 }
 
 function testReceipts(): void {
+  test("a failed transaction does not commit, with a receipt or without", async () => {
+    for (const kept of [null, receipt("t1", "k1")]) {
+      const session = await begin();
+      await session.execute([operation(ADD, 1, "a"), operation(ADD, -101, "b")]);
+      expect(await session.commit(kept)).toMatchObject({ kind: "failed" });
+    }
+    expect(await valueOf("a")).toBe("100");
+    expect(await open.shard.findReceiptByKey("k1")).toBeUndefined();
+  });
+
   test("a receipt commits with its transaction and is found by its key", async () => {
     const session = await begin();
     await session.execute([operation(ADD, 1, "a")], "k1");

@@ -57,6 +57,10 @@ export class Faults {
     this.#stream("sabotage", faults.sabotageIntervalMs, (random) => {
       random.pick(this.#targets.participants).sabotage(random);
     });
+    this.#stream("shut down", faults.shutDownIntervalMs, (random) => {
+      const { coordinators, participants } = this.#targets;
+      random.pick([...coordinators, ...participants]).shutDown();
+    });
     this.#stream("pause", faults.pauseIntervalMs, (random) => {
       this.#pause(random);
     });

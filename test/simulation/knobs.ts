@@ -19,6 +19,8 @@ export interface FaultKnobs {
   readonly leaderCrashIntervalMs: number;
   readonly participantCrashIntervalMs: number;
   readonly shardCrashIntervalMs: number;
+  /** A coordinator or participant is shut down in good order, and started again. */
+  readonly shutDownIntervalMs: number;
   readonly pauseIntervalMs: number;
   readonly partitionIntervalMs: number;
   /** Two coordinators that cannot hear each other until all faults end, by their places in the group. */
@@ -43,6 +45,8 @@ export interface DiskKnobs {
   readonly meanAppendMs: number;
   /** Chance that an append hangs for a while. */
   readonly hangChance: number;
+  /** Chance that an append fails, and the process with it. */
+  readonly failChance: number;
 }
 
 export interface DatabaseKnobs {
@@ -108,6 +112,7 @@ function drawFaults(random: SeededRandom): FaultKnobs {
     leaderCrashIntervalMs: interval(800, 4_000),
     participantCrashIntervalMs: interval(800, 4_000),
     shardCrashIntervalMs: interval(1_000, 5_000),
+    shutDownIntervalMs: interval(1_000, 5_000),
     pauseIntervalMs: interval(600, 4_000),
     partitionIntervalMs: interval(600, 4_000),
     estranged: random.chance(0.9) ? null : [0, 1],
@@ -153,7 +158,11 @@ export function drawKnobs(random: SeededRandom): Knobs {
     },
     paxos: drawPaxos(random),
     faults: drawFaults(random),
-    disk: { meanAppendMs: random.pick([0.1, 1, 8]), hangChance: random.knob(0.01, 0.6) },
+    disk: {
+      meanAppendMs: random.pick([0.1, 1, 8]),
+      hangChance: random.knob(0.01, 0.6),
+      failChance: random.knob(0.003, 0.7),
+    },
     database: {
       meanStatementMs: random.pick([0.2, 1, 5]),
       loseChance: random.knob(0.02, 0.6),

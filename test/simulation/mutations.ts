@@ -10,6 +10,7 @@ const NO_FAULTS: FaultKnobs = {
   leaderCrashIntervalMs: 0,
   participantCrashIntervalMs: 0,
   shardCrashIntervalMs: 0,
+  shutDownIntervalMs: 0,
   pauseIntervalMs: 0,
   partitionIntervalMs: 0,
   estranged: null,
@@ -41,7 +42,7 @@ function quiet(knobs: Knobs, faults: Partial<FaultKnobs>): Knobs {
       tickIntervalMs: 10,
     },
     faults: { ...NO_FAULTS, ...faults },
-    disk: { meanAppendMs: 1, hangChance: 0 },
+    disk: { meanAppendMs: 1, hangChance: 0, failChance: 0 },
     database: { meanStatementMs: 1, loseChance: 0, lateChance: 0, silentFailureChance: 0 },
     participant: { ...knobs.participant, maxBranches: 64, inquiryAfterMs: 200 },
     workload: {

@@ -53,7 +53,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   } finally {
     process.off("unhandledRejection", fail);
   }
-  const { trace, scheduler, history, agreement } = world;
+  const { trace, scheduler, history, agreement, tally } = world;
   return {
     ...{ seed: options.seed, failure, knobs },
     traceHash: trace.hash,
@@ -62,7 +62,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
     virtualMs: scheduler.nowMs,
     slots: agreement.slots,
     calls: history.calls.length,
-    counts: history.counts,
+    counts: tally.counts,
   };
 }
 

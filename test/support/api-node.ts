@@ -165,7 +165,7 @@ export async function startApiNode(options: ApiNodeOptions): Promise<ApiNode> {
   const url = `http://127.0.0.1:${listener.port}`;
   coordinators.set(self, url);
   const kill = async (): Promise<void> => {
-    forwarder.close();
+    await forwarder.close();
     await listener.close(0);
   };
   running.push(kill);

@@ -3,14 +3,16 @@
  * `aborted` are final, `not_started` speaks of its own attempt only, anything else makes it ask again under the same key.
  */
 import { ERRORS } from "../../../shared/model/errors.ts";
-import { Violation } from "../checkers/violation.ts";
+import type { TransactionId } from "../../../shared/model/ids.ts";
+import type { Tally } from "../checkers/tally.ts";
+import { demand, Violation } from "../checkers/violation.ts";
 import type { WorkloadKnobs } from "../knobs.ts";
 import type { CoordinatorHost } from "../world/coordinator-host.ts";
 import type { Scheduler } from "../world/scheduler.ts";
 import type { SeededRandom } from "../world/seeded-random.ts";
 import type { Trace } from "../world/trace.ts";
 import type { Call, Ending, History, Verdict } from "./history.ts";
-import type { Attempt, SimulatedApi } from "./simulated-api.ts";
+import { transactionOf, type Attempt, type SimulatedApi } from "./simulated-api.ts";
 import type { Workload } from "./workload.ts";
 
 export interface ClientOptions {
@@ -22,6 +24,7 @@ export interface ClientOptions {
   readonly hosts: readonly CoordinatorHost[];
   readonly api: SimulatedApi;
   readonly history: History;
+  readonly tally: Tally;
   readonly workload: Workload;
   /** Makes the databases ready to count how often a call is carried out. */
   readonly prepareMarks: (call: Call) => void;
@@ -31,12 +34,17 @@ export interface ClientOptions {
 
 /** What one attempt taught its client. `lost`: it may have been carried out. */
 type Lesson =
-  | { readonly kind: "definite"; readonly verdict: "committed" | "aborted" }
+  | {
+      readonly kind: "definite";
+      readonly verdict: "committed" | "aborted";
+      readonly id: TransactionId | undefined;
+    }
   | { readonly kind: "notStarted" | "lost"; readonly why: string };
 
 const MAX_BACKOFF_MS = 150;
 /** A call of which no attempt has begun is given up after so many. */
 const MAX_REFUSALS = 6;
+const ASKS_STATUS_CHANCE = 0.2;
 const EXTRA_PATIENCE_MS = 3_000;
 
 export class Client {
@@ -47,7 +55,7 @@ export class Client {
   }
 
   async run(): Promise<void> {
-    const { name, random, knobs, workload, history, trace, isStopping } = this.#options;
+    const { name, random, knobs, workload, history, tally, trace, isStopping } = this.#options;
     for (let number = 1; ; number += 1) {
       await this.#pause(random.exponential(knobs.meanThinkMs));
       if (isStopping()) return;
@@ -57,7 +65,7 @@ export class Client {
       trace.line(name, `${call.name}: ${describe(call)}`);
       const verdict = await this.#resolve(call);
       call.verdict = verdict;
-      history.count(`verdict ${verdict}`);
+      tally.count(`verdict ${verdict}`);
       trace.line(name, `${call.name} is ${verdict}`);
     }
   }
@@ -70,6 +78,7 @@ export class Client {
       const lesson = await this.#attempt(call);
       if (lesson.kind === "definite") {
         const again = lesson.verdict === "aborted" && hasKey && !isStopping() && random.chance(0.2);
+        if (random.chance(ASKS_STATUS_CHANCE)) await this.#checkStatus(call, lesson);
         if (!again) return lesson.verdict;
         isUncertain = false;
       } else if (lesson.kind === "lost") {
@@ -107,6 +116,23 @@ export class Client {
     });
   }
 
+  /** Nobody says the opposite of what this client was told. */
+  async #checkStatus(
+    { name: call, writes }: Call,
+    { id, verdict }: Lesson & { readonly kind: "definite" },
+  ): Promise<void> {
+    const { name, random, hosts, api, trace, tally } = this.#options;
+    // What only read leaves no trace, and counts as aborted afterwards.
+    if (id === undefined || writes.length === 0) return;
+    const answer = await api.askStatus(name, random.pick(hosts), id);
+    if (answer.kind !== "answered" || answer.value === undefined) return;
+    const { state } = answer.value;
+    tally.count(`status of ${verdict}: ${state}`);
+    trace.line(name, `${call}, ${id}, is ${state}, they say`);
+    const contradicts = verdict === "committed" ? state === "aborted" : state === "committed";
+    demand(!contradicts, "honest status", () => `${call} is ${verdict}, but ${id} is ${state}`);
+  }
+
   #pause(delayMs: number): Promise<void> {
     return new Promise((resolve) => {
       this.#options.scheduler.after(delayMs, undefined, resolve);
@@ -115,12 +141,13 @@ export class Client {
 }
 
 function lessonOf(call: Call, ending: Ending): Lesson {
-  if (ending.kind === "committed") return { kind: "definite", verdict: "committed" };
+  const id = transactionOf(ending);
+  if (ending.kind === "committed") return { kind: "definite", verdict: "committed", id };
   const { code, outcome, message } = ending.error;
   const why = `${code}: ${message}`;
   switch (outcome) {
     case "aborted":
-      return { kind: "definite", verdict: "aborted" };
+      return { kind: "definite", verdict: "aborted", id };
     case "unknown":
       if (!ERRORS[code].retryable) throw new Violation("honest errors", `${call.name}: ${why}`);
       return { kind: "lost", why };

@@ -4,6 +4,7 @@
  */
 import { SynodError } from "../../../shared/model/errors.ts";
 import type { Submission, SubmissionAnswer } from "../../../coordinator/transactions/gateway.ts";
+import type { Tally } from "../checkers/tally.ts";
 import { demand } from "../checkers/violation.ts";
 
 /**
@@ -32,13 +33,16 @@ interface FirstCommit {
 }
 
 export class History {
+  readonly #tally: Tally;
   readonly #onAcknowledged: (call: Call, pendingShards: readonly string[]) => void;
   readonly calls: Call[] = [];
   readonly #commits = new Map<string, FirstCommit>();
-  /** How often each verdict, or code of failure, was given: to see that the runs are not vacuous. */
-  readonly counts = new Map<string, number>();
 
-  constructor(onAcknowledged: (call: Call, pendingShards: readonly string[]) => void) {
+  constructor(
+    tally: Tally,
+    onAcknowledged: (call: Call, pendingShards: readonly string[]) => void,
+  ) {
+    this.#tally = tally;
     this.#onAcknowledged = onAcknowledged;
   }
 
@@ -46,18 +50,14 @@ export class History {
     this.calls.push(call);
   }
 
-  count(what: string): void {
-    this.counts.set(what, (this.counts.get(what) ?? 0) + 1);
-  }
-
   /** Every answer of every gateway comes through here. */
   ended(call: Call, ending: Ending): void {
     if (ending.kind === "failed") {
-      this.count(`${ending.error.code} (${ending.error.outcome})`);
+      this.#tally.count(`${ending.error.code} (${ending.error.outcome})`);
       return;
     }
     const { response, replayed } = ending.answer;
-    this.count(replayed ? "replayed" : "committed");
+    this.#tally.count(replayed ? "replayed" : "committed");
     this.#onAcknowledged(call, response.pendingShards);
     // What only read leaves nothing behind, and may well read something else the next time.
     if (call.writes.length === 0) return;

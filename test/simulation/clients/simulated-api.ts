@@ -4,8 +4,10 @@
  */
 import type { Attempt as Forwarded, Reply } from "../../../coordinator/api/forwarding.ts";
 import { LeaderRoute, NotLeading, type Route } from "../../../coordinator/api/leader-route.ts";
-import type { SubmissionAnswer } from "../../../coordinator/transactions/gateway.ts";
+import { NotLeader, type SubmissionAnswer } from "../../../coordinator/transactions/gateway.ts";
+import type { TransactionStatus } from "../../../shared/model/api.ts";
 import { SynodError, type ErrorCode, type ErrorDetail } from "../../../shared/model/errors.ts";
+import { parseTransactionId, type TransactionId } from "../../../shared/model/ids.ts";
 import type { CoordinatorHost, LivingCoordinator } from "../world/coordinator-host.ts";
 import type { RemoteAnswer, RemoteCalls } from "../world/remote-call.ts";
 import type { Trace } from "../world/trace.ts";
@@ -62,6 +64,23 @@ export class SimulatedApi {
       ...{ from, caller: undefined, to: to.machine, timeoutMs: CLIENT_TIMEOUT_MS },
       target: () => to.served(),
       handle: (living) => this.#serve(living, attempt, false),
+    });
+  }
+
+  /** What one node says has become of a transaction; undefined when only the leader can tell. */
+  askStatus(
+    from: string,
+    to: CoordinatorHost,
+    id: TransactionId,
+  ): Promise<RemoteAnswer<TransactionStatus | undefined>> {
+    return this.#calls.call({
+      ...{ from, caller: undefined, to: to.machine, timeoutMs: CLIENT_TIMEOUT_MS },
+      target: () => to.served(),
+      handle: ({ node }) =>
+        node.gateway.status(id).catch((error: unknown) => {
+          if (error instanceof NotLeader) return undefined;
+          throw error;
+        }),
     });
   }
 
@@ -142,6 +161,13 @@ export class SimulatedApi {
     if (answer.value === "refused") return { kind: "notBegun" };
     return { kind: "answered", reply: toReply(answer.value) };
   }
+}
+
+/** The transaction that an ending is about, if it names one. */
+export function transactionOf(ending: Ending): TransactionId | undefined {
+  const id =
+    ending.kind === "committed" ? ending.answer.response.id : ending.error.detail.transactionId;
+  return id === undefined ? undefined : parseTransactionId(id);
 }
 
 function toReply(ending: Ending): Reply {

@@ -5,6 +5,7 @@ import {
   createCoordinatorNode,
   type CoordinatorNode,
 } from "../../../coordinator/coordinator-node.ts";
+import { LogFailure } from "../../../coordinator/log/log-store.ts";
 import { MemoryDisk, MemoryLog } from "../../../coordinator/log/memory-log.ts";
 import type { PaxosMessage } from "../../../coordinator/paxos/message.ts";
 import { majority } from "../../../coordinator/paxos/recover.ts";
@@ -135,12 +136,23 @@ export class CoordinatorHost {
     const { world, random, peers, meanDownMs } = this.#options;
     this.#life = undefined;
     world.trace.line(this.machine, `CRASH (${why})`);
+    world.tally.count("coordinator crashed");
     process.end();
     log.crash((unsynced) => random.integer(unsynced + 1));
     links.ended();
     peers.broken(this.self, 0.7);
     this.#cancelRestart = world.scheduler.after(random.exponential(meanDownMs()), undefined, () => {
       this.start();
+    });
+  }
+
+  /** An orderly end. */
+  shutDown(): void {
+    const life = this.#life;
+    if (life === undefined) return;
+    this.#options.world.trace.line(this.machine, "shuts down");
+    void life.node.stop().then(() => {
+      if (this.#life === life) this.crash("shut down");
     });
   }
 
@@ -175,7 +187,9 @@ export class CoordinatorHost {
       random: random.fork(`node ${this.#lives}`),
       logger: this.#logger(incarnation),
       onFatal: (error) => {
-        if (incarnation.alive) this.#options.onFatal(error);
+        if (!incarnation.alive) return;
+        if (error instanceof LogFailure) this.crash("the disk failed");
+        else this.#options.onFatal(error);
       },
       ledgerOptions: {
         ...DEFAULT_LEDGER_OPTIONS,
@@ -185,9 +199,10 @@ export class CoordinatorHost {
     return { self, host: this, process: incarnation, node, clock, log, links };
   }
 
-  #appendMs(): number {
+  #appendMs(): number | "fail" {
     const { random, disk } = this.#options;
     if (!this.slowDisk) return 0.1;
+    if (random.chance(disk.failChance)) return "fail";
     if (random.chance(disk.hangChance)) return random.between(0, MAX_HANG_MS);
     return random.exponential(disk.meanAppendMs);
   }
@@ -208,7 +223,9 @@ export class CoordinatorHost {
   #logger(incarnation: Incarnation): Logger {
     const { world, onIncident, onFatal } = this.#options;
     const line = (_fields: object, message: string): void => {
-      if (incarnation.alive) world.trace.line(this.machine, message);
+      if (!incarnation.alive) return;
+      world.trace.line(this.machine, message);
+      world.tally.count(message);
     };
     return {
       debug: () => undefined,

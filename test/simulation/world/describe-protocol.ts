@@ -38,6 +38,18 @@ export function describeReply(request: BranchRequest, reply: unknown): string {
   }
 }
 
+/** What kind of answer it was, for the tally. */
+export function summaryOf(request: BranchRequest, reply: unknown): string {
+  const said = reply as BranchReplies[BranchRequest["kind"]];
+  const how =
+    "evidence" in said
+      ? ` by ${said.evidence}`
+      : "replayed" in said && said.replayed
+        ? " before"
+        : "";
+  return `${request.kind}: ${said.kind}${how}`;
+}
+
 /** The carrier id within a gid. */
 function shortGid(gid: string): string {
   return gid.split("_")[2] ?? gid;

@@ -1,11 +1,15 @@
 /**
  * The machine of one shard: a database that survives, and one incarnation after another of the production participant.
  */
-import { createParticipantNode } from "../../../participant/participant-node.ts";
+import {
+  createParticipantNode,
+  type ParticipantNode,
+} from "../../../participant/participant-node.ts";
 import { MemoryShard } from "../../../participant/shard/memory-shard.ts";
 import type { ClusterId, ShardId } from "../../../shared/model/ids.ts";
 import type { Cancel, Logger } from "../../../shared/model/ports.ts";
 import type { EndedBranch } from "../checkers/audit.ts";
+import type { Tally } from "../checkers/tally.ts";
 import { Violation } from "../checkers/violation.ts";
 import { OPENING_VALUE } from "../clients/statements.ts";
 import type { DatabaseKnobs, ParticipantKnobs } from "../knobs.ts";
@@ -31,6 +35,7 @@ export interface ParticipantHostOptions {
   readonly database: DatabaseKnobs;
   readonly scheduler: Scheduler;
   readonly trace: Trace;
+  readonly tally: Tally;
   readonly calls: RemoteCalls;
   readonly random: SeededRandom;
   readonly mutation: Mutation;
@@ -47,6 +52,7 @@ interface Life {
   readonly process: Incarnation;
   readonly door: ParticipantDoor;
   readonly connection: MemoryShard;
+  readonly node: ParticipantNode;
 }
 
 export class ParticipantHost {
@@ -105,11 +111,22 @@ export class ParticipantHost {
     const { process, connection } = this.#life;
     this.#life = undefined;
     trace.line(this.shard, `CRASH (${why})`);
+    this.#options.tally.count("participant crashed");
     process.end();
     connection.disconnect();
     for (const host of coordinators()) host.cutLink(this.shard);
     this.#cancelRestart = scheduler.after(random.exponential(meanDownMs()), undefined, () => {
       this.start();
+    });
+  }
+
+  /** An orderly end: branches may end first. */
+  shutDown(): void {
+    const life = this.#life;
+    if (life === undefined) return;
+    this.#options.trace.line(this.shard, "shuts down");
+    void life.node.stop().then(() => {
+      if (this.#life === life) this.crash("shut down");
     });
   }
 
@@ -165,8 +182,7 @@ export class ParticipantHost {
     });
     node.start();
     return {
-      process,
-      connection,
+      ...{ process, connection, node },
       door: {
         process,
         hello: node.hello(),
@@ -180,9 +196,11 @@ export class ParticipantHost {
 
   /** Whatever is logged as an error is for people to look at: nothing may be, in a world without sabotage. */
   #logger(process: Incarnation): Logger {
-    const { trace, onIncident, onFailure } = this.#options;
+    const { trace, tally, onIncident, onFailure } = this.#options;
     const line = (_fields: object, message: string): void => {
-      if (process.alive) trace.line(this.shard, message);
+      if (!process.alive) return;
+      trace.line(this.shard, message);
+      tally.count(message);
     };
     return {
       debug: () => undefined,

@@ -13,7 +13,8 @@ import {
 import type { NodeId, ShardId } from "../../../shared/model/ids.ts";
 import type { Cancel, Clock } from "../../../shared/model/ports.ts";
 import type { BranchRequest, ParticipantHello } from "../../../shared/model/protocol.ts";
-import { describeReply, describeRequest } from "./describe-protocol.ts";
+import { describeReply, describeRequest, summaryOf } from "./describe-protocol.ts";
+import type { Tally } from "../checkers/tally.ts";
 import type { Process, Scheduler } from "./scheduler.ts";
 import type { SeededRandom } from "./seeded-random.ts";
 import type { SimulatedNetwork } from "./simulated-network.ts";
@@ -34,6 +35,7 @@ export interface LinkWorld {
   readonly network: SimulatedNetwork;
   readonly random: SeededRandom;
   readonly trace: Trace;
+  readonly tally: Tally;
   readonly shards: readonly ShardId[];
   /** Undefined while the participant's process is down. */
   readonly door: (shard: ShardId) => ParticipantDoor | undefined;
@@ -160,7 +162,9 @@ export class SimulatedLinks implements ParticipantLinks {
     this.#world.scheduler.after(0, door.process, () => {
       door.receive(linkId, request).then(
         (reply) => {
-          if (!door.process.alive || pending === undefined) return;
+          if (!door.process.alive) return;
+          this.#world.tally.count(summaryOf(request, reply));
+          if (pending === undefined) return;
           this.#world.trace.line(shard, `→ n${this.#self} ${describeReply(request, reply)}`);
           this.#reply(connection, pending, reply);
         },

@@ -1,11 +1,13 @@
 /**
  * A whole cluster on virtual time: hosts, databases, network, clients and checkers, put together from one seed.
  */
+import type { CommitCommand } from "../../../coordinator/transactions/command.ts";
 import type { PaxosMessage } from "../../../coordinator/paxos/message.ts";
 import { clusterId, nodeId, shardId, type ShardId } from "../../../shared/model/ids.ts";
 import { AgreementChecker } from "../checkers/agreement.ts";
 import { Auditor } from "../checkers/audit.ts";
 import { ReferenceLedger } from "../checkers/reference-ledger.ts";
+import { Tally } from "../checkers/tally.ts";
 import { Violation } from "../checkers/violation.ts";
 import { Client } from "../clients/client.ts";
 import { History } from "../clients/history.ts";
@@ -38,6 +40,7 @@ export interface WorldOptions {
 export class World {
   readonly knobs: Knobs;
   readonly scheduler = new Scheduler();
+  readonly tally = new Tally();
   readonly trace: Trace;
   readonly network: SimulatedNetwork;
   readonly calls: RemoteCalls;
@@ -73,9 +76,10 @@ export class World {
     this.agreement = new AgreementChecker(this.reference, ({ outcome, command }) => {
       const gids = command.branches.map(({ gid }) => gid);
       this.trace.line("log", `${command.carrierId} is ${outcome}`);
+      this.#tallyDecision(outcome, command);
       if (outcome === "committed") this.auditor.carrierCommitted(command.carrierId, gids);
     });
-    this.history = new History((call, pendingShards) => {
+    this.history = new History(this.tally, (call, pendingShards) => {
       this.auditor.acknowledged(call, pendingShards);
     });
     this.faults = new Faults(this, knobs, random.fork("faults"));
@@ -103,11 +107,19 @@ export class World {
     }
   }
 
+  #tallyDecision(outcome: "committed" | "void", { ballot }: CommitCommand): void {
+    if (outcome === "void") this.tally.count("commit came too late");
+    const isOld = this.coordinators.some(
+      ({ node }) => (node?.replica.state?.promised ?? 0) > ballot,
+    );
+    if (isOld) this.tally.count(`commit chosen under a later leader, ${outcome}`);
+  }
+
   #createCoordinators(shards: readonly ShardId[]): readonly CoordinatorHost[] {
     const { knobs, random, mutation, onFailure } = this.#options;
-    const { scheduler, network, trace } = this;
+    const { scheduler, network, trace, tally } = this;
     const linkWorld: LinkWorld = {
-      ...{ scheduler, network, trace, shards },
+      ...{ scheduler, network, trace, tally, shards },
       random: random.fork("links"),
       door: (shard) => this.participants.find((host) => host.shard === shard)?.door,
     };
@@ -132,9 +144,9 @@ export class World {
 
   #createParticipant(shard: ShardId): ParticipantHost {
     const { knobs, random, mutation, onFailure } = this.#options;
-    const { scheduler, network, trace, calls } = this;
+    const { scheduler, network, trace, tally, calls } = this;
     return new ParticipantHost({
-      ...{ clusterId: CLUSTER, shard, mutation, scheduler, network, trace, calls },
+      ...{ clusterId: CLUSTER, shard, mutation, scheduler, network, trace, tally, calls },
       random: random.fork(`participant ${shard}`),
       items: itemsOf(knobs.workload),
       participant: knobs.participant,
@@ -184,14 +196,14 @@ export class World {
 
   #createClients(): readonly Client[] {
     const { knobs, random } = this.#options;
-    const { scheduler, trace, history, coordinators: hosts } = this;
+    const { scheduler, trace, tally, history, coordinators: hosts } = this;
     const api = new SimulatedApi(hosts, this.calls, history, trace);
     const shards = this.participants.map(({ shard }) => shard);
     return Array.from({ length: knobs.workload.clients }, (_, index) => {
       const name = `c${index + 1}`;
       const workload = new Workload(knobs.workload, shards, random.fork(`workload ${name}`));
       return new Client({
-        ...{ name, knobs: knobs.workload, scheduler, trace, hosts, api, history, workload },
+        ...{ name, knobs: knobs.workload, scheduler, trace, hosts, api, history, workload, tally },
         random: random.fork(`client ${name}`),
         isStopping: () => this.faults.stopped,
         prepareMarks: (call) => {

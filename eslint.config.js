@@ -66,7 +66,11 @@ export default tseslint.config(
       ],
       "no-restricted-properties": [
         "error",
-        { object: "Math", property: "random", message: "PURE file: randomness arrives in the event." },
+        {
+          object: "Math",
+          property: "random",
+          message: "PURE file: randomness arrives in the event.",
+        },
       ],
       "no-restricted-syntax": [
         "error",

@@ -25,7 +25,15 @@ export default {
   reporters: ["default", "<rootDir>/test/support/counts-reporter.cjs"],
   testTimeout: 30_000,
   projects: [
-    project("unit", ["paxos", "log", "transactions", "participant", "shared", "scenarios", "house"]),
+    project("unit", [
+      "paxos",
+      "log",
+      "transactions",
+      "participant",
+      "shared",
+      "scenarios",
+      "house",
+    ]),
     project("simulation", ["simulation"]),
     project("integration", ["integration"]),
     project("end-to-end", ["end-to-end"]),

@@ -56,7 +56,7 @@ export function readJson(raw: Omit<RawTransaction, "idempotencyKey">): unknown {
 }
 
 /** A bare key, or one quoted as a structured-field string. Null when there is none. */
-export function readIdempotencyKey(header: string | undefined): string | null {
+function readIdempotencyKey(header: string | undefined): string | null {
   if (header === undefined) return null;
   const quoted = /^"([^"\\]*)"$/.exec(header);
   const key = quoted?.[1] ?? header;

@@ -57,7 +57,10 @@ export function nextSlot(after: Slot): Slot {
 }
 
 export function ballot(round: number, owner: NodeId): Ballot {
-  assert(Number.isInteger(round) && round > 0 && round <= MAX_ROUND, "a round is a positive integer");
+  assert(
+    Number.isInteger(round) && round > 0 && round <= MAX_ROUND,
+    "a round is a positive integer",
+  );
   return (round * NODE_ID_SPAN + owner) as Ballot;
 }
 
@@ -120,7 +123,11 @@ function originFrom(match: RegExpExecArray | null): Origin | undefined {
     Number.parseInt(text ?? "", index === 1 ? 10 : 36),
   ) as [number, number, number];
   const inRange =
-    round > 0 && round <= MAX_ROUND && node > 0 && node < NODE_ID_SPAN && Number.isSafeInteger(sequence);
+    round > 0 &&
+    round <= MAX_ROUND &&
+    node > 0 &&
+    node < NODE_ID_SPAN &&
+    Number.isSafeInteger(sequence);
   return inRange ? { ballot: ballot(round, node as NodeId), sequence } : undefined;
 }
 

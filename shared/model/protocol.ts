@@ -240,7 +240,10 @@ export type ParticipantHello = z.infer<typeof ParticipantHello>;
 
 export const OutcomeInquiry = z.object({
   shard: shardSchema,
-  branches: z.array(z.object({ carrierId: carrierIdSchema, xid: xidSchema })).min(1).max(256),
+  branches: z
+    .array(z.object({ carrierId: carrierIdSchema, xid: xidSchema }))
+    .min(1)
+    .max(256),
 });
 export type OutcomeInquiry = z.infer<typeof OutcomeInquiry>;
 

@@ -79,7 +79,9 @@ const countOf = async (id: string): Promise<readonly number[]> =>
   );
 
 async function nothingInDoubt(): Promise<boolean> {
-  const found = await Promise.all(shards.map((shard) => shard.query("select from pg_prepared_xacts")));
+  const found = await Promise.all(
+    shards.map((shard) => shard.query("select from pg_prepared_xacts")),
+  );
   return found.every(({ rowCount }) => rowCount === 0);
 }
 

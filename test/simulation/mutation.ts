@@ -1,13 +1,24 @@
 /**
  * The safety rules that a simulation can switch off, to show that it would notice their absence.
+ *
+ *   no floor              commits of lower ballots that surface behind a barrier are not void
+ *   promises forgotten    a coordinator that restarts has forgotten what it promised
+ *   any tag is a vote     PREPARE TRANSACTION that answers with the tag ROLLBACK counts as a vote
+ *   absence is evidence   COMMIT PREPARED answered by "does not exist" counts as done
  */
-export type Mutation =
-  | "none"
-  /** Commits of lower ballots that surface behind a barrier are not void. */
-  | "no floor"
-  /** A coordinator that restarts has forgotten what it promised. */
-  | "promises forgotten"
-  /** PREPARE TRANSACTION that answers with the tag ROLLBACK counts as a vote. */
-  | "any tag is a vote"
-  /** COMMIT PREPARED answered by "does not exist" counts as done. */
-  | "absence is evidence";
+export const MUTATIONS = [
+  "no floor",
+  "promises forgotten",
+  "any tag is a vote",
+  "absence is evidence",
+] as const;
+
+export type Mutation = "none" | (typeof MUTATIONS)[number];
+
+export function readMutation(text: string): Mutation {
+  const known = MUTATIONS.find((mutation) => mutation === text);
+  if (known === undefined && text !== "none") {
+    throw new Error(`"${text}" is none of: ${MUTATIONS.join(", ")}`);
+  }
+  return known ?? "none";
+}

@@ -23,10 +23,14 @@ function good({ counts }: SimulationResult): readonly string[] {
   return [`  ${told}`, "  every promise was kept"];
 }
 
-function bad({ failure, seed }: SimulationResult): readonly string[] {
+function bad({ failure, seed, mutation, world }: SimulationResult): readonly string[] {
+  const replay =
+    `npm run simulate -- --seed ${seed}` +
+    (mutation === "none" ? "" : ` --mutation "${mutation}"`) +
+    (world === "none" ? "" : ` --world "${world}"`);
   return [
     `BROKEN: ${failure?.message ?? ""}`,
     ...(failure?.name === "Violation" ? [] : [failure?.stack ?? ""]),
-    `replay: npm run simulate -- --seed ${seed}`,
+    `replay: ${replay}`,
   ];
 }

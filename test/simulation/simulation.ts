@@ -5,6 +5,7 @@ import { assert } from "../../shared/model/assert.ts";
 import { demand } from "./checkers/violation.ts";
 import { drawKnobs, type Knobs } from "./knobs.ts";
 import type { Mutation } from "./mutation.ts";
+import { worldFor } from "./mutation-worlds.ts";
 import { restlessness } from "./quiet.ts";
 import { SeededRandom } from "./world/seeded-random.ts";
 import { World } from "./world/world.ts";
@@ -12,12 +13,14 @@ import { World } from "./world/world.ts";
 export interface SimulationOptions {
   readonly seed: number;
   readonly mutation?: Mutation;
-  /** Changes what the seed drew, for worlds in which one kind of fault is frequent. */
-  readonly adjust?: (knobs: Knobs) => Knobs;
+  /** The world in which the absence of this rule would show soonest, instead of the one that the seed draws. */
+  readonly world?: Mutation;
 }
 
 export interface SimulationResult {
   readonly seed: number;
+  readonly mutation: Mutation;
+  readonly world: Mutation;
   readonly failure: Error | undefined;
   /** Of everything that happened: the same seed gives the same hash. */
   readonly traceHash: string;
@@ -36,15 +39,18 @@ const KEPT_LINES = 20_000;
 /** A world that never comes to an end would hang the suite. */
 const MAX_EVENTS = 2_000_000;
 
-export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
-  const random = new SeededRandom(options.seed);
-  const drawn = drawKnobs(random.fork("knobs"));
-  const knobs = options.adjust?.(drawn) ?? drawn;
+export async function simulate({
+  seed,
+  mutation = "none",
+  world: worldOf = "none",
+}: SimulationOptions): Promise<SimulationResult> {
+  const random = new SeededRandom(seed);
+  const knobs = worldFor(worldOf, drawKnobs(random.fork("knobs")));
   let failure: Error | undefined;
   const fail = (error: unknown): void => {
     failure ??= error instanceof Error ? error : new Error(String(error));
   };
-  const world = new World({ random, knobs, mutation: options.mutation ?? "none", onFailure: fail });
+  const world = new World({ random, knobs, mutation, onFailure: fail });
   process.on("unhandledRejection", fail);
   try {
     await live(world, () => failure);
@@ -55,7 +61,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   }
   const { trace, scheduler, history, agreement, tally } = world;
   return {
-    ...{ seed: options.seed, failure, knobs },
+    ...{ seed, mutation, world: worldOf, failure, knobs },
     traceHash: trace.hash,
     lastLines: trace.last(KEPT_LINES),
     events: scheduler.eventCount,

@@ -41,7 +41,7 @@ export class TwinGroup {
   beforeAnswer: () => void | Promise<void> = () => undefined;
 }
 
-export class TwinGateway implements TransactionGateway {
+class TwinGateway implements TransactionGateway {
   readonly #group: TwinGroup;
   readonly #self: NodeId;
 

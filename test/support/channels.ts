@@ -26,9 +26,7 @@ export function closeLater(step: () => Promise<void> | void): void {
   undo.push(step);
 }
 
-async function listen(
-  port = 0,
-): Promise<{ readonly server: Server; readonly port: number }> {
+async function listen(port = 0): Promise<{ readonly server: Server; readonly port: number }> {
   const server = createServer();
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);

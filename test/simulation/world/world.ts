@@ -80,7 +80,12 @@ export class World {
       if (outcome === "committed") this.auditor.carrierCommitted(command.carrierId, gids);
     });
     this.history = new History(this.tally, (call, pendingShards) => {
-      this.auditor.acknowledged(call, pendingShards);
+      // Told here, not thrown: the call's promise belongs to production code, and may be nobody's to catch.
+      try {
+        this.auditor.acknowledged(call, pendingShards);
+      } catch (error) {
+        options.onFailure(error);
+      }
     });
     this.faults = new Faults(this, knobs, random.fork("faults"));
   }

@@ -59,7 +59,7 @@ function quiet(knobs: Knobs, faults: Partial<FaultKnobs>): Knobs {
   };
 }
 
-export const WORLD_OF: Readonly<Record<Exclude<Mutation, "none">, (knobs: Knobs) => Knobs>> = {
+const WORLDS: Readonly<Record<Exclude<Mutation, "none">, (knobs: Knobs) => Knobs>> = {
   "no floor": (knobs) =>
     quiet(knobs, {
       leaderIsolationIntervalMs: 150,
@@ -86,3 +86,8 @@ export const WORLD_OF: Readonly<Record<Exclude<Mutation, "none">, (knobs: Knobs)
   },
   "absence is evidence": (knobs) => quiet(knobs, { sabotageIntervalMs: 200 }),
 };
+
+/** What the seed drew, or the world of a mutation. */
+export function worldFor(mutation: Mutation, drawn: Knobs): Knobs {
+  return mutation === "none" ? drawn : WORLDS[mutation](drawn);
+}

@@ -1,0 +1,40 @@
+/**
+ * A checker that never complains is worth nothing: each safety rule is switched off in turn, the simulation must notice, and
+ * with the rule in force the very same seeds must be clean.
+ */
+import { MUTATIONS } from "./mutation.ts";
+import { storyOf } from "./report.ts";
+import { expectPromisesKept, shortestCatch } from "./seeds.ts";
+
+const SEEDS = Array.from({ length: 40 }, (_, index) => index + 1);
+const SHOWN_LINES = 30;
+const TIMEOUT_MS = 120_000;
+
+/** What a broken rule leads to, as the checkers call it. */
+const CAUGHT_AS = {
+  "no floor": "T5",
+  "promises forgotten": "C1",
+  "any tag is a vote": "no incident",
+  "absence is evidence": "acknowledged is applied",
+} as const;
+
+test.each(MUTATIONS)(
+  "the absence of a rule is noticed: %s",
+  async (mutation) => {
+    const caught = await shortestCatch(mutation, SEEDS);
+    if (caught === undefined) throw new Error(`no seed up to ${SEEDS.length} notices`);
+    process.stdout.write(
+      `\n${mutation}, in the shortest schedule:\n${storyOf(caught, SHOWN_LINES)}\n`,
+    );
+    expect(caught.failure).toMatchObject({ name: "Violation", property: CAUGHT_AS[mutation] });
+  },
+  TIMEOUT_MS,
+);
+
+test.each(MUTATIONS)(
+  "with the rule in force the same seeds are clean: %s",
+  async (mutation) => {
+    await expectPromisesKept(SEEDS, mutation);
+  },
+  TIMEOUT_MS,
+);

@@ -37,7 +37,7 @@ import { fixedRandom, TestClock } from "./test-clock.ts";
 
 export const CLUSTER = clusterId("test");
 export const SHARD = shardId("s1");
-export const BOOT = "boot-1";
+const BOOT = "boot-1";
 export const LINK = "link-1";
 
 export const silent: Logger = {

@@ -161,7 +161,7 @@ function lessonOf(call: Call, ending: Ending): Lesson {
 
 function describe({ submission: { request, idempotency } }: Call): string {
   const operations = request.operations.map(
-    ({ shard, sql, params }) => `${shard} ${sql.split(" ")[0] ?? ""} ${params.join(",")}`,
+    ({ shard, sql, params }) => `${shard} ${sql.split(" ")[0] ?? ""} ${JSON.stringify(params)}`,
   );
   return `${idempotency === null ? "no key" : "key"}, ${request.timeoutMs} ms: ${operations.join("; ")}`;
 }

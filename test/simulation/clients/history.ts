@@ -2,7 +2,7 @@
  * What clients asked for and what they were told. A call is one thing that a client wants; it may take several attempts,
  * all under one idempotency key.
  */
-import { SynodError } from "../../../shared/model/errors.ts";
+import type { SynodError } from "../../../shared/model/errors.ts";
 import type { Submission, SubmissionAnswer } from "../../../coordinator/transactions/gateway.ts";
 import type { Tally } from "../checkers/tally.ts";
 import { demand } from "../checkers/violation.ts";

@@ -23,7 +23,12 @@ export class FaultyLog implements LogStore {
     if (!this.#incarnation.alive) return never();
     await this.#log.append(records);
     this.#incarnation.effect("after an append");
-    return this.#incarnation.alive ? undefined : never();
+    if (this.#died()) return never();
+  }
+
+  /** Asked anew: an effect may have ended it. */
+  #died(): boolean {
+    return !this.#incarnation.alive;
   }
 
   close(): Promise<void> {

@@ -26,7 +26,7 @@ export interface RemoteCall<Node, Value> {
   readonly caller: Process | undefined;
   readonly to: string;
   readonly target: () => Served<Node> | undefined;
-  /** Must not reject. */
+  /** Rejects only for what must never happen. */
   readonly handle: (node: Node) => Promise<Value>;
   readonly timeoutMs: number;
 }
@@ -35,11 +35,18 @@ export class RemoteCalls {
   readonly #scheduler: Scheduler;
   readonly #network: SimulatedNetwork;
   readonly #random: SeededRandom;
+  readonly #onFailure: (error: unknown) => void;
 
-  constructor(scheduler: Scheduler, network: SimulatedNetwork, random: SeededRandom) {
+  constructor(
+    scheduler: Scheduler,
+    network: SimulatedNetwork,
+    random: SeededRandom,
+    onFailure: (error: unknown) => void,
+  ) {
     this.#scheduler = scheduler;
     this.#network = network;
     this.#random = random;
+    this.#onFailure = onFailure;
   }
 
   /** Never rejects; never resolves when the caller dies first. */
@@ -86,10 +93,10 @@ export class RemoteCalls {
           answer({ kind: "lost" });
         });
       });
-      void handle(node).then((value) => {
+      handle(node).then((value) => {
         forgetEnd();
         if (process.alive) answer({ kind: "answered", value });
-      });
+      }, this.#onFailure);
     });
   }
 }

@@ -39,6 +39,7 @@ export interface LinkWorld {
   readonly shards: readonly ShardId[];
   /** Undefined while the participant's process is down. */
   readonly door: (shard: ShardId) => ParticipantDoor | undefined;
+  readonly onFailure: (error: unknown) => void;
 }
 
 interface Pending {
@@ -160,18 +161,13 @@ export class SimulatedLinks implements ParticipantLinks {
   #deliver(connection: Connection, request: BranchRequest, pending: Pending | undefined): void {
     const { door, linkId, shard } = connection;
     this.#world.scheduler.after(0, door.process, () => {
-      door.receive(linkId, request).then(
-        (reply) => {
-          if (!door.process.alive) return;
-          this.#world.tally.count(summaryOf(request, reply));
-          if (pending === undefined) return;
-          this.#world.trace.line(shard, `→ n${this.#self} ${describeReply(request, reply)}`);
-          this.#reply(connection, pending, reply);
-        },
-        (error: unknown) => {
-          this.#world.trace.line(shard, `refused ${request.kind}: ${String(error)}`);
-        },
-      );
+      door.receive(linkId, request).then((reply) => {
+        if (!door.process.alive) return;
+        this.#world.tally.count(summaryOf(request, reply));
+        if (pending === undefined) return;
+        this.#world.trace.line(shard, `→ n${this.#self} ${describeReply(request, reply)}`);
+        this.#reply(connection, pending, reply);
+      }, this.#world.onFailure);
     });
   }
 

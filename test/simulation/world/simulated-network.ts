@@ -14,7 +14,7 @@ export interface NetworkCharacter {
 }
 
 /** What is left when all faults have ended. */
-export const CALM_NETWORK: NetworkCharacter = {
+const CALM_NETWORK: NetworkCharacter = {
   lossChance: 0,
   duplicateChance: 0,
   minDelayMs: 0.2,

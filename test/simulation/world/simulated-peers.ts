@@ -94,7 +94,7 @@ export class SimulatedPeers {
   }
 }
 
-export function describe(message: PaxosMessage): string {
+function describe(message: PaxosMessage): string {
   const { kind } = message;
   switch (kind) {
     case "probe":

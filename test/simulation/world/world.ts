@@ -63,7 +63,7 @@ export class World {
     this.knobs = knobs;
     this.trace = new Trace(() => scheduler.nowMs);
     this.network = new SimulatedNetwork(scheduler, random.fork("network"), knobs.network);
-    this.calls = new RemoteCalls(scheduler, this.network, random.fork("calls"));
+    this.calls = new RemoteCalls(scheduler, this.network, random.fork("calls"), options.onFailure);
     const shards = Array.from({ length: knobs.shards }, (_, index) => shardId(`s${index + 1}`));
     this.participants = shards.map((shard) => this.#createParticipant(shard));
     this.coordinators = this.#createCoordinators(shards);
@@ -126,6 +126,7 @@ export class World {
     const linkWorld: LinkWorld = {
       ...{ scheduler, network, trace, tally, shards },
       random: random.fork("links"),
+      onFailure,
       door: (shard) => this.participants.find((host) => host.shard === shard)?.door,
     };
     const peers = new SimulatedPeers(scheduler, network, random.fork("peers"), trace);

@@ -21,6 +21,10 @@ import type { PeerTransport } from "../transport/peer-transport.ts";
 import { CommandQueue } from "./command-queue.ts";
 import { DurableOutbox } from "./durable-outbox.ts";
 
+/** Slots in flight beyond which only full batches are proposed; the core's window bounds those. */
+const SLOTS_AT_ONCE = 2;
+const FULL_BATCH = 64;
+
 export interface ReplicaEvents {
   /** Called once per slot, in slot order, from the first slot on after each start. */
   readonly apply: (chosen: ChosenSlot) => void;
@@ -167,9 +171,15 @@ export class Replica {
     if (this.#stopped) return undefined;
     const arrived = this.#inbox.shift();
     if (arrived !== undefined) return arrived;
-    if (this.#state === undefined || !canPropose(this.#state)) return undefined;
+    if (this.#state === undefined || !this.#mayPropose(this.#state)) return undefined;
     const value = this.#queue.takeBatch();
     return value === undefined ? undefined : { kind: "propose", value };
+  }
+
+  /** Small batches wait while slots are on their way: what gathers meanwhile shares one write on every node. */
+  #mayPropose(state: PaxosState): boolean {
+    if (!canPropose(state) || state.role.kind !== "leader") return false;
+    return state.role.inFlight.size < SLOTS_AT_ONCE || this.#queue.length >= FULL_BATCH;
   }
 
   #step(input: PaxosInput): void {

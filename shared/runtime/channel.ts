@@ -25,6 +25,9 @@ export const CHANNEL_LIMITS = {
   maxOutstandingRequests: 10_000,
   /** Requests of the other side that may be in work at once; more are answered as failed. */
   maxServedRequests: 10_000,
+  /** Requests in work, of both sides together, from which on a channel counts as busy. */
+  busyConversations: 8,
+  busyFlushMs: 1,
   pingIntervalMs: 500,
   /** Silence after which the other side counts as gone. */
   silenceMs: 2_000,
@@ -157,12 +160,21 @@ export class Channel {
     if (part.length > maxMessageBytes || buffered + part.length > maxBufferedBytes) return false;
     this.#queued.push(part);
     this.#queuedBytes += part.length;
-    if (this.#queued.length === 1) {
-      setImmediate(() => {
-        this.#flush();
-      });
-    }
+    if (this.#queued.length === 1) this.#scheduleFlush();
     return true;
+  }
+
+  /**
+   * At the end of this tick; on a busy channel a moment later, so that many share a frame. A write costs more than all that
+   * is in it, and where many wait anyway a millisecond is nothing to any of them.
+   */
+  #scheduleFlush(): void {
+    const flush = (): void => {
+      this.#flush();
+    };
+    const conversations = this.#waiting.size + this.#served;
+    if (conversations < CHANNEL_LIMITS.busyConversations) setImmediate(flush);
+    else setTimeout(flush, CHANNEL_LIMITS.busyFlushMs);
   }
 
   #flush(): void {

@@ -15,7 +15,7 @@ const SEEDS_OF = {
 } as const;
 const seedsOf = (mutation: keyof typeof SEEDS_OF): readonly number[] =>
   Array.from({ length: SEEDS_OF[mutation] }, (_, index) => index + 1);
-const SHOWN_LINES = 30;
+const SHOWN_LINES = 60;
 const TIMEOUT_MS = 120_000;
 
 /** What a broken rule leads to, as the checkers call it. */

@@ -5,7 +5,9 @@ import type { Step } from "../../../participant/shard/batch.ts";
 import { clusterId, shardId } from "../../../shared/model/ids.ts";
 import { systemClock } from "../../../shared/runtime/clock.ts";
 import { ADD, operation, READ } from "../../participant/shard-contract.ts";
-import { anyStatement, createShard, type ShardFixture } from "./postgres-fixture.ts";
+import { ResultTooLarge } from "../../../participant/shard/shard.ts";
+import { anyStatement, createShard, openShard, type ShardFixture } from "./postgres-fixture.ts";
+import { startTcpProxy, throughProxy } from "./tcp-proxy.ts";
 
 let fixture: ShardFixture;
 
@@ -152,6 +154,18 @@ test("a table that was altered behind a prepared statement costs no branch", asy
   await fixture.client.query("alter table items add column color text default 'red'");
   expect(await rowOf(sql, "a")).toEqual({ id: "a", value: "100", color: "red" });
   expect(await rowOf(sql, "a")).toEqual({ id: "a", value: "100", color: "red" });
+});
+
+test("a giant value is not taken in to be counted", async () => {
+  const proxy = await startTcpProxy(Number(new URL(fixture.url).port));
+  const shard = openShard(throughProxy(fixture.url, proxy), { check: anyStatement });
+  const session = await shard.begin({ isolation: "read committed", timeoutMs: 30_000 });
+  const giant = session.execute([operation("select repeat('x', 200000000)")]);
+  await expect(giant).rejects.toThrow(ResultTooLarge);
+  expect(proxy.bytesToClients()).toBeLessThan(40_000_000);
+  await shard.fence();
+  await shard.close();
+  await proxy.close();
 });
 
 test("many different texts do not pile up on a connection", async () => {

@@ -3,6 +3,8 @@ import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 
 export interface TcpProxy {
   readonly port: number;
+  /** What the server said and the client was given, so far. */
+  bytesToClients(): number;
   /** Resets the client's ends; the server keeps its own, and notices nothing. */
   cut(): void;
   /** From now on what the server says is thrown away. */
@@ -16,6 +18,7 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
   const clients = new Set<Socket>();
   const servers = new Set<Socket>();
   let swallows = false;
+  let bytes = 0;
   const listener = createServer((client) => {
     const server = connect(targetPort, "127.0.0.1");
     clients.add(client);
@@ -24,7 +27,9 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
     server.on("error", () => undefined);
     client.on("data", (chunk) => server.write(chunk));
     server.on("data", (chunk) => {
-      if (!swallows && !client.destroyed) client.write(chunk);
+      if (swallows || client.destroyed) return;
+      bytes += chunk.length;
+      client.write(chunk);
     });
     server.on("close", () => client.destroy());
     client.on("end", () => server.end());
@@ -35,6 +40,7 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
   });
   return {
     port: (listener.address() as AddressInfo).port,
+    bytesToClients: () => bytes,
     cut: () => {
       for (const client of clients) client.resetAndDestroy();
     },

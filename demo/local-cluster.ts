@@ -12,7 +12,7 @@
 import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { writeClusterFile } from "./cluster/cluster-file.ts";
-import { findLeader } from "./cluster/leader.ts";
+import { awaitShards, findLeader } from "./cluster/leader.ts";
 import {
   type ClusterNode,
   type ClusterParticipant,
@@ -98,6 +98,7 @@ async function startOnce(directory: string, options: LocalClusterOptions): Promi
       topology.coordinators.map((place) => startCoordinator(start, place)),
     );
     await Promise.all([...participants, ...coordinators].map((node) => node.awaitReady()));
+    await awaitShards(coordinators);
     const clusterFile = options.clusterFile ?? join(directory, "cluster.json");
     writeClusterFile(clusterFile, coordinators, participants);
     return assemble({ topology, directory, clusterFile, coordinators, participants });

@@ -1,10 +1,16 @@
-/** Which coordinator leads, as the coordinators themselves say. */
+/** Which coordinator leads, and which shards are reached, as the coordinators themselves say. */
+import { setTimeout } from "node:timers/promises";
 import axios from "axios";
 import { z } from "zod";
 import type { NodeProcess } from "./node-process.ts";
 
 const PROBE_TIMEOUT_MS = 2_000;
-const ClusterAnswer = z.object({ leader: z.number().nullable() });
+const PROBE_INTERVAL_MS = 25;
+const SHARDS_DEADLINE_MS = 30_000;
+const ClusterAnswer = z.object({
+  leader: z.number().nullable(),
+  shards: z.array(z.object({ reachable: z.boolean() })),
+});
 
 /** The running node that most running nodes name as their leader. */
 export async function findLeader<T extends NodeProcess & { readonly id: number }>(
@@ -17,15 +23,32 @@ export async function findLeader<T extends NodeProcess & { readonly id: number }
 }
 
 async function leaderNamedBy(url: string): Promise<number | undefined> {
+  return (await clusterAsSeenBy(url))?.leader ?? undefined;
+}
+
+/** Resolves when every node has a connection to every shard; throws when that takes too long. */
+export async function awaitShards(nodes: readonly NodeProcess[]): Promise<void> {
+  const deadline = performance.now() + SHARDS_DEADLINE_MS;
+  for (;;) {
+    const seen = await Promise.all(nodes.map(({ url }) => clusterAsSeenBy(url)));
+    if (seen.every((view) => view?.shards.every(({ reachable }) => reachable) === true)) return;
+    if (performance.now() > deadline) {
+      throw new Error(`not every shard is reachable: ${JSON.stringify(seen)}`);
+    }
+    await setTimeout(PROBE_INTERVAL_MS);
+  }
+}
+
+async function clusterAsSeenBy(url: string): Promise<z.infer<typeof ClusterAnswer> | undefined> {
   try {
     const response = await axios.get<unknown>(`${url}/v1/cluster`, {
       timeout: PROBE_TIMEOUT_MS,
       proxy: false,
       maxRedirects: 0,
     });
-    return ClusterAnswer.parse(response.data).leader ?? undefined;
+    return ClusterAnswer.parse(response.data);
   } catch (error) {
-    // A node that is paused, starting or ending names nobody; an answer of another shape is a defect.
+    // A node that is paused, starting or ending tells nothing; an answer of another shape is a defect.
     if (axios.isAxiosError(error)) return undefined;
     throw error;
   }

@@ -112,6 +112,7 @@ class Node implements CoordinatorNode {
     this.#service = new TransactionService({
       ...{ links, clock, random, ledger, leadership, carriers, onePhase, delivery },
       leader: () => this.replica.leader,
+      stillLeads: (ballot) => this.replica.stillLeads(ballot),
     });
     this.gateway = this.#createGateway();
     links.onChange((shard) => {

@@ -107,6 +107,7 @@ async function bringUp(
     try {
       await preflight(shard.controlKnex, { clusterId, shardId, maxBranches, connections });
       await shard.terminatePredecessors();
+      await shard.warmUp();
       if (isStopping()) return false;
       node.start();
       return true;

@@ -20,6 +20,7 @@ import type { EncodedCommand } from "../transactions/command.ts";
 import type { PeerTransport } from "../transport/peer-transport.ts";
 import { CommandQueue } from "./command-queue.ts";
 import { DurableOutbox } from "./durable-outbox.ts";
+import { LeadershipProof } from "./leadership-proof.ts";
 
 /** Slots in flight beyond which only full batches are proposed; the core's window bounds those. */
 const SLOTS_AT_ONCE = 2;
@@ -49,6 +50,7 @@ export class Replica {
   readonly #options: ReplicaOptions;
   readonly #outbox: DurableOutbox;
   readonly #queue = new CommandQueue();
+  readonly #proof: LeadershipProof;
   readonly #inbox: PaxosInput[] = [];
   #state: PaxosState | undefined;
   #leadsUnder: Ballot | undefined;
@@ -59,6 +61,7 @@ export class Replica {
 
   constructor(options: ReplicaOptions) {
     this.#options = options;
+    this.#proof = new LeadershipProof(options.config.phase2Quorum);
     this.#outbox = new DurableOutbox({
       log: options.log,
       clock: options.clock,
@@ -90,6 +93,7 @@ export class Replica {
     this.#stopped = true;
     this.#cancelTick();
     this.#inbox.length = 0;
+    this.#proof.ended();
     await this.#options.log.close();
   }
 
@@ -121,6 +125,18 @@ export class Replica {
     if (this.#stopped || this.#leadsUnder !== ballot || !this.#queue.push(command)) return false;
     this.#schedule();
     return true;
+  }
+
+  /**
+   * True when this node led under `ballot` at some moment after the call, so that nobody with a higher ballot did before
+   * it. Takes a round trip, or up to a heartbeat where nothing is proposed; false at the latest when leadership ends.
+   */
+  stillLeads(ballot: Ballot): Promise<boolean> {
+    const role = this.#state?.role;
+    if (this.#stopped || role?.kind !== "leader" || role.ballot !== ballot) {
+      return Promise.resolve(false);
+    }
+    return this.#proof.ask(role);
   }
 
   #receive(input: PaxosInput): void {
@@ -190,6 +206,9 @@ export class Replica {
     this.#outbox.collect(output);
     for (const { to, message } of output.send) this.#send(to, message);
     this.#noteLeadership(state);
+    if (input.kind === "message" && input.from !== state.config.self) {
+      this.#proof.heard(input.from, input.message);
+    }
     for (const chosen of output.apply) this.#options.events.apply(chosen);
   }
 
@@ -198,6 +217,7 @@ export class Replica {
     const before = this.#leadsUnder;
     if (leadsUnder === before) return;
     this.#queue.clear();
+    this.#proof.ended();
     this.#leadsUnder = leadsUnder;
     if (before !== undefined) this.#options.events.stoppedLeading(before);
     if (leadsUnder !== undefined) this.#options.events.leads(leadsUnder);
@@ -217,6 +237,7 @@ export class Replica {
     if (this.#stopped) return;
     this.#stopped = true;
     this.#cancelTick();
+    this.#proof.ended();
     this.#options.events.failed(error);
   }
 }

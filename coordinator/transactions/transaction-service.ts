@@ -5,7 +5,9 @@
  * Exactly once: a key is looked up in the ledger (first answers of two-phase transactions), then among the running ones
  * (the second call waits for the first), and a one-phase transaction's key is looked up by its shard. A key counts as
  * running until the outcome is final, not just until its client was answered: a second attempt beside one that is still
- * being decided would meet its locks, abort, and call the whole thing aborted, while the first one goes on to commit.
+ * being decided would meet its locks, abort, and call the whole thing aborted, while the first one goes on to commit. For the
+ * same reason "aborted" is said under a key only by a node that has just proved that it leads: a leader that was replaced without
+ * knowing it cannot see an earlier attempt that runs under its successor.
  */
 import type { TransactionResponse, TransactionStatus } from "../../shared/model/api.ts";
 import { assert } from "../../shared/model/assert.ts";
@@ -43,6 +45,8 @@ export interface TransactionServiceOptions {
   readonly onePhase: OnePhase;
   readonly delivery: Delivery;
   readonly leader: () => NodeId | undefined;
+  /** Proves that nobody led under a higher ballot before the call. */
+  readonly stillLeads: (ballot: Ballot) => Promise<boolean>;
 }
 
 interface Running {
@@ -67,9 +71,18 @@ export class TransactionService {
     this.#admission = new Admission(capacity, options.clock);
   }
 
-  submit(submission: Submission): Promise<SubmissionAnswer> {
-    const { clock } = this.#options;
-    return this.#submit(submission, clock.monotonicMs() + submission.request.timeoutMs);
+  async submit(submission: Submission): Promise<SubmissionAnswer> {
+    const { clock, leadership } = this.#options;
+    const { request, idempotency } = submission;
+    const { ballot } = leadership;
+    try {
+      return await this.#submit(submission, clock.monotonicMs() + request.timeoutMs);
+    } catch (error) {
+      const isAborted = error instanceof SynodError && error.outcome === "aborted";
+      if (idempotency === null || ballot === undefined || !isAborted) throw error;
+      if (await this.#options.stillLeads(ballot)) throw error;
+      throw perhapsReplaced(error);
+    }
   }
 
   /** `deadlineMs` bounds how long it waits for an earlier attempt under the same key. */
@@ -295,5 +308,13 @@ function keyReused(): SynodError {
   return new SynodError(
     "idempotency-key-reused",
     "the idempotency key was used before with another body",
+  );
+}
+
+function perhapsReplaced({ message, detail: { transactionId } }: SynodError): SynodError {
+  return new SynodError(
+    "outcome-unknown",
+    `this attempt was aborted (${message}), but an earlier one may run under a newer leader`,
+    { ...(transactionId !== undefined && { transactionId }) },
   );
 }

@@ -11,7 +11,7 @@ import type pg from "pg";
 import type { Row } from "./row-shape.ts";
 import { RowShape } from "./row-shape.ts";
 import type { Statement } from "./statement-cache.ts";
-import type { Field, WireConnection } from "./wire.ts";
+import { type Field, gather, type WireConnection } from "./wire.ts";
 
 export interface Step {
   readonly statement: Statement;
@@ -68,21 +68,22 @@ export class Batch implements pg.Submittable {
   }
 
   submit(connection: pg.Connection): void {
-    const wire = connection as unknown as WireConnection;
-    wire.stream.cork();
-    for (const name of this.#options.close) wire.close({ type: "S", name });
-    for (const { statement, values } of this.#options.steps) {
-      const { name, text } = statement;
-      if (statement.state === "new") {
-        wire.parse({ name, text });
-        if (name !== "") statement.state = "sent";
+    const bytes = gather((wire) => {
+      for (const name of this.#options.close) wire.close({ type: "S", name });
+      for (const { statement, values } of this.#options.steps) {
+        const { name, text } = statement;
+        if (statement.state === "new") {
+          wire.parse({ name, text });
+          if (name !== "") statement.state = "sent";
+        }
+        wire.bind({ statement: name, values });
+        if (statement.shape === undefined) wire.describe({ type: "P" });
+        wire.execute();
       }
-      wire.bind({ statement: name, values });
-      if (statement.shape === undefined) wire.describe({ type: "P" });
-      wire.execute();
-    }
-    wire.sync();
-    wire.stream.uncork();
+      wire.sync();
+    });
+    // A connection that has just ended tells the client so itself.
+    if (connection.stream.writable) connection.stream.write(bytes);
   }
 
   /** The notices of a session come outside of any query; whoever hears them passes them on. */

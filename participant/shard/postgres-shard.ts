@@ -52,6 +52,9 @@ const BRANCH_APPLICATION = "synod-branch";
 const FINISHING_APPLICATION = "synod-finishing";
 const RECEIPT_APPLICATION = "synod-receipts";
 
+/** Opened before the first branch comes; more follow as they are needed. */
+const WARM_BRANCH_CONNECTIONS = 16;
+
 /** What a lost participant may leave standing: the server rolls back by itself after this. */
 const IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000;
 /** How often the server looks whether the client of a running statement is still there. */
@@ -78,6 +81,7 @@ export class PostgresShard implements Shard {
   readonly #control: BackendControl;
   readonly #tools: SessionTools;
   readonly #identity: { readonly clusterId: ClusterId; readonly shardId: ShardId };
+  readonly #counts: Pick<PostgresShardOptions, "branchConnections" | "finishingConnections">;
   #sessions = 0;
   /** Over the control pool: for migrations and checks. */
   readonly controlKnex: Knex;
@@ -86,6 +90,8 @@ export class PostgresShard implements Shard {
   constructor(options: PostgresShardOptions) {
     const { url, clusterId, shardId, connectTimeoutMs, clock, logger, checkStatement } = options;
     this.#identity = { clusterId, shardId };
+    const { branchConnections, finishingConnections } = options;
+    this.#counts = { branchConnections, finishingConnections };
     const own = {
       statement_timeout: OWN_STATEMENT_TIMEOUT_MS,
       lock_timeout: OWN_LOCK_TIMEOUT_MS,
@@ -103,13 +109,13 @@ export class PostgresShard implements Shard {
       },
     });
     this.#branches = new ServerPool(
-      pool(BRANCH_APPLICATION, options.branchConnections),
+      pool(BRANCH_APPLICATION, branchConnections),
       clusterId,
       shardId,
       clock,
     );
     this.#finishing = new ServerPool(
-      pool(FINISHING_APPLICATION, options.finishingConnections),
+      pool(FINISHING_APPLICATION, finishingConnections),
       clusterId,
       shardId,
       clock,
@@ -198,6 +204,13 @@ export class PostgresShard implements Shard {
       FINISHING_APPLICATION,
       RECEIPT_APPLICATION,
     ]);
+  }
+
+  /** Opens the first connections: each costs the server a process and both sides a password check. */
+  async warmUp(): Promise<void> {
+    const { branchConnections, finishingConnections } = this.#counts;
+    await this.#branches.warmUp(Math.min(branchConnections, WARM_BRANCH_CONNECTIONS));
+    await this.#finishing.warmUp(finishingConnections);
   }
 
   /** Resolves when every connection is closed; what runs is ended. */

@@ -76,6 +76,15 @@ export class ServerPool {
     });
   }
 
+  /** Opens so many connections, so that the first to need them do not wait. Rejects with `ShardUnreachable`. */
+  async warmUp(connections: number): Promise<void> {
+    const taking = Array.from({ length: connections }, () => this.take());
+    for (const taken of await Promise.allSettled(taking)) {
+      if (taken.status === "fulfilled") taken.value.release(true);
+    }
+    await Promise.all(taking);
+  }
+
   end(): Promise<void> {
     return this.#pool.end();
   }

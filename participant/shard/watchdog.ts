@@ -18,7 +18,9 @@ export class Watchdog {
   readonly #clock: Clock;
   readonly #logger: Logger;
   #cancelTimer: Cancel | undefined;
+  /** The last one; `quiet` awaits it. */
   #escalation: Promise<void> | undefined;
+  #escalating = false;
   #ending = false;
 
   constructor(connection: ServerConnection, control: BackendControl, clock: Clock, logger: Logger) {
@@ -43,8 +45,11 @@ export class Watchdog {
 
   /** Does nothing when nothing is guarded now. */
   interrupt(): void {
-    if (this.#cancelTimer === undefined) return;
-    this.#escalation ??= this.#escalate();
+    if (this.#cancelTimer === undefined || this.#escalating) return;
+    this.#escalating = true;
+    this.#escalation = this.#escalate().finally(() => {
+      this.#escalating = false;
+    });
   }
 
   async #escalate(): Promise<void> {

@@ -57,6 +57,14 @@ export class Faults {
     this.#stream("sabotage", faults.sabotageIntervalMs, (random) => {
       random.pick(this.#targets.participants).sabotage(random);
     });
+    this.#stream("blackout", faults.blackoutIntervalMs, () => {
+      this.#targets.trace.line("world", "BLACKOUT");
+      for (const host of this.#targets.coordinators) host.crash("blackout");
+      for (const host of this.#targets.participants) {
+        host.crash("blackout");
+        host.crashDatabase();
+      }
+    });
     this.#stream("shut down", faults.shutDownIntervalMs, (random) => {
       const { coordinators, participants } = this.#targets;
       random.pick([...coordinators, ...participants]).shutDown();
@@ -80,20 +88,51 @@ export class Faults {
   }
 
   #estrange(): void {
-    const { coordinators, network } = this.#targets;
     const [one, other] = (this.#knobs.faults.estranged ?? []).map(
-      (place) => coordinators[place]?.machine,
+      (place) => this.#targets.coordinators[place],
     );
-    if (one === undefined || other === undefined) return;
-    network.block(one, other);
-    network.block(other, one);
+    if (one !== undefined && other !== undefined) this.#block([one], [other]);
   }
 
-  /** The end of all faults. */
+  /** The end of all faults but the one that lasts. */
   stop(): void {
     this.#stopped = true;
-    const { network, trace, coordinators, participants } = this.#targets;
-    trace.line("world", "ALL FAULTS END");
+    this.#targets.trace.line("world", "ALL FAULTS END");
+    this.#heal();
+    const { lasting } = this.#knobs.faults;
+    if (lasting === "none") return;
+    const random = this.#random.fork("lasting");
+    const { coordinators, trace } = this.#targets;
+    const leader = this.#leader();
+    const victim = leader !== undefined && random.chance(0.5) ? leader : random.pick(coordinators);
+    const others = coordinators.filter((host) => host !== victim);
+    trace.line("world", `but ${victim.machine} stays ${lasting}`);
+    switch (lasting) {
+      case "down":
+        victim.staysDown = true;
+        victim.crash("lasting fault");
+        return;
+      case "deaf":
+        this.#blockOneWay(others, [victim]);
+        return;
+      case "mute":
+        this.#blockOneWay([victim], others);
+        return;
+      case "estranged":
+        this.#block([victim], [random.pick(others)]);
+        return;
+    }
+  }
+
+  /** Now that one ends as well. */
+  end(): void {
+    this.#targets.trace.line("world", "THE LASTING FAULT ENDS");
+    for (const host of this.#targets.coordinators) host.staysDown = false;
+    this.#heal();
+  }
+
+  #heal(): void {
+    const { network, coordinators, participants } = this.#targets;
     network.heal();
     for (const host of coordinators) {
       host.slowDisk = false;
@@ -104,6 +143,17 @@ export class Faults {
       if (host.process !== undefined) this.#resume(host.process);
       host.start();
       host.restartDatabase();
+    }
+  }
+
+  #block(left: readonly CoordinatorHost[], right: readonly CoordinatorHost[]): void {
+    this.#blockOneWay(left, right);
+    this.#blockOneWay(right, left);
+  }
+
+  #blockOneWay(from: readonly CoordinatorHost[], to: readonly CoordinatorHost[]): void {
+    for (const { machine } of from) {
+      for (const host of to) this.#targets.network.block(machine, host.machine);
     }
   }
 

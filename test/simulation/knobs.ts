@@ -14,6 +14,13 @@ export interface PaxosKnobs {
   readonly pageSlots: number;
 }
 
+/**
+ * What stays broken when all else has healed: a minority that is down, hears nobody, is heard by nobody; or two that
+ * cannot hear each other. The others must come to rest all the same.
+ */
+export const LASTING_FAULTS = ["none", "down", "deaf", "mute", "estranged"] as const;
+export type LastingFault = (typeof LASTING_FAULTS)[number];
+
 export interface FaultKnobs {
   readonly coordinatorCrashIntervalMs: number;
   readonly leaderCrashIntervalMs: number;
@@ -31,6 +38,9 @@ export interface FaultKnobs {
   readonly linkCutIntervalMs: number;
   /** Somebody rolls back a prepared branch by hand: never in an ordinary world, because the books cannot survive it. */
   readonly sabotageIntervalMs: number;
+  /** Everything crashes at once: all coordinators, participants and databases. */
+  readonly blackoutIntervalMs: number;
+  readonly lasting: LastingFault;
   /** Chance that a coordinator or participant ends at any one of its effects. */
   readonly crashAtEffectChance: number;
   /** Chance that a coordinator ends right after it gave a promise, or after it proposed to one of the others. */
@@ -120,6 +130,8 @@ function drawFaults(random: SeededRandom): FaultKnobs {
     clogIntervalMs: interval(300, 3_000),
     linkCutIntervalMs: interval(200, 3_000),
     sabotageIntervalMs: 0,
+    blackoutIntervalMs: random.chance(0.8) ? 0 : random.between(2_000, 6_000),
+    lasting: random.pick(LASTING_FAULTS),
     crashAtEffectChance: random.chance(0.6) ? 0 : random.between(0, 0.003),
     crashAfterPromiseChance: random.knob(0.2, 0.7),
     crashAfterProposalChance: random.knob(0.01, 0.7),

@@ -18,6 +18,8 @@ const NO_FAULTS: FaultKnobs = {
   clogIntervalMs: 0,
   linkCutIntervalMs: 0,
   sabotageIntervalMs: 0,
+  blackoutIntervalMs: 0,
+  lasting: "none",
   crashAtEffectChance: 0,
   crashAfterPromiseChance: 0,
   crashAfterProposalChance: 0,

@@ -1,43 +1,58 @@
 /**
- * When the faults have ended the cluster must come to rest: somebody leads, everybody knows the same, nothing is in doubt,
- * and every client has its answer. Says what is still missing.
+ * When the faults have ended the cluster must come to rest: somebody leads, everybody whom the leader can talk to knows the
+ * same, nothing is in doubt, and every client has its answer. Says what is still missing.
  */
+import { majority } from "../../coordinator/paxos/recover.ts";
+import type { CoordinatorHost } from "./world/coordinator-host.ts";
 import type { World } from "./world/world.ts";
 
 /** Undefined when all is quiet. */
 export function restlessness(world: World): string | undefined {
-  return (
-    withoutOneLeader(world) ??
-    withoutAgreement(world) ??
-    withBranchesInDoubt(world) ??
-    withOpenCalls(world)
-  );
-}
-
-function withoutOneLeader({ coordinators }: World): string | undefined {
-  const serving = coordinators.filter(({ node }) => {
-    const view = node?.gateway.view();
-    return view?.role === "leader" && view.serving;
-  });
+  const serving = world.coordinators.filter(isServing);
   const [leader] = serving;
   if (leader === undefined || serving.length > 1) {
     return `${serving.length} nodes lead and serve: ${serving.map((host) => host.machine).join(" ")}`;
   }
-  for (const { node, machine } of coordinators) {
-    const followed = node?.gateway.view().leader;
-    if (followed !== leader.self) return `${machine} follows ${followed ?? "nobody"}`;
+  const core = coreOf(world, leader);
+  if (core.length < majority(world.coordinators.length)) {
+    return `${leader.machine} leads, but can talk to no quorum`;
   }
-  return undefined;
+  return (
+    withoutAgreement(world, leader, core) ?? withBranchesInDoubt(world) ?? withOpenCalls(world)
+  );
 }
 
-function withoutAgreement(world: World): string | undefined {
-  const { coordinators } = world;
-  const applied = new Set(coordinators.map(({ node }) => node?.replica.chosenUpTo));
+function isServing({ node }: CoordinatorHost): boolean {
+  const view = node?.gateway.view();
+  return view?.role === "leader" && view.serving;
+}
+
+/** The leader and whoever hears it and is heard by it. */
+function coreOf(
+  { coordinators, network }: World,
+  leader: CoordinatorHost,
+): readonly CoordinatorHost[] {
+  return coordinators.filter(({ node, machine }) => {
+    const isCut =
+      network.isBlocked(machine, leader.machine) || network.isBlocked(leader.machine, machine);
+    return node !== undefined && !isCut;
+  });
+}
+
+function withoutAgreement(
+  world: World,
+  leader: CoordinatorHost,
+  core: readonly CoordinatorHost[],
+): string | undefined {
+  const applied = new Set(core.map(({ node }) => node?.replica.chosenUpTo));
   if (applied.size > 1) return `replicas have applied ${[...applied].join(", ")}`;
-  for (const { node, machine } of coordinators) {
+  for (const { node, machine } of core) {
+    const followed = node?.gateway.view().leader;
+    if (followed !== leader.self) return `${machine} follows ${followed ?? "nobody"}`;
     const incomplete = node?.ledger.incompleteCount ?? 0;
-    if (incomplete > world.contradicted().length)
+    if (incomplete > world.contradicted().length) {
       return `${incomplete} carriers are incomplete on ${machine}`;
+    }
     const inFlight = node?.gateway.view().inFlight ?? 0;
     if (inFlight > 0) return `${inFlight} transactions are in flight on ${machine}`;
   }

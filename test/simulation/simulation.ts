@@ -1,5 +1,6 @@
 /**
- * One seed, from its first event to its last: a time with faults, then a time without, in which all must come to rest.
+ * One seed, from its first event to its last: a time with faults; then a time with at most one lasting fault, in which the
+ * others must come to rest; then a time without any, in which all must.
  */
 import { assert } from "../../shared/model/assert.ts";
 import { demand } from "./checkers/violation.ts";
@@ -77,6 +78,12 @@ async function live(world: World, failure: () => Error | undefined): Promise<voi
   await runUntil(world, world.knobs.activeMs, failure);
   world.faults.stop();
   await comeToRest(world, failure);
+  const { lasting } = world.knobs.faults;
+  world.tally.count(`came to rest, lasting fault: ${lasting}`);
+  if (lasting !== "none") {
+    world.faults.end();
+    await comeToRest(world, failure);
+  }
   for (const { machine, node } of world.coordinators) {
     assert(node !== undefined, "every node is up when all is quiet");
     world.agreement.compareDecisions(machine, node);

@@ -104,6 +104,23 @@ test("a PREPARE that does not end is interrupted at its deadline, and the vote i
   expect(await fixture.valueOf("a")).toBe("100");
 });
 
+test("a session that shrugged off one interrupt is interrupted again at its next deadline", async () => {
+  await shutTheGate();
+  const session = await fixture.begin(20_000);
+  const shrugging = session.execute([
+    add,
+    operation("do 'begin perform pg_sleep(20); exception when query_canceled then null; end'"),
+  ]);
+  await eventually(
+    "it sleeps",
+    async () => (await countOf("pg_stat_activity where wait_event = 'PgSleep'")) === 1,
+  );
+  session.interrupt();
+  expect(await shrugging).toMatchObject({ kind: "executed" });
+  expect(await session.prepare(gidOf(1), 300)).toMatchObject({ kind: "failed", sqlstate: "57014" });
+  await openTheGate();
+});
+
 test("an abort ends a PREPARE that waits", async () => {
   await shutTheGate();
   const { execute, node } = createPostgresNode(fixture.shard);
@@ -204,6 +221,12 @@ test("the last words of a dying server process are not taken for its answer", as
   // The server says 57P01, as an error like any other, and is gone.
   await expect(preparing).rejects.toThrow(ShardUnreachable);
   await openTheGate();
+});
+
+test("connections are opened ahead of the first branch, as many as there may be", async () => {
+  await fixture.shard.warmUp();
+  expect(await branchProcesses()).toBe(1);
+  expect((await createPostgresNode(fixture.shard).execute(1, [add])).kind).toBe("prepared");
 });
 
 test("a database that is suddenly another shard's gets no branch", async () => {

@@ -31,11 +31,7 @@ export class AgreementChecker {
 
   observe(machine: string, node: CoordinatorNode): void {
     const { chosenUpTo } = node.replica;
-    const seenUpTo = this.#seenUpTo.get(node) ?? 0;
-    if (chosenUpTo === seenUpTo) return;
-    demand(chosenUpTo > seenUpTo, "C3", () => `${machine} went back from slot ${seenUpTo}`);
-    for (let slot = seenUpTo + 1; slot <= chosenUpTo; slot += 1) this.#compare(machine, node, slot);
-    this.#seenUpTo.set(node, chosenUpTo);
+    if (!this.observeChosen(machine, node)) return;
     const expected = this.#chosen[chosenUpTo - 1]?.summary;
     const actual = summaryOf(node);
     demand(
@@ -44,6 +40,20 @@ export class AgreementChecker {
       () =>
         `the ledger of ${machine} at slot ${chosenUpTo} is [${actual}], not [${expected ?? ""}]`,
     );
+  }
+
+  /**
+   * Without the ledger: of a node that ends in the middle of a turn, when it may have applied half of what it has just learned,
+   * and told participants of it. False when nothing has moved.
+   */
+  observeChosen(machine: string, node: CoordinatorNode): boolean {
+    const { chosenUpTo } = node.replica;
+    const seenUpTo = this.#seenUpTo.get(node) ?? 0;
+    if (chosenUpTo === seenUpTo) return false;
+    demand(chosenUpTo > seenUpTo, "C3", () => `${machine} went back from slot ${seenUpTo}`);
+    for (let slot = seenUpTo + 1; slot <= chosenUpTo; slot += 1) this.#compare(machine, node, slot);
+    this.#seenUpTo.set(node, chosenUpTo);
+    return true;
   }
 
   #compare(machine: string, node: CoordinatorNode, slot: number): void {

@@ -29,6 +29,7 @@ class ClientGone extends Error {
 
 const LEADER_WAIT_MS = 1_000;
 const CLIENT_TIMEOUT_MS = 20_000;
+const STATUS_TIMEOUT_MS = 1_000;
 const REPLY_GRACE_MS = 1_000;
 
 type Wire =
@@ -74,7 +75,7 @@ export class SimulatedApi {
     id: TransactionId,
   ): Promise<RemoteAnswer<TransactionStatus | undefined>> {
     return this.#calls.call({
-      ...{ from, caller: undefined, to: to.machine, timeoutMs: CLIENT_TIMEOUT_MS },
+      ...{ from, caller: undefined, to: to.machine, timeoutMs: STATUS_TIMEOUT_MS },
       target: () => to.served(),
       handle: ({ node }) =>
         node.gateway.status(id).catch((error: unknown) => {

@@ -38,6 +38,8 @@ export interface CoordinatorHostOptions {
   readonly meanDownMs: () => number;
   readonly mutation: Mutation;
   readonly onFatal: (error: unknown) => void;
+  /** Called right before a life ends, perhaps in the middle of a turn. */
+  readonly onCrash: (machine: string, node: CoordinatorNode) => void;
   readonly onIncident: (sentence: string, gid: string) => void;
 }
 
@@ -70,6 +72,8 @@ export class CoordinatorHost {
   #cancelRestart: Cancel = () => undefined;
   /** False once faults have ended: appends are quick then. */
   slowDisk = true;
+  /** Crashed for longer than a while. */
+  staysDown = false;
 
   constructor(options: CoordinatorHostOptions) {
     const { self, random } = options;
@@ -104,7 +108,7 @@ export class CoordinatorHost {
   }
 
   start(): void {
-    if (this.#life !== undefined) return;
+    if (this.#life !== undefined || this.staysDown) return;
     this.#cancelRestart();
     this.#lives += 1;
     const { random, world, crashAtEffectChance } = this.#options;
@@ -132,7 +136,8 @@ export class CoordinatorHost {
   /** Ends the process here and now; it starts again by itself after a while. */
   crash(why: string): void {
     if (this.#life === undefined) return;
-    const { process, log, links } = this.#life;
+    const { process, log, links, node } = this.#life;
+    this.#options.onCrash(this.machine, node);
     const { world, random, peers, meanDownMs } = this.#options;
     this.#life = undefined;
     world.trace.line(this.machine, `CRASH (${why})`);

@@ -141,6 +141,13 @@ export class World {
           crashAfterSendingChance: (message) => this.#crashAfterSendingChance(message),
           meanDownMs: () => knobs.faults.meanDownMs,
           onFatal: onFailure,
+          onCrash: (machine, node) => {
+            try {
+              this.agreement.observeChosen(machine, node);
+            } catch (error) {
+              onFailure(error);
+            }
+          },
           onIncident: (sentence, gid) => {
             this.#onIncident(sentence, gid);
           },

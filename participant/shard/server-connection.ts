@@ -68,6 +68,12 @@ export class ServerConnection {
     this.#received = 0;
     return new Promise((resolve, reject) => {
       let tooLarge = false;
+      const lost = (error: Error): void => {
+        this.#batch = undefined;
+        const large = tooLarge || this.#received > MAX_BATCH_BYTES;
+        const Reason = large ? ResultTooLarge : ShardUnreachable;
+        reject(new Reason(error.message, { cause: error }));
+      };
       const batch = new Batch({
         steps,
         close: this.statements.takeEvicted(),
@@ -78,16 +84,16 @@ export class ServerConnection {
         },
         isServerError: (error) => error instanceof pg.DatabaseError,
         resolve: (end) => {
+          // The end may have been among the bytes that were there already; the rows that were dropped were not only the client's.
+          if (tooLarge) {
+            lost(new Error("the rows were larger than allowed"));
+            return;
+          }
           this.#batch = undefined;
           if (end.kind === "failed") this.#forgetFrom(steps, end.results.length);
           resolve({ end, warnings: batch.warnings });
         },
-        reject: (error) => {
-          this.#batch = undefined;
-          const large = tooLarge || this.#received > MAX_BATCH_BYTES;
-          const Reason = large ? ResultTooLarge : ShardUnreachable;
-          reject(new Reason(error.message, { cause: error }));
-        },
+        reject: lost,
       });
       this.#batch = batch;
       this.#client.query(batch);

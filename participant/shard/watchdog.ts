@@ -18,9 +18,12 @@ export class Watchdog {
   readonly #clock: Clock;
   readonly #logger: Logger;
   #cancelTimer: Cancel | undefined;
-  /** The last one; `quiet` awaits it. */
+  /** Which work is guarded: an escalation ends with the work that it was for. */
+  #work = 0;
+  /** The last work that was interrupted. */
+  #interrupted = 0;
+  /** All so far; `quiet` awaits them. */
   #escalation: Promise<void> | undefined;
-  #escalating = false;
   #ending = false;
 
   constructor(connection: ServerConnection, control: BackendControl, clock: Clock, logger: Logger) {
@@ -32,6 +35,7 @@ export class Watchdog {
 
   /** Settles as `work` does; `work` is pressed to settle soon after the deadline. */
   async guard<Result>(work: Promise<Result>, deadlineMs: number): Promise<Result> {
+    this.#work += 1;
     this.#cancelTimer = this.#clock.after(deadlineMs, () => {
       this.interrupt();
     });
@@ -45,20 +49,20 @@ export class Watchdog {
 
   /** Does nothing when nothing is guarded now. */
   interrupt(): void {
-    if (this.#cancelTimer === undefined || this.#escalating) return;
-    this.#escalating = true;
-    this.#escalation = this.#escalate().finally(() => {
-      this.#escalating = false;
-    });
+    if (this.#cancelTimer === undefined || this.#interrupted === this.#work) return;
+    this.#interrupted = this.#work;
+    const earlier = this.#escalation;
+    this.#escalation = this.#escalate().then(() => earlier);
   }
 
   async #escalate(): Promise<void> {
     const { backend } = this.#connection;
+    const work = this.#work;
     await this.#attempt(() => this.#control.cancel(backend));
-    if (!(await this.#stillGuardedAfterGrace())) return;
+    if (!(await this.#stillGuardedAfterGrace(work))) return;
     this.#ending = true;
     await this.#attempt(() => this.#control.terminate([backend]));
-    if (await this.#stillGuardedAfterGrace()) this.#connection.destroy();
+    if (await this.#stillGuardedAfterGrace(work)) this.#connection.destroy();
   }
 
   async #attempt(step: () => Promise<void>): Promise<void> {
@@ -70,10 +74,10 @@ export class Watchdog {
   }
 
   /** Resolves early when the work has settled. */
-  #stillGuardedAfterGrace(): Promise<boolean> {
+  #stillGuardedAfterGrace(work: number): Promise<boolean> {
     return new Promise((resolve) => {
       const guarding = this.#cancelTimer;
-      if (guarding === undefined) {
+      if (guarding === undefined || this.#work !== work) {
         resolve(false);
         return;
       }

@@ -29,7 +29,7 @@ const NO_FAULTS: FaultKnobs = {
 };
 
 /** Plain transfers by a few clients, and nothing goes wrong but what a mutation's own world adds. */
-function quiet(knobs: Knobs, faults: Partial<FaultKnobs>): Knobs {
+export function quiet(knobs: Knobs, faults: Partial<FaultKnobs>): Knobs {
   return {
     ...knobs,
     coordinators: 3,

@@ -8,6 +8,7 @@ import {
 import { MemoryShard } from "../../../participant/shard/memory-shard.ts";
 import type { ClusterId, ShardId } from "../../../shared/model/ids.ts";
 import type { Cancel, Logger } from "../../../shared/model/ports.ts";
+import type { BranchRequest } from "../../../shared/model/protocol.ts";
 import type { EndedBranch } from "../checkers/audit.ts";
 import type { Tally } from "../checkers/tally.ts";
 import { Violation } from "../checkers/violation.ts";
@@ -63,6 +64,7 @@ export class ParticipantHost {
   #life: Life | undefined;
   #lives = 0;
   #cancelRestart: Cancel = () => undefined;
+  #heard: BranchRequest[] | undefined;
 
   constructor(options: ParticipantHostOptions) {
     const { shard, clusterId, random, trace, items } = options;
@@ -85,6 +87,12 @@ export class ParticipantHost {
 
   get door(): ParticipantDoor | undefined {
     return this.#life?.door;
+  }
+
+  /** Every request from now on, in order of arrival. */
+  record(): readonly BranchRequest[] {
+    this.#heard ??= [];
+    return this.#heard;
   }
 
   start(): void {
@@ -186,7 +194,10 @@ export class ParticipantHost {
       door: {
         process,
         hello: node.hello(),
-        receive: (linkId, request) => node.handle(linkId, request),
+        receive: (linkId, request) => {
+          this.#heard?.push(request);
+          return node.handle(linkId, request);
+        },
         lost: (linkId) => {
           node.linkLost(linkId);
         },

@@ -10,7 +10,7 @@ import { ReferenceLedger } from "../checkers/reference-ledger.ts";
 import { Tally } from "../checkers/tally.ts";
 import { Violation } from "../checkers/violation.ts";
 import { Client } from "../clients/client.ts";
-import { History } from "../clients/history.ts";
+import { History, type Call } from "../clients/history.ts";
 import { SimulatedApi } from "../clients/simulated-api.ts";
 import { markOf, OPENING_VALUE } from "../clients/statements.ts";
 import { itemsOf, Workload } from "../clients/workload.ts";
@@ -102,6 +102,13 @@ export class World {
       client.run().catch((error: unknown) => {
         this.#options.onFailure(error);
       });
+    }
+  }
+
+  /** Makes the databases ready to count how often a call is carried out. */
+  prepareMarks({ name, writes }: Call): void {
+    for (const { shard, database } of this.participants) {
+      if (writes.includes(shard)) database.items.set(markOf(name), 0n);
     }
   }
 
@@ -220,9 +227,7 @@ export class World {
         random: random.fork(`client ${name}`),
         isStopping: () => this.faults.stopped,
         prepareMarks: (call) => {
-          for (const { shard, database } of this.participants) {
-            if (call.writes.includes(shard)) database.items.set(markOf(call.name), 0n);
-          }
+          this.prepareMarks(call);
         },
       });
     });

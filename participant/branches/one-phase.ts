@@ -4,11 +4,12 @@
  * The receipt makes the outcome unambiguous. Its transaction id answers `settle` after a lost reply; its idempotency key
  * answers a second attempt. Attempts under one key run one after the other (leaders change faster than transactions end),
  * and one that fails looks for the receipt of another before it says no: "no" means that nothing happened under this
- * key. Where two run together all the same, behind two participant processes, the unique key lets only one commit.
+ * key, nor will: an earlier attempt that arrives only then is not run. Where two run together all the same, behind two
+ * participant processes, the unique key lets only one commit.
  */
 import { assert } from "../../shared/model/assert.ts";
 import type { OperationResult } from "../../shared/model/api.ts";
-import type { TransactionId } from "../../shared/model/ids.ts";
+import type { CarrierId, TransactionId } from "../../shared/model/ids.ts";
 import type { Logger } from "../../shared/model/ports.ts";
 import type {
   ExecuteOnePhaseRequest,
@@ -20,6 +21,7 @@ import type {
 } from "../../shared/model/protocol.ts";
 import { type Receipt, type Shard, type ShardSession, ShardUnreachable } from "../shard/shard.ts";
 import type { CarrierMemory } from "./carrier-memory.ts";
+import { RefusedKeys } from "./refused-keys.ts";
 import { type JudgedExecution, judgeExecution, refusalFromServer } from "./judgement.ts";
 import { operationsOf, refusalFromThrown, resultsByMember } from "./runner.ts";
 
@@ -58,6 +60,7 @@ export class OnePhase {
   /** The last attempt under each key. */
   readonly #byKey = new Map<string, Running>();
   readonly #settling = new Map<TransactionId, Promise<SettleReply>>();
+  readonly #refusedKeys = new RefusedKeys();
 
   constructor(options: OnePhaseOptions) {
     this.#options = options;
@@ -74,9 +77,10 @@ export class OnePhase {
     const same = this.#running.get(member.transactionId);
     if (same !== undefined) return same.reply;
     // Not "no": a repeated or late request must not deny what the first one did, or what settling it found.
-    if (!carriers.meet(request.carrierId)) return Promise.resolve(MET_BEFORE);
+    const isLate = this.#refusedKeys.isBehind(request.idempotency?.key, request.carrierId);
+    if (!carriers.meet(request.carrierId) || isLate) return Promise.resolve(MET_BEFORE);
     const overloaded = this.#options.overloaded();
-    if (overloaded !== undefined) return this.#refusedInTurn(overloaded, request.idempotency);
+    if (overloaded !== undefined) return this.#refusedInTurn(overloaded, request);
     const running: Running = {
       linkId,
       session: undefined,
@@ -124,7 +128,7 @@ export class OnePhase {
       if (refusal !== undefined || judged.kind === "refused") {
         await session.rollback();
         if (judged.receipt !== undefined) return replay(judged.receipt, idempotency);
-        return await this.#refused(refusal ?? SETTLED, idempotency);
+        return await this.#refused(refusal ?? SETTLED, request);
       }
       return await this.#commit(
         session,
@@ -134,7 +138,7 @@ export class OnePhase {
         judged.results,
       );
     } catch (error) {
-      return this.#refused(refusalFromThrown(error), idempotency);
+      return this.#refused(refusalFromThrown(error), request);
     }
   }
 
@@ -150,10 +154,11 @@ export class OnePhase {
   async #commit(
     session: ShardSession,
     transactionId: TransactionId,
-    { members, idempotency }: ExecuteOnePhaseRequest,
+    request: ExecuteOnePhaseRequest,
     hasWritten: boolean,
     results: readonly OperationResult[],
   ): Promise<OnePhaseReply> {
+    const { members, idempotency } = request;
     const receipt: Receipt = {
       transactionId,
       idempotencyKey: idempotency?.key ?? null,
@@ -167,9 +172,9 @@ export class OnePhase {
       const { sentence } = refusalFromThrown(error);
       return { kind: "unknown", sentence: `the commit was not answered: ${sentence}` };
     }
-    if (outcome.kind === "conflict") return this.#refused(SETTLED, idempotency);
+    if (outcome.kind === "conflict") return this.#refused(SETTLED, request);
     if (outcome.kind === "failed") {
-      return this.#refused(refusalFromServer(outcome, "commit"), idempotency);
+      return this.#refused(refusalFromServer(outcome, "commit"), request);
     }
     const byMember = resultsByMember(members, results);
     if (!hasWritten) return { kind: "readOnly", results: byMember };
@@ -182,21 +187,33 @@ export class OnePhase {
   }
 
   /** As `#refused`, but after the attempts under the same key that still run. */
-  async #refusedInTurn(refusal: Refusal, idempotency: Idempotency | null): Promise<OnePhaseReply> {
+  async #refusedInTurn(refusal: Refusal, request: ExecuteOnePhaseRequest): Promise<OnePhaseReply> {
+    const { idempotency } = request;
     if (idempotency !== null) await this.#byKey.get(idempotency.key)?.reply;
-    return this.#refused(refusal, idempotency);
+    return this.#refused(refusal, request);
   }
 
   /** No, unless another attempt under the same key has committed; unknown, if that cannot be found out. */
-  async #refused(refusal: Refusal, idempotency: Idempotency | null): Promise<OnePhaseReply> {
+  async #refused(
+    refusal: Refusal,
+    { idempotency, carrierId }: ExecuteOnePhaseRequest,
+  ): Promise<OnePhaseReply> {
     if (idempotency === null) return { kind: "no", refusal };
     try {
-      const receipt = await this.#options.shard.findReceiptByKey(idempotency.key);
-      return receipt === undefined ? { kind: "no", refusal } : replay(receipt, idempotency);
+      const receipt = await this.#lastWordUnder(idempotency.key);
+      if (receipt !== undefined) return replay(receipt, idempotency);
+      this.#refusedKeys.add(idempotency.key, carrierId);
+      return { kind: "no", refusal };
     } catch (error) {
       const { sentence } = refusalFromThrown(error);
       return { kind: "unknown", sentence: `earlier attempts cannot be looked up: ${sentence}` };
     }
+  }
+
+  /** The receipt under the key, when no session that was lost sight of can still leave one. */
+  async #lastWordUnder(key: string): Promise<Receipt | undefined> {
+    await this.#options.shard.fence();
+    return this.#options.shard.findReceiptByKey(key);
   }
 
   /** Whether the transaction committed; if it did not, it never will. */
@@ -212,7 +229,7 @@ export class OnePhase {
     return settling;
   }
 
-  async #settle({ transactionId, idempotencyKey }: SettleRequest): Promise<SettleReply> {
+  async #settle({ transactionId, carrierId, idempotencyKey }: SettleRequest): Promise<SettleReply> {
     const { shard, logger } = this.#options;
     const running = this.#running.get(transactionId);
     if (running !== undefined) {
@@ -225,7 +242,7 @@ export class OnePhase {
         return { kind: "retry", sentence: "the transaction is older than the receipts kept" };
       }
       if (receipt.results !== null) return { kind: "committed", results: [[...receipt.results]] };
-      return await this.#earlierAttempt(idempotencyKey);
+      return await this.#earlierAttempt(carrierId, idempotencyKey);
     } catch (error) {
       if (!(error instanceof ShardUnreachable)) throw error;
       logger.debug({ transactionId, sentence: error.message }, "not settled yet");
@@ -233,11 +250,17 @@ export class OnePhase {
     }
   }
 
-  async #earlierAttempt(idempotencyKey: string | undefined): Promise<SettleReply> {
+  async #earlierAttempt(
+    carrierId: CarrierId,
+    idempotencyKey: string | undefined,
+  ): Promise<SettleReply> {
     if (idempotencyKey === undefined) return { kind: "aborted" };
     await this.#byKey.get(idempotencyKey)?.reply;
-    const receipt = await this.#options.shard.findReceiptByKey(idempotencyKey);
-    if (receipt === undefined || receipt.results === null) return { kind: "aborted" };
+    const receipt = await this.#lastWordUnder(idempotencyKey);
+    if (receipt === undefined || receipt.results === null) {
+      this.#refusedKeys.add(idempotencyKey, carrierId);
+      return { kind: "aborted" };
+    }
     const { transactionId, results } = receipt;
     return { kind: "committed", results: [[...results]], transactionId };
   }

@@ -141,8 +141,8 @@ export class Faults {
     }
     for (const host of participants) {
       if (host.process !== undefined) this.#resume(host.process);
-      host.start();
       host.restartDatabase();
+      host.start();
     }
   }
 

@@ -43,8 +43,9 @@ export interface FaultKnobs {
   readonly lasting: LastingFault;
   /** Chance that a coordinator or participant ends at any one of its effects. */
   readonly crashAtEffectChance: number;
-  /** Chance that a coordinator ends right after it gave a promise, or after it proposed to one of the others. */
+  /** Chance that a coordinator ends right after it gave a promise, accepted, or proposed to one of the others. */
   readonly crashAfterPromiseChance: number;
+  readonly crashAfterAcceptChance: number;
   readonly crashAfterProposalChance: number;
   readonly meanDownMs: number;
   readonly meanPauseMs: number;
@@ -134,6 +135,7 @@ function drawFaults(random: SeededRandom): FaultKnobs {
     lasting: random.pick(LASTING_FAULTS),
     crashAtEffectChance: random.chance(0.6) ? 0 : random.between(0, 0.003),
     crashAfterPromiseChance: random.knob(0.2, 0.7),
+    crashAfterAcceptChance: random.knob(0.02, 0.7),
     crashAfterProposalChance: random.knob(0.01, 0.7),
     meanDownMs: random.pick([50, 300, 1_000]),
     meanPauseMs: random.pick([100, 500, 1_500]),

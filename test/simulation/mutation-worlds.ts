@@ -22,6 +22,7 @@ const NO_FAULTS: FaultKnobs = {
   lasting: "none",
   crashAtEffectChance: 0,
   crashAfterPromiseChance: 0,
+  crashAfterAcceptChance: 0,
   crashAfterProposalChance: 0,
   meanDownMs: 50,
   meanPauseMs: 100,
@@ -61,6 +62,21 @@ export function quiet(knobs: Knobs, faults: Partial<FaultKnobs>): Knobs {
   };
 }
 
+/** Two that may lead but cannot hear each other, and between them one that forgets whom it has promised. */
+function forgetful(knobs: Knobs): Knobs {
+  const world = quiet(knobs, {
+    estranged: [0, 1],
+    leaderCrashIntervalMs: 400,
+    crashAfterPromiseChance: 0.6,
+    meanDownMs: 5,
+  });
+  return {
+    ...world,
+    network: { ...world.network, meanDelayMs: 8 },
+    paxos: { ...world.paxos, heartbeatIntervalMs: 50 },
+  };
+}
+
 const WORLDS: Readonly<Record<Exclude<Mutation, "none">, (knobs: Knobs) => Knobs>> = {
   "no floor": (knobs) =>
     quiet(knobs, {
@@ -68,18 +84,14 @@ const WORLDS: Readonly<Record<Exclude<Mutation, "none">, (knobs: Knobs) => Knobs
       leaderCrashIntervalMs: 600,
       meanPartitionMs: 400,
     }),
-  // Two that may lead but cannot hear each other, and between them one that forgets whom it has promised.
-  "promises forgotten": (knobs) => {
-    const world = quiet(knobs, {
-      estranged: [0, 1],
-      leaderCrashIntervalMs: 400,
-      crashAfterPromiseChance: 0.6,
-      meanDownMs: 5,
-    });
+  "promises forgotten": forgetful,
+  // The same, with disks so slow that what was promised or accepted is not on them when the power goes.
+  "told before durable": (knobs) => {
+    const world = forgetful(knobs);
     return {
       ...world,
-      network: { ...world.network, meanDelayMs: 8 },
-      paxos: { ...world.paxos, heartbeatIntervalMs: 50 },
+      disk: { ...world.disk, meanAppendMs: 20 },
+      faults: { ...world.faults, crashAfterAcceptChance: 0.05 },
     };
   },
   "any tag is a vote": (knobs) => {

@@ -3,12 +3,14 @@
  *
  *   no floor              commits of lower ballots that surface behind a barrier are not void
  *   promises forgotten    a coordinator that restarts has forgotten what it promised
+ *   told before durable   what a coordinator says leaves before its log has it
  *   any tag is a vote     PREPARE TRANSACTION that answers with the tag ROLLBACK counts as a vote
  *   absence is evidence   COMMIT PREPARED answered by "does not exist" counts as done
  */
 export const MUTATIONS = [
   "no floor",
   "promises forgotten",
+  "told before durable",
   "any tag is a vote",
   "absence is evidence",
 ] as const;

@@ -10,6 +10,7 @@ import { expectPromisesKept, shortestCatch } from "./seeds.ts";
 const SEEDS_OF = {
   "no floor": 15,
   "promises forgotten": 40,
+  "told before durable": 20,
   "any tag is a vote": 5,
   "absence is evidence": 5,
 } as const;
@@ -22,6 +23,7 @@ const TIMEOUT_MS = 120_000;
 const CAUGHT_AS = {
   "no floor": "T5",
   "promises forgotten": "C1",
+  "told before durable": "C1",
   "any tag is a vote": "no incident",
   "absence is evidence": "acknowledged is applied",
 } as const;
@@ -34,7 +36,7 @@ test.each(MUTATIONS)(
     process.stdout.write(
       `\n${mutation}, in the shortest schedule:\n${storyOf(caught, SHOWN_LINES)}\n`,
     );
-    expect(caught.failure).toMatchObject({ name: "Violation", property: CAUGHT_AS[mutation] });
+    expect(caught.failure?.message.split(":")[0]).toBe(CAUGHT_AS[mutation]);
   },
   TIMEOUT_MS,
 );

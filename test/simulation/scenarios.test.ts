@@ -1,5 +1,11 @@
 /** Schedules that random seeds found and that broke a promise once, each reduced to what it takes. */
+import { globalId } from "../../shared/model/global-id.ts";
+import type { Ballot } from "../../shared/model/ids.ts";
+import { carrierId, clusterId, shardId, transactionId } from "../../shared/model/ids.ts";
+import type { ExecuteOnePhaseRequest } from "../../shared/model/protocol.ts";
+import type { Call } from "./clients/history.ts";
 import type { CoordinatorHost } from "./world/coordinator-host.ts";
+import type { ParticipantDoor } from "./world/simulated-links.ts";
 import { codeOf, committedIdOf, Scenario } from "./scenario.ts";
 
 function living(host: CoordinatorHost) {
@@ -88,5 +94,109 @@ test("a request that arrives again does not deny what the first one did", async 
   const reply = await participant!.door!.receive("another link", request!);
   expect(reply).toMatchObject({ kind: "unknown" });
   call.verdict = "committed";
+  await scenario.close();
+});
+
+/** An attempt at a call as its leader would send it, at this place in the leader's sequence. */
+function attemptAt(
+  { submission }: Call,
+  ballot: Ballot,
+  sequence: number,
+  door: ParticipantDoor,
+  timeoutMs: number,
+): ExecuteOnePhaseRequest {
+  const operations = submission.request.operations.map((operation, index) => {
+    return { ...operation, index };
+  });
+  return {
+    kind: "executeOnePhase",
+    ballot,
+    carrierId: carrierId(ballot, sequence),
+    bootId: door.hello.bootId,
+    isolation: "read committed",
+    timeoutMs,
+    members: [{ transactionId: transactionId(ballot, sequence, "tailtail"), operations }],
+    idempotency: submission.idempotency,
+  };
+}
+
+/** Somebody else's branch that has written the row of this call's mark, and is in doubt for a while. */
+async function lockMark(scenario: Scenario, call: Call, ballot: Ballot): Promise<void> {
+  const { database, door } = scenario.world.participants[0]!;
+  const execute = { ...attemptAt(call, ballot, 900_000, door!, 5_000), kind: "execute" } as const;
+  const gid = globalId(clusterId("simulated"), execute.carrierId, shardId("s1"));
+  void door!.receive("a link", { ...execute, gid });
+  await scenario.until("the row is locked", () => database.prepared.size > 0);
+}
+
+test("attempts under one key run one after the other, so none says no while another may commit", async () => {
+  const scenario = new Scenario({ electionTimeoutMs: 150 });
+  const leader = await scenario.leader();
+  await scenario.pass(500);
+  const call = scenario.call("rent", ["s1"], 5_000);
+  const { ballot } = leader.node!.gateway.view();
+  const { door } = scenario.world.participants[0]!;
+  await lockMark(scenario, call, ballot);
+
+  let replies: readonly unknown[] = [];
+  const patient = door!.receive("a link", attemptAt(call, ballot, 900_001, door!, 5_000));
+  const hasty = door!.receive("a link", attemptAt(call, ballot, 900_002, door!, 20));
+  void Promise.all([patient, hasty]).then((both) => {
+    replies = both;
+  });
+  await scenario.pass(100);
+  expect(replies).toEqual([]);
+  await scenario.until("both are answered", () => replies.length > 0);
+  expect(replies).toMatchObject([
+    { kind: "committed", replayed: false },
+    { kind: "committed", replayed: true },
+  ]);
+  call.verdict = "committed";
+  await scenario.close();
+});
+
+test("an attempt that arrives when a later one was refused under its key does not run", async () => {
+  const scenario = new Scenario({ electionTimeoutMs: 150 });
+  const leader = await scenario.leader();
+  await scenario.pass(500);
+  const call = scenario.call("rent", ["s1"], 5_000);
+  const { ballot } = leader.node!.gateway.view();
+  const { door } = scenario.world.participants[0]!;
+  await lockMark(scenario, call, ballot);
+
+  const replies: unknown[] = [];
+  const tellInTurn = (sequence: number, timeoutMs: number): void => {
+    const attempt = attemptAt(call, ballot, sequence, door!, timeoutMs);
+    void door!.receive("a link", attempt).then((reply) => replies.push(reply));
+  };
+  tellInTurn(900_002, 20);
+  await scenario.until("the later one is refused", () => replies.length > 0);
+  tellInTurn(900_001, 5_000);
+  await scenario.until("the earlier one is answered", () => replies.length > 1);
+  expect(replies).toMatchObject([{ kind: "no" }, { kind: "unknown" }]);
+  call.verdict = "aborted";
+  await scenario.close();
+});
+
+test("no is said under a key only when no lost session can still commit under it", async () => {
+  const scenario = new Scenario({ electionTimeoutMs: 150 });
+  const leader = await scenario.leader();
+  await scenario.pass(500);
+  const call = scenario.call("rent", ["s1"], 5_000);
+  const { ballot } = leader.node!.gateway.view();
+  const { door, scripted } = scenario.world.participants[0]!;
+  scripted.set("before commit", { delayMs: 1, verdict: "late" });
+  scripted.set("late commit", { delayMs: 300, verdict: "ok" });
+
+  const replies: unknown[] = [];
+  const lost = attemptAt(call, ballot, 900_001, door!, 5_000);
+  void door!.receive("a link", lost).then((reply) => replies.push(reply));
+  await scenario.until("the connection to the database is lost", () => replies.length > 0);
+  const hasty = attemptAt(call, ballot, 900_002, door!, 20);
+  void door!.receive("a link", hasty).then((reply) => replies.push(reply));
+  await scenario.until("the second attempt is refused", () => replies.length > 1);
+  expect(replies).toMatchObject([{ kind: "unknown" }, { kind: "no" }]);
+  call.verdict = "aborted";
+  await scenario.pass(500);
   await scenario.close();
 });

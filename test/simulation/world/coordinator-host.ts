@@ -182,7 +182,7 @@ export class CoordinatorHost {
       clusterId,
       paxos: this.#paxosConfig(),
       tickIntervalMs: this.#options.paxos.tickIntervalMs,
-      log: new FaultyLog(log, incarnation),
+      log: new FaultyLog(log, incarnation, mutation === "told before durable"),
       peers: peers.attach(self, incarnation, effect("before a send"), (message) => {
         const chance = this.#options.crashAfterSendingChance(message);
         if (this.#options.random.chance(chance)) this.crash(`after sending a ${message.kind}`);

@@ -12,6 +12,12 @@ import type { Incarnation } from "./incarnation.ts";
 import type { Scheduler } from "./scheduler.ts";
 import type { SeededRandom } from "./seeded-random.ts";
 
+/** What a scenario wants to happen the next time that an effect comes to this point. */
+export interface ScriptedEffect {
+  readonly delayMs: number;
+  readonly verdict: MemoryVerdict;
+}
+
 const CAN_BE_LATE: readonly MemoryPoint[] = [
   "before prepare",
   "before commit",
@@ -26,6 +32,7 @@ export class DatabaseFaults implements MemoryHooks {
   readonly #knobs: DatabaseKnobs;
   readonly #client: Incarnation;
   readonly #areOver: () => boolean;
+  readonly #scripted: Map<MemoryPoint, ScriptedEffect>;
 
   constructor(
     scheduler: Scheduler,
@@ -33,7 +40,9 @@ export class DatabaseFaults implements MemoryHooks {
     knobs: DatabaseKnobs,
     client: Incarnation,
     areOver: () => boolean,
+    scripted: Map<MemoryPoint, ScriptedEffect>,
   ) {
+    this.#scripted = scripted;
     this.#scheduler = scheduler;
     this.#random = random;
     this.#knobs = knobs;
@@ -43,12 +52,14 @@ export class DatabaseFaults implements MemoryHooks {
 
   /** The server's doing: it takes its time whether or not the participant is alive. */
   hook(point: MemoryPoint): Promise<MemoryVerdict> {
-    const delayMs = this.#delayMs(point);
+    const scripted = this.#scripted.get(point);
+    this.#scripted.delete(point);
+    const delayMs = scripted?.delayMs ?? this.#delayMs(point);
     if (point.startsWith("before")) this.#client.effect(point);
     return new Promise((resolve) => {
       this.#scheduler.after(delayMs, undefined, () => {
         if (point.startsWith("after")) this.#client.effect(point);
-        resolve(this.#verdict(point));
+        resolve(scripted?.verdict ?? this.#verdict(point));
       });
     });
   }

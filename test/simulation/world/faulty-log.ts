@@ -8,10 +8,13 @@ const never = (): Promise<never> => new Promise(() => undefined);
 export class FaultyLog implements LogStore {
   readonly #log: LogStore;
   readonly #incarnation: Incarnation;
+  readonly #toldBeforeDurable: boolean;
 
-  constructor(log: LogStore, incarnation: Incarnation) {
+  /** `toldBeforeDurable`: says that records are durable when they are not yet. */
+  constructor(log: LogStore, incarnation: Incarnation, toldBeforeDurable: boolean) {
     this.#log = log;
     this.#incarnation = incarnation;
+    this.#toldBeforeDurable = toldBeforeDurable;
   }
 
   open(): Promise<LogContents> {
@@ -21,7 +24,9 @@ export class FaultyLog implements LogStore {
   async append(records: readonly DurableRecord[]): Promise<void> {
     this.#incarnation.effect("before an append");
     if (!this.#incarnation.alive) return never();
-    await this.#log.append(records);
+    const appended = this.#log.append(records);
+    if (this.#toldBeforeDurable) appended.catch(() => undefined);
+    else await appended;
     this.#incarnation.effect("after an append");
     if (this.#died()) return never();
   }

@@ -45,6 +45,14 @@ export class ObservedDatabase extends MemoryDatabase implements ShardBooks {
     this.#onEnded({ shard: this.shard, gid, carrierId, how });
   }
 
+  /** Ends every session, as a participant that starts does with those of its predecessors. */
+  terminateSessions(): void {
+    const processes = [...this.processes];
+    this.processes.clear();
+    for (const process of processes) process.kill();
+    for (const process of processes) process.cleanUp();
+  }
+
   /** Somebody rolls a prepared branch back by hand, behind the participant's back. */
   sabotage(gid: GlobalId): void {
     const transaction = this.prepared.get(gid);

@@ -1,10 +1,12 @@
 /**
- * The machine of one shard: a database that survives, and one incarnation after another of the production participant.
+ * The machine of one shard: a database that survives, and one incarnation after another of the production participant, each
+ * of which, as participant.ts does, waits for the database and ends its predecessors' sessions before it serves.
  */
 import {
   createParticipantNode,
   type ParticipantNode,
 } from "../../../participant/participant-node.ts";
+import type { MemoryPoint } from "../../../participant/shard/memory-hooks.ts";
 import { MemoryShard } from "../../../participant/shard/memory-shard.ts";
 import type { ClusterId, ShardId } from "../../../shared/model/ids.ts";
 import type { Cancel, Logger } from "../../../shared/model/ports.ts";
@@ -17,7 +19,7 @@ import type { DatabaseKnobs, ParticipantKnobs } from "../knobs.ts";
 import type { Mutation } from "../mutation.ts";
 import { carelessShard } from "./careless-shard.ts";
 import type { CoordinatorHost } from "./coordinator-host.ts";
-import { DatabaseFaults } from "./database-faults.ts";
+import { DatabaseFaults, type ScriptedEffect } from "./database-faults.ts";
 import { Incarnation } from "./incarnation.ts";
 import { NodeClock, type ClockCharacter } from "./node-clock.ts";
 import { ObservedDatabase } from "./observed-database.ts";
@@ -56,9 +58,12 @@ interface Life {
   readonly node: ParticipantNode;
 }
 
+const RETRY_START_MS = 50;
+
 export class ParticipantHost {
   readonly shard: ShardId;
   readonly database: ObservedDatabase;
+  readonly scripted = new Map<MemoryPoint, ScriptedEffect>();
   readonly #options: ParticipantHostOptions;
   readonly #clockCharacter: ClockCharacter;
   #life: Life | undefined;
@@ -98,8 +103,15 @@ export class ParticipantHost {
   start(): void {
     if (this.#life !== undefined) return;
     this.#cancelRestart();
+    const { random, crashAtEffectChance, trace, scheduler } = this.#options;
+    if (!this.database.isUp) {
+      this.#cancelRestart = scheduler.after(RETRY_START_MS, undefined, () => {
+        this.start();
+      });
+      return;
+    }
+    this.database.terminateSessions();
     this.#lives += 1;
-    const { random, crashAtEffectChance, trace } = this.#options;
     const process: Incarnation = new Incarnation(
       `${this.shard}#${this.#lives}`,
       random.fork(`effects ${this.#lives}`),
@@ -175,6 +187,7 @@ export class ParticipantHost {
       this.#options.database,
       process,
       this.#options.faultsAreOver,
+      this.scripted,
     );
     const connection = new MemoryShard(this.database, hooks, clock);
     const hosts = this.#options.coordinators();

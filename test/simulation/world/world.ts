@@ -208,10 +208,11 @@ export class World {
   }
 
   #crashAfterSendingChance({ kind }: PaxosMessage): number {
-    const { crashAfterPromiseChance, crashAfterProposalChance } = this.knobs.faults;
+    const { faults } = this.knobs;
     if (this.faults.stopped) return 0;
-    if (kind === "phase1b") return crashAfterPromiseChance;
-    return kind === "phase2a" ? crashAfterProposalChance : 0;
+    if (kind === "phase1b") return faults.crashAfterPromiseChance;
+    if (kind === "phase2b") return faults.crashAfterAcceptChance;
+    return kind === "phase2a" ? faults.crashAfterProposalChance : 0;
   }
 
   #createClients(): readonly Client[] {

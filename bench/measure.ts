@@ -45,7 +45,7 @@ export interface Measured {
   readonly added: number;
 }
 
-const COLD_WARM_UP_MS = 4_000;
+const COLD_WARM_UP_MS = 8_000;
 const WARM_UP_CLIENTS = 16;
 /** Before each repeat. */
 const WARM_UP_MS = 400;

@@ -9,7 +9,7 @@
  *   SYNOD_LOG_LEVEL                debug | info | warn | error | silent          (info)
  *   SYNOD_MAX_BRANCHES             branches at once; below max_prepared_transactions of the
  *                                  server                                        (64)
- *   SYNOD_FINISHING_CONNECTIONS    connections for COMMIT and ROLLBACK PREPARED  (8)
+ *   SYNOD_FINISHING_CONNECTIONS    connections for COMMIT and ROLLBACK PREPARED  (4)
  *   SYNOD_CONNECT_TIMEOUT_MS       bound of connecting to the database           (3000)
  *   SYNOD_INQUIRY_AFTER_MS         how long a branch may be in doubt before a
  *                                  coordinator is asked                          (1000)
@@ -88,7 +88,7 @@ const Settings = z.object({
   SYNOD_COORDINATORS: mapSetting(readNodeId, readOrigin, "1=http://host:port,2=http://host:port"),
   SYNOD_LOG_LEVEL: choiceSetting(LOG_LEVELS, "info"),
   SYNOD_MAX_BRANCHES: wholeNumberSetting(1, 10_000, 64),
-  SYNOD_FINISHING_CONNECTIONS: wholeNumberSetting(1, 1_000, 8),
+  SYNOD_FINISHING_CONNECTIONS: wholeNumberSetting(1, 1_000, 4),
   SYNOD_CONNECT_TIMEOUT_MS: wholeNumberSetting(10, 60_000, 3_000),
   SYNOD_INQUIRY_AFTER_MS: wholeNumberSetting(10, 3_600_000, 1_000),
   SYNOD_RESCAN_INTERVAL_MS: wholeNumberSetting(100, 3_600_000, 5_000),

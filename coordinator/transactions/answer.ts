@@ -12,9 +12,9 @@ export function operationsByShard(
   request: TransactionRequest,
 ): ReadonlyMap<ShardId, readonly BranchOperation[]> {
   const byShard = new Map<ShardId, BranchOperation[]>();
-  request.operations.forEach(({ shard, ...operation }, index) => {
+  request.operations.forEach(({ shard, sql, params, expect }, index) => {
     const ofShard = byShard.get(shard as ShardId) ?? [];
-    ofShard.push({ ...operation, index });
+    ofShard.push(expect === undefined ? { sql, params, index } : { sql, params, expect, index });
     byShard.set(shard as ShardId, ofShard);
   });
   return byShard;

@@ -21,7 +21,12 @@ import type {
   TransactionId,
 } from "../../shared/model/ids.ts";
 import type { Cancel, Clock, Logger } from "../../shared/model/ports.ts";
-import type { BranchOperation, Idempotency, Vote } from "../../shared/model/protocol.ts";
+import type {
+  BranchOperation,
+  ExecuteRequest,
+  Idempotency,
+  Vote,
+} from "../../shared/model/protocol.ts";
 import type { ParticipantLinks } from "../transport/participant-link.ts";
 import type { ReleasePlaces } from "./admission.ts";
 import { abortError, inRequestOrder, operationsByShard, soleMember } from "./answer.ts";
@@ -117,7 +122,12 @@ export class Carriers {
     });
     return new Promise((resolve, reject) => {
       const held: Held = {
-        ...carrier,
+        ballot: carrier.ballot,
+        carrierId: carrier.carrierId,
+        transactionId: carrier.transactionId,
+        request: carrier.request,
+        idempotency: carrier.idempotency,
+        release: carrier.release,
         operations,
         results: new Map(),
         resolve,
@@ -175,10 +185,19 @@ export class Carriers {
     const { isolation, timeoutMs } = request;
     const members = soleMember(transactionId, held.operations.get(shard) ?? []);
     const bootId = links.connected(shard)?.bootId ?? "";
-    const execute = { ballot, carrierId, bootId, gid, isolation, timeoutMs, members } as const;
+    const execute: ExecuteRequest = {
+      kind: "execute",
+      ballot,
+      carrierId,
+      bootId,
+      gid,
+      isolation,
+      timeoutMs,
+      members,
+    };
     held.unfinished += 1;
     links
-      .request(shard, { kind: "execute", ...execute }, timeoutMs + CARRIER_LIMITS.voteGraceMs)
+      .request(shard, execute, timeoutMs + CARRIER_LIMITS.voteGraceMs)
       .then(
         (vote) => {
           this.#voted(held, shard, vote);

@@ -46,6 +46,8 @@ export interface BatchOptions {
   /** Prepared statements to drop first. */
   readonly close: readonly string[];
   readonly maxResultBytes: number;
+  /** Leaves in the same write, with a Sync of its own; whoever made it gives it to the client when this one has ended. */
+  readonly behind?: Batch;
   /** Called once, when the rows are larger than that; the rest of them is thrown away. */
   readonly onTooLarge: () => void;
   readonly resolve: (end: BatchEnd) => void;
@@ -62,28 +64,37 @@ export class Batch implements pg.Submittable {
   readonly warnings: Warning[] = [];
   #rows: Row[] | undefined;
   #bytes = 0;
+  #isWritten = false;
 
   constructor(options: BatchOptions) {
     this.#options = options;
   }
 
   submit(connection: pg.Connection): void {
+    if (this.#isWritten) return;
     const bytes = gather((wire) => {
-      for (const name of this.#options.close) wire.close({ type: "S", name });
-      for (const { statement, values } of this.#options.steps) {
-        const { name, text } = statement;
-        if (statement.state === "new") {
-          wire.parse({ name, text });
-          if (name !== "") statement.state = "sent";
-        }
-        wire.bind({ statement: name, values });
-        if (statement.shape === undefined) wire.describe({ type: "P" });
-        wire.execute();
-      }
-      wire.sync();
+      this.#write(wire);
     });
     // A connection that has just ended tells the client so itself.
     if (connection.stream.writable) connection.stream.write(bytes);
+  }
+
+  #write(wire: WireConnection): void {
+    this.#isWritten = true;
+    for (const name of this.#options.close) wire.close({ type: "S", name });
+    for (const { statement, values } of this.#options.steps) {
+      const { name, text } = statement;
+      if (statement.state === "new") {
+        wire.parse({ name, text });
+        if (name !== "") statement.state = "sent";
+      }
+      wire.bind({ statement: name, values });
+      if (statement.shape === undefined) wire.describe({ type: "P" });
+      wire.execute();
+    }
+    wire.sync();
+    const { behind } = this.#options;
+    if (behind !== undefined) behind.#write(wire);
   }
 
   /** The notices of a session come outside of any query; whoever hears them passes them on. */

@@ -52,23 +52,19 @@ export class PostgresSession implements ShardSession {
   readonly #connection: ServerConnection;
   readonly #release: (reusable: boolean) => void;
   readonly #options: SessionOptions;
-  readonly #mark: string;
   readonly #tools: SessionTools;
   readonly #watchdog: Watchdog;
   #state: "new" | "open" | "spent" = "new";
 
-  /** `mark`: never used before on this connection. */
   constructor(
     connection: ServerConnection,
     release: (reusable: boolean) => void,
     options: SessionOptions,
-    mark: string,
     tools: SessionTools,
   ) {
     this.#connection = connection;
     this.#release = release;
     this.#options = options;
-    this.#mark = mark;
     this.#tools = tools;
     this.#watchdog = new Watchdog(connection, tools.control, tools.clock, tools.logger);
   }
@@ -96,7 +92,7 @@ export class PostgresSession implements ShardSession {
       return { execution: refusal, prepare: null };
     }
     const { statements } = this.#connection;
-    const more = [steps.prepareStep(statements, gid), ...steps.resetSteps(statements)];
+    const more = [steps.prepareStep(statements, gid), steps.resetStep(statements)];
     const { report, span } = await this.#runClient(operations, undefined, more, deadlineMs);
     const execution = this.#read(report.end, span);
     await this.#finish(report.end);
@@ -106,7 +102,7 @@ export class PostgresSession implements ShardSession {
 
   async prepare(gid: GlobalId, deadlineMs: number): Promise<PrepareOutcome> {
     const { statements } = this.#connection;
-    const batch = [steps.prepareStep(statements, gid), ...steps.resetSteps(statements)];
+    const batch = [steps.prepareStep(statements, gid), steps.resetStep(statements)];
     const report = await this.#run(batch, deadlineMs);
     await this.#finish(report.end);
     return readPrepare(report, 0);
@@ -115,7 +111,7 @@ export class PostgresSession implements ShardSession {
   async commit(receipt: Receipt | null): Promise<CommitOutcome> {
     const { statements } = this.#connection;
     const before = receipt === null ? [] : [steps.writeReceiptStep(statements, receipt)];
-    const batch = [...before, steps.commitStep(statements), ...steps.resetSteps(statements)];
+    const batch = [...before, steps.commitStep(statements), steps.resetStep(statements)];
     const report = await this.#run(batch, this.#options.timeoutMs + SERVER_TIMEOUT_GRACE_MS);
     await this.#finish(report.end);
     return readCommit(report, before.length);
@@ -179,7 +175,7 @@ export class PostgresSession implements ShardSession {
   ): { readonly batch: readonly Step[]; readonly span: Span } {
     const { statements } = this.#connection;
     const { isolation, timeoutMs } = this.#options;
-    const batch = opens ? steps.openingSteps(statements, this.#mark, isolation, timeoutMs) : [];
+    const batch = opens ? steps.openingSteps(statements, isolation, timeoutMs) : [];
     const receiptAt = idempotencyKey === undefined ? undefined : batch.length;
     if (idempotencyKey !== undefined) batch.push(steps.findReceiptStep(statements, idempotencyKey));
     const span: Span = { first: batch.length, count: operations.length, receiptAt };
@@ -206,7 +202,7 @@ export class PostgresSession implements ShardSession {
   }
 
   #read(end: BatchEnd, span: Span): ExecutionOutcome {
-    return readExecution(end, span, this.#mark, this.#connection.role);
+    return readExecution(end, span, this.#connection.role);
   }
 
   /**

@@ -9,6 +9,7 @@
 import type { Knex } from "knex";
 import type pg from "pg";
 import type { ClusterId, GlobalId, ShardId, TransactionId, Xid } from "../../shared/model/ids.ts";
+import { LIMITS } from "../../shared/model/api.ts";
 import type { Clock, Logger } from "../../shared/model/ports.ts";
 import { createDatabasePool, createKnex } from "../../shared/runtime/database.ts";
 import { ask, sqlstateBehind } from "./ask.ts";
@@ -17,6 +18,7 @@ import { Finisher } from "./finisher.ts";
 import { type CheckStatement, PostgresSession, type SessionTools } from "./postgres-session.ts";
 import { deleteOldReceipts, findReceiptByKey, settleReceipt } from "./receipts.ts";
 import { ServerPool } from "./server-pool.ts";
+import { limitSettings } from "./session-steps.ts";
 import type {
   FinishOutcome,
   PreparedOnShard,
@@ -82,7 +84,6 @@ export class PostgresShard implements Shard {
   readonly #tools: SessionTools;
   readonly #identity: { readonly clusterId: ClusterId; readonly shardId: ShardId };
   readonly #counts: Pick<PostgresShardOptions, "branchConnections" | "finishingConnections">;
-  #sessions = 0;
   /** Over the control pool: for migrations and checks. */
   readonly controlKnex: Knex;
   readonly #receiptKnex: Knex;
@@ -108,8 +109,10 @@ export class PostgresShard implements Shard {
         logger.warn({ error: error.message, applicationName }, "a database connection broke");
       },
     });
+    const forBranches = pool(BRANCH_APPLICATION, branchConnections);
+    const limits = limitSettings(LIMITS.defaultTimeoutMs);
     this.#branches = new ServerPool(
-      pool(BRANCH_APPLICATION, branchConnections),
+      { ...forBranches, settings: { ...own, ...limits } },
       clusterId,
       shardId,
       clock,
@@ -130,7 +133,11 @@ export class PostgresShard implements Shard {
     });
     this.#receiptKnex = createKnex(this.#receiptPool);
     this.controlKnex = createKnex(this.#controlPool);
-    this.#finisher = new Finisher(this.#finishing, OWN_DEADLINE_MS);
+    this.#finisher = new Finisher({
+      pool: this.#finishing,
+      connections: finishingConnections,
+      deadlineMs: OWN_DEADLINE_MS,
+    });
     this.#control = new BackendControl(this.#controlPool, logger);
     const repetitions = new Repetitions();
     this.#tools = { control: this.#control, repetitions, checkStatement, clock, logger };
@@ -138,8 +145,7 @@ export class PostgresShard implements Shard {
 
   async begin(options: SessionOptions): Promise<ShardSession> {
     const { connection, release } = await this.#branches.take();
-    this.#sessions += 1;
-    return new PostgresSession(connection, release, options, String(this.#sessions), this.#tools);
+    return new PostgresSession(connection, release, options, this.#tools);
   }
 
   commitPrepared(gid: GlobalId): Promise<FinishOutcome> {

@@ -51,12 +51,17 @@ export class ServerConnection {
   }
 
   /** As `run`, but the connection is given up when the server has not answered by then. */
-  async runWithin(steps: readonly Step[], deadlineMs: number): Promise<BatchReport> {
+  runWithin(steps: readonly Step[], deadlineMs: number): Promise<BatchReport> {
+    return this.within(this.run(steps), deadlineMs);
+  }
+
+  /** Settles as `work` does, which runs on this connection; the connection is given up when it has not by then. */
+  async within<Result>(work: Promise<Result>, deadlineMs: number): Promise<Result> {
     const stop = this.#clock.after(deadlineMs, () => {
       this.destroy();
     });
     try {
-      return await this.run(steps);
+      return await work;
     } finally {
       stop();
     }
@@ -64,40 +69,73 @@ export class ServerConnection {
 
   /** Rejects with `ShardUnreachable` when the connection is lost: what was sent may or may not have happened. */
   run(steps: readonly Step[]): Promise<BatchReport> {
+    return new Promise((resolve, reject) => {
+      this.#start(this.#batchOf(steps, undefined, resolve, reject));
+    });
+  }
+
+  /**
+   * Several batches in one write, each with a Sync of its own: what fails in one does not touch those behind it. As `run`
+   * for each; when the connection is lost, all that have not ended reject.
+   */
+  runEach(series: readonly (readonly Step[])[]): readonly Promise<BatchReport>[] {
+    const batches: Batch[] = [];
+    const reports = series.toReversed().map(
+      (steps) =>
+        new Promise<BatchReport>((resolve, reject) => {
+          batches.push(this.#batchOf(steps, batches.at(-1), resolve, reject));
+        }),
+    );
+    const first = batches.at(-1);
+    if (first !== undefined) this.#start(first);
+    return reports.reverse();
+  }
+
+  #start(batch: Batch): void {
     assert(this.#batch === undefined, "a connection runs one batch at a time");
     this.#received = 0;
-    return new Promise((resolve, reject) => {
-      let tooLarge = false;
-      const lost = (error: Error): void => {
+    this.#batch = batch;
+    this.#client.query(batch);
+  }
+
+  #batchOf(
+    steps: readonly Step[],
+    behind: Batch | undefined,
+    resolve: (report: BatchReport) => void,
+    reject: (error: Error) => void,
+  ): Batch {
+    let tooLarge = false;
+    const lost = (error: Error): void => {
+      this.#batch = undefined;
+      const large = tooLarge || this.#received > MAX_BATCH_BYTES;
+      const Reason = large ? ResultTooLarge : ShardUnreachable;
+      reject(new Reason(error.message, { cause: error }));
+      behind?.handleError(error);
+    };
+    const batch = new Batch({
+      steps,
+      ...(behind !== undefined && { behind }),
+      close: this.statements.takeEvicted(),
+      maxResultBytes: LIMITS.maxResultBytes,
+      onTooLarge: () => {
+        tooLarge = true;
+        this.destroy();
+      },
+      isServerError: (error) => error instanceof pg.DatabaseError,
+      resolve: (end) => {
+        // The end may have been among the bytes that were there already; the rows that were dropped were not only the client's.
+        if (tooLarge) {
+          lost(new Error("the rows were larger than allowed"));
+          return;
+        }
         this.#batch = undefined;
-        const large = tooLarge || this.#received > MAX_BATCH_BYTES;
-        const Reason = large ? ResultTooLarge : ShardUnreachable;
-        reject(new Reason(error.message, { cause: error }));
-      };
-      const batch = new Batch({
-        steps,
-        close: this.statements.takeEvicted(),
-        maxResultBytes: LIMITS.maxResultBytes,
-        onTooLarge: () => {
-          tooLarge = true;
-          this.destroy();
-        },
-        isServerError: (error) => error instanceof pg.DatabaseError,
-        resolve: (end) => {
-          // The end may have been among the bytes that were there already; the rows that were dropped were not only the client's.
-          if (tooLarge) {
-            lost(new Error("the rows were larger than allowed"));
-            return;
-          }
-          this.#batch = undefined;
-          if (end.kind === "failed") this.#forgetFrom(steps, end.results.length);
-          resolve({ end, warnings: batch.warnings });
-        },
-        reject: lost,
-      });
-      this.#batch = batch;
-      this.#client.query(batch);
+        if (end.kind === "failed") this.#forgetFrom(steps, end.results.length);
+        resolve({ end, warnings: batch.warnings });
+        if (behind !== undefined) this.#start(behind);
+      },
+      reject: lost,
     });
+    return batch;
   }
 
   /** The failed statement may or may not be known to the server, and those behind it were skipped. */

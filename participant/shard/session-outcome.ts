@@ -12,6 +12,11 @@ import type { CommitOutcome, ExecutionOutcome, PrepareOutcome, ServerFailure } f
 import { UNIQUE_VIOLATION } from "./sqlstate.ts";
 
 const MAX_MESSAGE_LENGTH = 500;
+/**
+ * What a statement that leaves the transaction alone is answered with. Only a statement of its own can end a transaction
+ * block (functions and procedures inside it cannot), and then its tag says so: also COMMIT AND CHAIN, which begins another.
+ */
+const ORDINARY_TAG = /^(?:SELECT|INSERT|UPDATE|DELETE|MERGE)\b/;
 const IDLE_SQLSTATE = "25P01";
 
 /** Where the client's statements lie among the steps; `look` comes right behind them. */
@@ -22,12 +27,7 @@ export interface Span {
   readonly receiptAt: number | undefined;
 }
 
-export function readExecution(
-  end: BatchEnd,
-  span: Span,
-  mark: string,
-  role: string,
-): ExecutionOutcome {
+export function readExecution(end: BatchEnd, span: Span, role: string): ExecutionOutcome {
   const { results } = end;
   const lookAt = span.first + span.count;
   if (end.kind === "failed" && results.length <= lookAt) {
@@ -38,11 +38,12 @@ export function readExecution(
   if (receipt !== undefined) return { kind: "receiptFound", receipt: receiptFrom(receipt) };
   const look = results[lookAt]?.rows[0];
   assert(look !== undefined, "the look at the transaction answers one row");
+  const own = results.slice(span.first, lookAt);
   return {
     kind: "executed",
-    results: results.slice(span.first, lookAt).map(operationResult),
+    results: own.map(operationResult),
     xid: look["xid"] as Xid | null,
-    insideTransaction: look["mark"] === mark && look["role"] === role,
+    insideTransaction: own.every(({ tag }) => ORDINARY_TAG.test(tag)) && look["role"] === role,
   };
 }
 

@@ -85,14 +85,22 @@ test("a deferred constraint is checked before the vote", async () => {
 
 test.each([
   ["notifies", "select pg_notify('channel', 'text')"],
-  ["makes a temporary table", "create temporary table t (id int)"],
-  [
-    "locks the same advisory key in two ways",
-    "select pg_advisory_lock(9), pg_advisory_xact_lock(9)",
-  ],
+  ["makes a temporary table", "select makes_table()"],
 ])("a branch that %s cannot be prepared", async (_, sql) => {
+  await fixture.client.query(`create or replace function makes_table() returns void
+    language plpgsql as 'begin create temporary table t (id int); end'`);
   expect(codeOf(await node.execute(1, [add, operation(sql)]))).toBe("not-preparable");
   await nothingIsLeft();
+});
+
+test("a session-level lock does not keep a branch from being prepared, nor outlive it", async () => {
+  const locking = operation("select pg_advisory_lock(9), pg_advisory_xact_lock(9)");
+  expect((await node.execute(1, [add, locking])).kind).toBe("prepared");
+  await node.node.handle(LINK, { kind: "abort", gid: gidOf(1) });
+  const { rows } = await fixture.client.query<{ free: boolean }>(
+    "select pg_try_advisory_xact_lock(9) as free",
+  );
+  expect(rows).toEqual([{ free: true }]);
 });
 
 test.each(["commit", "rollback", "commit and chain", "prepare transaction 'mine'"])(

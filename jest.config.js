@@ -1,5 +1,5 @@
 /**
- * Tests run as CommonJS through swc (no type check here: `npm run typecheck` does that), so Jest needs no
+ * Tests run as CommonJS through swc (no type check here: `npm run check:types` does that), so Jest needs no
  * experimental flag; production runs the ES modules in dist/, which test/end-to-end starts for real.
  */
 const swc = [

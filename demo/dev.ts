@@ -6,6 +6,7 @@ import { mkdirSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { Command } from "commander";
 import { seedAccounts } from "./accounts.ts";
+import { runningProcess } from "./cluster/cluster-file.ts";
 import { wholeNumber } from "./command-line.ts";
 import { endOnInterrupt, run } from "./interrupt.ts";
 import { type LocalCluster, removeClusterDirectory, startLocalCluster } from "./local-cluster.ts";
@@ -34,6 +35,12 @@ async function main(): Promise<void> {
   const directory = join(home, "dev");
   const clusterFile = join(home, "cluster.json");
   mkdirSync(home, { recursive: true });
+  const running = runningProcess(clusterFile);
+  if (running !== undefined) {
+    throw new Error(
+      `a cluster runs here already: process ${running} of .synod/cluster.json is still there`,
+    );
+  }
   if (options.fresh) removeClusterDirectory(directory);
   endOnInterrupt(() => {
     rmSync(clusterFile, { force: true });

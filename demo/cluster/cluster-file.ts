@@ -1,6 +1,32 @@
 /** cluster.json: where a running local cluster can be reached, for people and scripts. */
-import { renameSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { z } from "zod";
 import type { ClusterNode, ClusterParticipant } from "./members.ts";
+
+const Pids = z.object({
+  coordinators: z.array(z.object({ pid: z.int() })),
+  participants: z.array(z.object({ pid: z.int(), postgresPid: z.int() })),
+});
+
+/** A process named in the file that is still there; undefined when there is none, or no file. */
+export function runningProcess(file: string): number | undefined {
+  if (!existsSync(file)) return undefined;
+  const { coordinators, participants } = Pids.parse(JSON.parse(readFileSync(file, "utf8")));
+  const pids = [
+    ...coordinators.map(({ pid }) => pid),
+    ...participants.flatMap(({ pid, postgresPid }) => [pid, postgresPid]),
+  ];
+  return pids.find(isThere);
+}
+
+function isThere(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
 
 /** Replaced as a whole; readable by us only, because the urls hold the databases' passwords. */
 export function writeClusterFile(

@@ -8,11 +8,11 @@
 import { assert } from "../../shared/model/assert.ts";
 import type { GlobalId } from "../../shared/model/ids.ts";
 import { cleanUp } from "./give-back.ts";
-import type { BatchReport } from "./server-connection.ts";
+import type { BatchReport, ServerConnection } from "./server-connection.ts";
 import { readFailure } from "./session-outcome.ts";
 import type { ServerPool } from "./server-pool.ts";
 import { type FinishOutcome, ShardUnreachable } from "./shard.ts";
-import { UNDEFINED_OBJECT } from "./sqlstate.ts";
+import { INSUFFICIENT_PRIVILEGE, UNDEFINED_OBJECT } from "./sqlstate.ts";
 
 export type FinishCommand = "COMMIT PREPARED" | "ROLLBACK PREPARED";
 
@@ -30,6 +30,9 @@ interface Waiting {
   readonly resolve: (outcome: FinishOutcome) => void;
   readonly reject: (error: Error) => void;
 }
+
+const OWNER = `select pg_catalog.quote_ident(owner) as owner
+  from pg_catalog.pg_prepared_xacts where gid = $1 and database = pg_catalog.current_database()`;
 
 /** Each waits for those before it to be flushed to the server's disk. */
 const MAX_TOGETHER = 8;
@@ -87,13 +90,46 @@ export class Finisher {
       together.map((waiting, place) => answer(waiting, reports[place])),
     );
     // The last words of a dying server process look like an answer.
-    const isAlive =
-      !ends.includes("lost") && (!ends.some(isRefusal) || (await cleanUp(connection)));
+    let isAlive = !ends.includes("lost") && (!ends.some(isRefusal) || (await cleanUp(connection)));
+    for (const [place, waiting] of together.entries()) {
+      const end = ends[place];
+      if (end === undefined || !isRefusal(end)) continue;
+      const isOwners = isAlive && end.sqlstate === INSUFFICIENT_PRIVILEGE;
+      const outcome = isOwners ? await this.#finishAsOwner(connection, waiting, end) : end;
+      isAlive &&= outcome !== "lost";
+      if (isAlive && outcome !== "lost") waiting.resolve(outcome);
+      else waiting.reject(new ShardUnreachable(end.message));
+    }
     release(isAlive);
-    for (const [place, end] of ends.entries()) {
-      if (!isRefusal(end)) continue;
-      if (isAlive) together[place]?.resolve(end);
-      else together[place]?.reject(new ShardUnreachable(end.message));
+  }
+
+  /**
+   * A trigger may have changed the role behind everybody's back: then the branch belongs to that role. Whoever could take the
+   * role on once can do so again.
+   */
+  async #finishAsOwner(
+    connection: ServerConnection,
+    { command, gid }: Waiting,
+    refusal: Refusal,
+  ): Promise<FinishOutcome | "lost"> {
+    const { deadlineMs } = this.#options;
+    const step = (text: string, ...values: string[]) => [
+      { statement: connection.statements.once(text), values },
+    ];
+    try {
+      const { end } = await connection.runWithin(step(OWNER, gid), deadlineMs);
+      const owner = end.results[0]?.rows[0]?.["owner"];
+      if (typeof owner !== "string") return refusal;
+      const texts = [`set role ${owner}`, `${command.toLowerCase()} '${gid}'`];
+      const reports = connection.runEach(texts.map((text) => step(text)));
+      const all = Promise.all(reports);
+      const [, report] = await connection.within(all, deadlineMs);
+      assert(report !== undefined, "every command has its report");
+      const outcome = readFinish(command, report);
+      return (await cleanUp(connection)) ? outcome : "lost";
+    } catch (error) {
+      assert(error instanceof ShardUnreachable, "a batch fails as its shard does");
+      return "lost";
     }
   }
 }

@@ -1,8 +1,8 @@
 /**
- * Brings a connection back to where the next user expects it: no transaction, no settings, no locks.
+ * Brings a connection back to where the next user expects it: no transaction, no settings, no other role, no locks.
  */
 import type { ServerConnection } from "./server-connection.ts";
-import { resetStep, rollbackStep, unlockStep } from "./session-steps.ts";
+import { resetRoleStep, resetStep, rollbackStep, unlockStep } from "./session-steps.ts";
 import { QUERY_CANCELED } from "./sqlstate.ts";
 
 /** A cancel that was sent before may hit the first attempt; there is none for the second. */
@@ -14,7 +14,12 @@ const DEADLINE_MS = 5_000;
 export async function cleanUp(connection: ServerConnection): Promise<boolean> {
   const { statements } = connection;
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
-    const steps = [rollbackStep(statements), resetStep(statements), unlockStep(statements)];
+    const steps = [
+      rollbackStep(statements),
+      resetStep(statements),
+      resetRoleStep(statements),
+      unlockStep(statements),
+    ];
     const end = await connection.runWithin(steps, DEADLINE_MS).then(
       (report) => report.end,
       () => undefined,

@@ -95,7 +95,7 @@ export class PostgresSession implements ShardSession {
     const more = [steps.prepareStep(statements, gid), steps.resetStep(statements)];
     const { report, span } = await this.#runClient(operations, undefined, more, deadlineMs);
     const execution = this.#read(report.end, span);
-    await this.#finish(report.end);
+    await this.#finish(report.end, execution.kind === "executed" && execution.insideTransaction);
     if (execution.kind !== "executed") return { execution, prepare: null };
     return { execution, prepare: readPrepare(report, span.first + span.count + 1) };
   }
@@ -207,11 +207,11 @@ export class PostgresSession implements ShardSession {
 
   /**
    * After the last batch. A failure is believed only from a session that is still alive: the last words of a dying server
-   * process look the same, and it may have prepared.
+   * process look the same, and it may have prepared. `isOrderly`: no statement has changed the role, which would stay.
    */
-  async #finish(end: BatchEnd): Promise<void> {
+  async #finish(end: BatchEnd, isOrderly = true): Promise<void> {
     this.#state = "spent";
-    const isClean = end.kind === "done" && this.#connection.transactionStatus === "I";
+    const isClean = isOrderly && end.kind === "done" && this.#connection.transactionStatus === "I";
     if (isClean && !this.#watchdog.wasInterrupted) {
       this.#release(true);
       return;

@@ -89,6 +89,11 @@ export function resetStep(cache: StatementCache): Step {
   return { statement: cache.kept(RESET), values: [] };
 }
 
+/** RESET ALL leaves the role alone. */
+export function resetRoleStep(cache: StatementCache): Step {
+  return { statement: cache.kept("reset role"), values: [] };
+}
+
 /** Where no `look` has. */
 export function unlockStep(cache: StatementCache): Step {
   return { statement: cache.kept(UNLOCK), values: [] };

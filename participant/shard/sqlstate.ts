@@ -31,6 +31,7 @@ export const FEATURE_NOT_SUPPORTED = "0A000";
 export const UNIQUE_VIOLATION = "23505";
 export const QUERY_CANCELED = "57014";
 export const LOCK_NOT_AVAILABLE = "55P03";
+export const INSUFFICIENT_PRIVILEGE = "42501";
 export const UNDEFINED_OBJECT = "42704";
 export const INVALID_PARAMETER_VALUE = "22023";
 

@@ -38,7 +38,9 @@ async function countOf(sql: string): Promise<number> {
   return Number(rows[0]!.count);
 }
 
-const waitingAtGate = () => countOf("pg_locks where locktype = 'advisory' and not granted");
+const waitingAtGate = () =>
+  countOf(`pg_locks where locktype = 'advisory' and not granted
+    and database = (select oid from pg_database where datname = current_database())`);
 const branchProcesses = () =>
   countOf(
     "pg_stat_activity where application_name = 'synod-branch' and datname = current_database()",

@@ -130,7 +130,8 @@ test("a commit whose server process is ended is settled as aborted for ever", as
     const settled = settle(1, far);
     await eventually("settling waits", async () => (await waitingFor("transactionid")) === 1);
     await fixture.client.query(
-      "select pg_terminate_backend(pid) from pg_locks where not granted and locktype = 'advisory'",
+      `select pg_terminate_backend(pid) from pg_locks where not granted and locktype = 'advisory'
+        and database = (select oid from pg_database where datname = current_database())`,
     );
     expect(await settled).toEqual({ kind: "aborted" });
     expect(await settle(1)).toEqual({ kind: "aborted" });

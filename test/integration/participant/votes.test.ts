@@ -4,7 +4,7 @@ import type { Vote } from "../../../shared/model/protocol.ts";
 import { executeRequest, gidOf, LINK } from "../../participant/node-fixture.ts";
 import { ADD, NOTE, operation, READ } from "../../participant/shard-contract.ts";
 import { eventually } from "../../support/wait.ts";
-import { anyStatement, createShard, type ShardFixture } from "./postgres-fixture.ts";
+import { anyStatement, createShard, openShard, type ShardFixture } from "./postgres-fixture.ts";
 import { createPostgresNode, type PostgresNode } from "./postgres-node.ts";
 
 let fixture: ShardFixture;
@@ -125,6 +125,35 @@ test("changing the role is a no: another role's branch could not be finished", a
   expect(codeOf(await node.execute(1, [add, changing]))).toBe("statement-not-allowed");
   await nothingIsLeft();
   await fixture.client.query("drop owned by stranger; drop role stranger");
+});
+
+test("a branch that a function prepared under another role is rolled back under that role", async () => {
+  await fixture.client.query(`
+    create role votes_worker login password 'secret' in role pg_read_all_data, pg_write_all_data;
+    create role votes_app in role pg_read_all_data, pg_write_all_data;
+    grant votes_app to votes_worker;
+    grant usage on schema synod to votes_worker, votes_app;
+    alter role votes_worker set search_path = synod;
+    create function becomes_app() returns void language plpgsql as
+      $$ begin perform set_config('role', 'votes_app', false); end $$`);
+  const url = new URL(fixture.url);
+  url.username = "votes_worker";
+  url.password = "secret";
+  const shard = openShard(url.href, { check: anyStatement, branchConnections: 1 });
+  const { execute, node: worker } = createPostgresNode(shard);
+  const becoming = operation(
+    "insert into entries select 'x', 'y' from (select becomes_app()) as app",
+  );
+  expect(await execute(1, [becoming])).toMatchObject({
+    refusal: { sentence: "a statement ended the transaction or changed its role" },
+  });
+  await eventually("it is rolled back", async () => (await fixture.prepared()).length === 0);
+  expect((await execute(2, [add])).kind).toBe("prepared");
+  await worker.handle(LINK, { kind: "abort", gid: gidOf(2) });
+  await shard.close();
+  await fixture.client.query(
+    "drop owned by votes_worker, votes_app; drop role votes_worker, votes_app",
+  );
 });
 
 test("two statements in one text are refused by the server, and neither is run", async () => {

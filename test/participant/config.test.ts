@@ -27,7 +27,7 @@ test("reads a whole configuration, with defaults", () => {
   expect(config).toMatchObject({
     ...{ clusterId: "local", shardId: "s1", listen: { host: "127.0.0.1", port: 7001 } },
     ...{ databaseUrl: GOOD.SYNOD_DATABASE_URL, logLevel: "info", maxBranches: 64 },
-    ...{ finishingConnections: 8, connectTimeoutMs: 3_000, inquiryAfterMs: 1_000 },
+    ...{ finishingConnections: 4, connectTimeoutMs: 3_000, inquiryAfterMs: 1_000 },
     ...{ rescanIntervalMs: 5_000, receiptRetentionMs: 86_400_000, drainTimeoutMs: 3_000 },
     warnings: [],
   });

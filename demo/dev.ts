@@ -38,7 +38,7 @@ async function main(): Promise<void> {
   const running = runningProcess(clusterFile);
   if (running !== undefined) {
     throw new Error(
-      `a cluster runs here already: process ${running} of .synod/cluster.json is still there`,
+      `a cluster runs here already: process ${running} of .synod/cluster.json is still there; end it, or delete that file`,
     );
   }
   if (options.fresh) removeClusterDirectory(directory);

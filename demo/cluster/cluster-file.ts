@@ -1,6 +1,7 @@
 /** cluster.json: where a running local cluster can be reached, for people and scripts. */
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { z } from "zod";
+import { processExists } from "../../shared/runtime/process-exists.ts";
 import type { ClusterNode, ClusterParticipant } from "./members.ts";
 
 const Pids = z.object({
@@ -16,16 +17,7 @@ export function runningProcess(file: string): number | undefined {
     ...coordinators.map(({ pid }) => pid),
     ...participants.flatMap(({ pid, postgresPid }) => [pid, postgresPid]),
   ];
-  return pids.find(isThere);
-}
-
-function isThere(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
+  return pids.find(processExists);
 }
 
 /** Replaced as a whole; readable by us only, because the urls hold the databases' passwords. */

@@ -1,7 +1,7 @@
 /**
  * Keys under which an attempt was told "no" lately, each with that attempt's place in its leader's sequence. An earlier
- * attempt, held up on a connection that has broken since, must not run behind that answer. (Attempts of lower ballots are
- * refused as a whole.)
+ * attempt, of the same leader or of one before it, held up on a connection that has broken since, must not run behind that
+ * answer.
  */
 import type { CarrierId } from "../../shared/model/ids.ts";
 import { carrierOrigin } from "../../shared/model/ids.ts";
@@ -29,6 +29,7 @@ export class RefusedKeys {
     if (last === undefined) return false;
     const [refused, asked] = [carrierOrigin(last), carrierOrigin(carrier)];
     if (refused === undefined || asked === undefined) return false;
-    return asked.ballot === refused.ballot && asked.sequence < refused.sequence;
+    if (asked.ballot !== refused.ballot) return asked.ballot < refused.ballot;
+    return asked.sequence < refused.sequence;
   }
 }

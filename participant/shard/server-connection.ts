@@ -76,9 +76,12 @@ export class ServerConnection {
 
   /**
    * Several batches in one write, each with a Sync of its own: what fails in one does not touch those behind it. As `run`
-   * for each; when the connection is lost, all that have not ended reject.
+   * for each; when the connection is lost, all that have not ended reject. Only statements without a name: one that is
+   * prepared in a batch that fails would be missing in those behind it, which are on their way already.
    */
   runEach(series: readonly (readonly Step[])[]): readonly Promise<BatchReport>[] {
+    const isNamed = series.flat().some(({ statement }) => statement.name !== "");
+    assert(!isNamed, "a series prepares no statements");
     const batches: Batch[] = [];
     const reports = series.toReversed().map(
       (steps) =>

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { runningProcess } from "../../demo/cluster/cluster-file.ts";
 import { coordinatorEnvironment, planTopology } from "../../demo/cluster/topology.ts";
 import { wholeNumber } from "../../demo/command-line.ts";
 import { logTail } from "../../demo/log-tail.ts";
@@ -14,6 +15,21 @@ const ACCOUNTS = new Map([
   ["s1", ["alice"]],
   ["s2", ["bob"]],
 ]);
+
+test("a cluster runs as long as one process of its file is there", () => {
+  const directory = mkdtempSync(join(tmpdir(), "synod-cluster-file-"));
+  const file = join(directory, "cluster.json");
+  const write = (postgresPid: number): void => {
+    const [coordinators, participants] = [[{ pid: 2 ** 30 }], [{ pid: 2 ** 30, postgresPid }]];
+    writeFileSync(file, JSON.stringify({ coordinators, participants }));
+  };
+  expect(runningProcess(file)).toBeUndefined();
+  write(2 ** 30);
+  expect(runningProcess(file)).toBeUndefined();
+  write(process.pid);
+  expect(runningProcess(file)).toBe(process.pid);
+  rmSync(directory, { recursive: true });
+});
 
 test("with a base port everybody has a fixed place", async () => {
   const topology = await planTopology({

@@ -1,6 +1,7 @@
 import { CarrierMemory } from "../../participant/branches/carrier-memory.ts";
 import { Incidents } from "../../participant/branches/incidents.ts";
 import { judgePrepare } from "../../participant/branches/judgement.ts";
+import { RefusedKeys } from "../../participant/branches/refused-keys.ts";
 import { errorCodeOf } from "../../participant/shard/sqlstate.ts";
 import { Repetitions, StatementCache } from "../../participant/shard/statement-cache.ts";
 import { toWire } from "../../participant/shard/wire-values.ts";
@@ -45,6 +46,27 @@ test("the memory of carriers stays bounded, and what it forgets it refuses", () 
   expect(memory.meet(carrier(9_999_000))).toBe(false);
   expect(memory.meet(carrier(9_999_001))).toBe(true);
   expect(memory.meet("no carrier" as never)).toBe(false);
+});
+
+test("what comes before a refused attempt under its key is behind it, whoever led then", () => {
+  const refused = new RefusedKeys();
+  refused.add("key", carrier(5, 2));
+  refused.add("key", carrier(9, 1));
+  const behind = [carrier(4, 2), carrier(10, 1), carrier(5, 2), carrier(6, 2), carrier(1, 3)];
+  expect(behind.map((attempt) => refused.isBehind("key", attempt))).toEqual([
+    ...[true, true],
+    ...[false, false, false],
+  ]);
+  expect(refused.isBehind("other", carrier(1))).toBe(false);
+});
+
+test("the refused keys that are remembered are the newest", () => {
+  const refused = new RefusedKeys();
+  for (let sequence = 1; sequence <= 20_000; sequence += 1) {
+    refused.add(`key ${sequence}`, carrier(sequence));
+  }
+  expect(refused.isBehind("key 20000", carrier(1))).toBe(true);
+  expect(refused.isBehind("key 1", carrier(0))).toBe(false);
 });
 
 test("a sequence set forgets whole chunks below a mark", () => {

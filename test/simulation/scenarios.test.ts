@@ -97,6 +97,16 @@ test("a request that arrives again does not deny what the first one did", async 
   await scenario.close();
 });
 
+/** A one-shard call that nobody has begun, and what it takes to begin it by hand at its participant. */
+async function keyedCall() {
+  const scenario = new Scenario({ electionTimeoutMs: 150 });
+  const leader = await scenario.leader();
+  await scenario.pass(500);
+  const call = scenario.call("rent", ["s1"], 5_000);
+  const { door, scripted } = scenario.world.participants[0]!;
+  return { scenario, call, ballot: leader.node!.gateway.view().ballot, door: door!, scripted };
+}
+
 /** An attempt at a call as its leader would send it, at this place in the leader's sequence. */
 function attemptAt(
   { submission }: Call,
@@ -130,17 +140,12 @@ async function lockMark(scenario: Scenario, call: Call, ballot: Ballot): Promise
 }
 
 test("attempts under one key run one after the other, so none says no while another may commit", async () => {
-  const scenario = new Scenario({ electionTimeoutMs: 150 });
-  const leader = await scenario.leader();
-  await scenario.pass(500);
-  const call = scenario.call("rent", ["s1"], 5_000);
-  const { ballot } = leader.node!.gateway.view();
-  const { door } = scenario.world.participants[0]!;
+  const { scenario, call, ballot, door } = await keyedCall();
   await lockMark(scenario, call, ballot);
 
   let replies: readonly unknown[] = [];
-  const patient = door!.receive("a link", attemptAt(call, ballot, 900_001, door!, 5_000));
-  const hasty = door!.receive("a link", attemptAt(call, ballot, 900_002, door!, 20));
+  const patient = door.receive("a link", attemptAt(call, ballot, 900_001, door, 5_000));
+  const hasty = door.receive("a link", attemptAt(call, ballot, 900_002, door, 20));
   void Promise.all([patient, hasty]).then((both) => {
     replies = both;
   });
@@ -156,18 +161,13 @@ test("attempts under one key run one after the other, so none says no while anot
 });
 
 test("an attempt that arrives when a later one was refused under its key does not run", async () => {
-  const scenario = new Scenario({ electionTimeoutMs: 150 });
-  const leader = await scenario.leader();
-  await scenario.pass(500);
-  const call = scenario.call("rent", ["s1"], 5_000);
-  const { ballot } = leader.node!.gateway.view();
-  const { door } = scenario.world.participants[0]!;
+  const { scenario, call, ballot, door } = await keyedCall();
   await lockMark(scenario, call, ballot);
 
   const replies: unknown[] = [];
   const tellInTurn = (sequence: number, timeoutMs: number): void => {
-    const attempt = attemptAt(call, ballot, sequence, door!, timeoutMs);
-    void door!.receive("a link", attempt).then((reply) => replies.push(reply));
+    const attempt = attemptAt(call, ballot, sequence, door, timeoutMs);
+    void door.receive("a link", attempt).then((reply) => replies.push(reply));
   };
   tellInTurn(900_002, 20);
   await scenario.until("the later one is refused", () => replies.length > 0);
@@ -179,21 +179,16 @@ test("an attempt that arrives when a later one was refused under its key does no
 });
 
 test("no is said under a key only when no lost session can still commit under it", async () => {
-  const scenario = new Scenario({ electionTimeoutMs: 150 });
-  const leader = await scenario.leader();
-  await scenario.pass(500);
-  const call = scenario.call("rent", ["s1"], 5_000);
-  const { ballot } = leader.node!.gateway.view();
-  const { door, scripted } = scenario.world.participants[0]!;
+  const { scenario, call, ballot, door, scripted } = await keyedCall();
   scripted.set("before commit", { delayMs: 1, verdict: "late" });
   scripted.set("late commit", { delayMs: 300, verdict: "ok" });
 
   const replies: unknown[] = [];
-  const lost = attemptAt(call, ballot, 900_001, door!, 5_000);
-  void door!.receive("a link", lost).then((reply) => replies.push(reply));
+  const lost = attemptAt(call, ballot, 900_001, door, 5_000);
+  void door.receive("a link", lost).then((reply) => replies.push(reply));
   await scenario.until("the connection to the database is lost", () => replies.length > 0);
-  const hasty = attemptAt(call, ballot, 900_002, door!, 20);
-  void door!.receive("a link", hasty).then((reply) => replies.push(reply));
+  const hasty = attemptAt(call, ballot, 900_002, door, 20);
+  void door.receive("a link", hasty).then((reply) => replies.push(reply));
   await scenario.until("the second attempt is refused", () => replies.length > 1);
   expect(replies).toMatchObject([{ kind: "unknown" }, { kind: "no" }]);
   call.verdict = "aborted";

@@ -15,6 +15,7 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { LogInUse } from "../log-store.ts";
+import { processExists } from "../../../shared/runtime/process-exists.ts";
 
 const Owner = z.object({
   pid: z.int().min(1),
@@ -101,11 +102,7 @@ function readOwner(path: string): Owner | undefined {
 const isMissing = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === "ENOENT";
 
 function isAlive({ pid, startedAt }: Owner): boolean {
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ESRCH") return false;
-  }
+  if (!processExists(pid)) return false;
   return startedAt === null || startOf(pid) === startedAt;
 }
 

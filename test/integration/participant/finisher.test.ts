@@ -1,11 +1,9 @@
 /** Many branches finished at once, on fewer connections than there are branches. */
-import { clusterId, type GlobalId, shardId } from "../../../shared/model/ids.ts";
-import { systemClock } from "../../../shared/runtime/clock.ts";
-import { ServerPool } from "../../../participant/shard/server-pool.ts";
+import type { GlobalId } from "../../../shared/model/ids.ts";
 import { operation } from "../../participant/shard-contract.ts";
 import { gidOf } from "../../participant/node-fixture.ts";
 import { ShardUnreachable } from "../../../participant/shard/shard.ts";
-import { createShard, openShard, type ShardFixture } from "./postgres-fixture.ts";
+import { createShard, openPool, openShard, type ShardFixture } from "./postgres-fixture.ts";
 import { startTcpProxy, throughProxy } from "./tcp-proxy.ts";
 
 const BRANCHES = 24;
@@ -90,18 +88,7 @@ test("when the server cannot be reached, all that wait are told, and can be fini
 });
 
 test("of several batches in one write, those before the connection is lost have their answers", async () => {
-  const pool = new ServerPool(
-    {
-      url: fixture.url,
-      applicationName: "synod-test",
-      maxConnections: 1,
-      connectTimeoutMs: 3_000,
-      onError: () => undefined,
-    },
-    clusterId("test"),
-    shardId("s1"),
-    systemClock,
-  );
+  const pool = openPool(fixture.url);
   const { connection, release } = await pool.take();
   const texts = ["select 1 as one", "select 1 / 0", "select pg_sleep(60)", "select 2 as two"];
   const reports = connection.runEach(

@@ -3,6 +3,7 @@ import pg from "pg";
 import { PostgresShard } from "../../../participant/shard/postgres-shard.ts";
 import type { CheckStatement } from "../../../participant/shard/postgres-session.ts";
 import { preflight } from "../../../participant/shard/preflight.ts";
+import { ServerPool } from "../../../participant/shard/server-pool.ts";
 import type { ShardSession } from "../../../participant/shard/shard.ts";
 import { clusterId, type GlobalId, shardId } from "../../../shared/model/ids.ts";
 import { systemClock } from "../../../shared/runtime/clock.ts";
@@ -48,6 +49,15 @@ export function openShard(url: string, options: FixtureOptions = {}): PostgresSh
     clock: systemClock,
     logger: silent,
   });
+}
+
+/** One connection of the adapter's kind. */
+export function openPool(url: string): ServerPool {
+  const options = {
+    ...{ url, applicationName: "test", maxConnections: 1, connectTimeoutMs: 3_000 },
+    onError: () => undefined,
+  };
+  return new ServerPool(options, IDENTITY.clusterId, IDENTITY.shardId, systemClock);
 }
 
 export async function createShard(options: FixtureOptions = {}): Promise<ShardFixture> {

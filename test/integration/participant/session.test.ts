@@ -1,13 +1,16 @@
 /** What is particular to the adapter on `pg`: batches, prepared statements, values. */
 import pg from "pg";
-import { ServerPool } from "../../../participant/shard/server-pool.ts";
 import type { Step } from "../../../participant/shard/batch.ts";
-import { clusterId, shardId } from "../../../shared/model/ids.ts";
-import { systemClock } from "../../../shared/runtime/clock.ts";
 import { ADD, operation, READ } from "../../participant/shard-contract.ts";
 import { ResultTooLarge } from "../../../participant/shard/shard.ts";
 import { eventually } from "../../support/wait.ts";
-import { anyStatement, createShard, openShard, type ShardFixture } from "./postgres-fixture.ts";
+import {
+  anyStatement,
+  createShard,
+  openPool,
+  openShard,
+  type ShardFixture,
+} from "./postgres-fixture.ts";
 import { startTcpProxy, throughProxy } from "./tcp-proxy.ts";
 
 let fixture: ShardFixture;
@@ -27,18 +30,7 @@ async function rowOf(sql: string, ...params: Parameters<typeof operation>[1][]):
 }
 
 test("when BEGIN fails the statements behind it are not run on their own", async () => {
-  const pool = new ServerPool(
-    {
-      url: fixture.url,
-      applicationName: "test",
-      maxConnections: 1,
-      connectTimeoutMs: 3_000,
-      onError: () => undefined,
-    },
-    clusterId("test"),
-    shardId("s1"),
-    systemClock,
-  );
+  const pool = openPool(fixture.url);
   const { connection, release } = await pool.take();
   const step = (text: string): Step => ({
     statement: connection.statements.once(text),

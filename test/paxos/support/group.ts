@@ -42,6 +42,8 @@ export function configOf(
     windowSlots: 4,
     pageSlots: 100,
     pageBytes: 100_000,
+    trailingSlots: 2,
+    trailingBytes: 100_000,
     ...overrides,
   };
 }

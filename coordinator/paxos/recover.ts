@@ -5,7 +5,7 @@ import { assert } from "../../shared/model/assert.ts";
 import { nextSlot, ZERO_BALLOT, ZERO_SLOT } from "../../shared/model/ids.ts";
 import type { Ballot, Slot } from "../../shared/model/ids.ts";
 import type { ChosenSlot } from "./message.ts";
-import type { DurableRecord } from "./record.ts";
+import type { DurableRecord, SnapshotRecord } from "./record.ts";
 import { SlotLog } from "./slot-log.ts";
 import type { Entry, PaxosConfig, PaxosState } from "./state.ts";
 
@@ -38,7 +38,7 @@ export function recover(config: PaxosConfig, records: readonly DurableRecord[]):
   let promised: Ballot = ZERO_BALLOT;
   let log = SlotLog.empty<Entry>();
   let chosenUpTo: Slot = ZERO_SLOT;
-  const apply: ChosenSlot[] = [];
+  let apply: ChosenSlot[] = [];
   const advance = (upTo: Slot | undefined): void => {
     for (let slot = nextSlot(chosenUpTo); ; slot = nextSlot(slot)) {
       const entry = log.get(slot);
@@ -58,6 +58,12 @@ export function recover(config: PaxosConfig, records: readonly DurableRecord[]):
     } else if (record.kind === "learned") {
       log = log.set(record.slot, { kind: "chosen", value: record.value });
       advance(undefined);
+    } else if (record.kind === "snapshot") {
+      if (record.promised > promised) promised = record.promised;
+      log = startingWith(record, log);
+      if (record.slot > chosenUpTo) chosenUpTo = record.slot;
+      apply = apply.filter(({ slot }) => slot > record.slot);
+      advance(undefined);
     } else {
       const { ballot, slot, value } = record;
       if (ballot > promised) promised = ballot;
@@ -66,6 +72,18 @@ export function recover(config: PaxosConfig, records: readonly DurableRecord[]):
     }
   }
   return { state: initialState(config, promised, log, chosenUpTo), apply };
+}
+
+/** What a snapshot leaves of a log; what it holds and leaves is chosen. */
+function startingWith(
+  { slot: upTo, truncatedUpTo }: SnapshotRecord,
+  log: SlotLog<Entry>,
+): SlotLog<Entry> {
+  let left = SlotLog.empty<Entry>();
+  for (const [slot, entry] of log.from(nextSlot(truncatedUpTo))) {
+    left = left.set(slot, slot > upTo ? entry : { kind: "chosen", value: entry.value });
+  }
+  return left;
 }
 
 function initialState(

@@ -6,7 +6,8 @@ import {
   type CoordinatorNode,
 } from "../../../coordinator/coordinator-node.ts";
 import { LogFailure } from "../../../coordinator/log/log-store.ts";
-import { MemoryDisk, MemoryLog } from "../../../coordinator/log/memory-log.ts";
+import { MemoryDisk } from "../../../coordinator/log/memory-disk.ts";
+import { MemoryLog } from "../../../coordinator/log/memory-log.ts";
 import type { PaxosMessage } from "../../../coordinator/paxos/message.ts";
 import { majority } from "../../../coordinator/paxos/recover.ts";
 import type { PaxosConfig } from "../../../coordinator/paxos/state.ts";

@@ -124,6 +124,8 @@ function opened(log: LogStore, contents: LogContents): LogStore {
       return Promise.resolve(first);
     },
     append: (records) => log.append(records),
+    saveSnapshot: (slot, chunks) => log.saveSnapshot(slot, chunks),
+    readSnapshotChunk: (slot, index) => log.readSnapshotChunk(slot, index),
     close: () => (closed ??= log.close()),
   };
 }

@@ -18,6 +18,11 @@ export interface RecoveredNode {
   readonly apply: readonly ChosenSlot[];
 }
 
+interface Coverage {
+  readonly snapshotSlot: Slot;
+  readonly truncatedUpTo: Slot;
+}
+
 function assertConfig(config: PaxosConfig): void {
   const { members, phase1Quorum, phase2Quorum } = config;
   assert(members.includes(config.self), "a node is a member of its own group");
@@ -88,10 +93,7 @@ export function recover(config: PaxosConfig, records: readonly DurableRecord[]):
 }
 
 /** Of the last snapshot: an earlier one covers no more. */
-function coverage(records: readonly DurableRecord[]): {
-  readonly snapshotSlot: Slot;
-  readonly truncatedUpTo: Slot;
-} {
+function coverage(records: readonly DurableRecord[]): Coverage {
   for (let index = records.length - 1; index >= 0; index -= 1) {
     const record = records[index];
     if (record?.kind !== "snapshot") continue;

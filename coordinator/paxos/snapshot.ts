@@ -64,11 +64,8 @@ function install(turn: Turn, slot: Slot): void {
 }
 
 function note(turn: Turn, slot: Slot, truncatedUpTo: Slot): void {
-  const { log, promised, hintedUpTo } = turn.state;
-  turn.change({
-    log: log.truncate(truncatedUpTo),
-    snapshotSlot: slot,
-    hintedUpTo: hintedUpTo > slot ? hintedUpTo : slot,
-  });
+  const { log, promised } = turn.state;
+  // Earlier hints go with what the log drops; a later one follows at once.
+  turn.change({ log: log.truncate(truncatedUpTo), snapshotSlot: slot, hintedUpTo: slot });
   turn.persist({ kind: "snapshot", slot, truncatedUpTo, promised });
 }

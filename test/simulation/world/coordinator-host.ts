@@ -6,8 +6,9 @@ import {
   type CoordinatorNode,
 } from "../../../coordinator/coordinator-node.ts";
 import { LogFailure } from "../../../coordinator/log/log-store.ts";
-import { MemoryDisk, MemoryLog } from "../../../coordinator/log/memory-log.ts";
-import type { PaxosMessage } from "../../../coordinator/paxos/message.ts";
+import { MemoryDisk } from "../../../coordinator/log/memory-disk.ts";
+import { MemoryLog } from "../../../coordinator/log/memory-log.ts";
+import type { PeerMessage } from "../../../coordinator/paxos/message.ts";
 import { majority } from "../../../coordinator/paxos/recover.ts";
 import type { PaxosConfig } from "../../../coordinator/paxos/state.ts";
 import { DEFAULT_LEDGER_OPTIONS } from "../../../coordinator/transactions/ledger/ledger.ts";
@@ -34,7 +35,7 @@ export interface CoordinatorHostOptions {
   readonly peers: SimulatedPeers;
   readonly random: SeededRandom;
   readonly crashAtEffectChance: () => number;
-  readonly crashAfterSendingChance: (message: PaxosMessage) => number;
+  readonly crashAfterSendingChance: (message: PeerMessage) => number;
   readonly meanDownMs: () => number;
   readonly mutation: Mutation;
   readonly onFatal: (error: unknown) => void;

@@ -25,7 +25,7 @@ export interface SnapshotPolicy {
 }
 
 /** What a slot takes in the log at least: it is written in whole blocks. */
-const SLOT_BYTES = 4096;
+export const SLOT_BYTES = 4096;
 
 export interface SnapshotEvents {
   /** All that is applied now; taking chunks must be possible while more is applied. */
@@ -164,11 +164,12 @@ export class Snapshots {
     this.#serving.add(peer);
     try {
       const found = await log.readSnapshotChunk(slot, chunk);
-      const { snapshotSlot = 0, chosenUpTo } = state() ?? {};
-      if (this.#stopped) return;
+      const present = state();
+      if (this.#stopped || present === undefined) return;
+      const { snapshotSlot, chosenUpTo } = present;
       if (found !== undefined) {
         peers.send(peer, { kind: "snapshotChunk", slot, chunk, ...found });
-      } else if (snapshotSlot > slot && chosenUpTo !== undefined) {
+      } else if (snapshotSlot > slot) {
         peers.send(peer, { kind: "snapshotOffer", slot: snapshotSlot, chosenUpTo });
       }
     } catch (error) {

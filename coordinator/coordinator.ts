@@ -6,6 +6,7 @@
  *
  * The ports are bound before the node starts, so that a taken port ends the process before it takes part in anything.
  */
+import { existsSync } from "node:fs";
 import { assert } from "../shared/model/assert.ts";
 import type { NodeId, ShardId } from "../shared/model/ids.ts";
 import type { ReachFailpoint } from "../shared/model/failpoints.ts";
@@ -22,6 +23,8 @@ import type { LogContents, LogStore } from "./log/log-store.ts";
 import { WriteAheadLog } from "./log/wal/wal.ts";
 import { majority } from "./paxos/recover.ts";
 import type { PaxosConfig } from "./paxos/state.ts";
+import { PeersFile, peersPath } from "./transport/peers-file.ts";
+import { positionOf } from "./transport/position.ts";
 import { SocketParticipants } from "./transport/socket-participants.ts";
 import { SocketPeers } from "./transport/socket-peers.ts";
 
@@ -73,15 +76,21 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
 }
 
 async function start(options: CoordinatorOptions, undo: Undo[]): Promise<number> {
-  const { config, logger } = options;
+  const { config, logger, onFatal } = options;
   const { clusterId, nodeId: self, peers: peerAddresses, participants } = config;
   for (const warning of config.warnings) logger.warn({}, warning);
   await loadSqlParser();
   const identity = { clusterId, nodeId: self };
-  const wal = new WriteAheadLog({ directory: config.dataDir, identity });
+  // Who has met peers has had a log.
+  const expectExisting = existsSync(peersPath(config.dataDir));
+  const wal = new WriteAheadLog({ directory: config.dataDir, identity, expectExisting });
   const contents = await wal.open();
   const log = opened(wal, contents);
   undo.push(() => log.close());
+  const memory = new PeersFile({ directory: config.dataDir, clock: systemClock, onFatal });
+  undo.push(() => {
+    memory.close();
+  });
   const peerListener = await listenHttp((_, response) => {
     answerJson(response, UPGRADE_REQUIRED, { detail: "this port is for other coordinators" });
   }, config.peerListen);
@@ -90,14 +99,15 @@ async function start(options: CoordinatorOptions, undo: Undo[]): Promise<number>
   const common = { clusterId, self, random: systemRandom, logger };
   const peers = new SocketPeers({
     ...common,
-    ...{ storageId, peers: formatted(peerAddresses), server: peerListener.server },
+    ...{ storageId, memory, peers: formatted(peerAddresses), server: peerListener.server, onFatal },
   });
   const links = new SocketParticipants({ ...common, participants: formatted(participants) });
   const node = createNode(options, log, peers, links);
   const http = await serveClients(options, node, links, undo);
   await node.start();
   undo.splice(-1, 0, () => node.stop());
-  peers.start();
+  assert(node.replica.state !== undefined, "a node that has started has recovered");
+  peers.start(positionOf(node.replica.state));
   links.start();
   undo.splice(-1, 0, () => {
     links.stop();

@@ -64,7 +64,7 @@ export class Channel {
   #closed = false;
   #onMessage: ((body: unknown) => void) | undefined;
   #onRequest: ((body: unknown) => Promise<unknown>) | undefined;
-  readonly #onClose: ((reason: string) => void)[] = [];
+  readonly #onClose: ((reason: string, code?: number) => void)[] = [];
 
   /** Takes over an open socket whose hello is done. */
   constructor(id: string, socket: WebSocket) {
@@ -79,8 +79,8 @@ export class Channel {
     });
     socket.on("pong", heard);
     socket.on("ping", heard);
-    socket.on("close", (_code, reason) => {
-      this.#end(reason.length > 0 ? reason.toString() : "the connection ended");
+    socket.on("close", (code, reason) => {
+      this.#end(reason.length > 0 ? reason.toString() : "the connection ended", code);
     });
     socket.on("error", (error) => {
       this.#abort(error.message);
@@ -101,8 +101,8 @@ export class Channel {
     this.#onRequest = answer;
   }
 
-  /** Called once. After it nothing is received any more. */
-  onClose(notify: (reason: string) => void): void {
+  /** Called once; with the WebSocket's close code where the other side ended it. After it nothing is received any more. */
+  onClose(notify: (reason: string, code?: number) => void): void {
     if (this.#closed) notify("the channel is closed");
     else this.#onClose.push(notify);
   }
@@ -263,7 +263,7 @@ export class Channel {
     return waiting;
   }
 
-  #end(reason: string): void {
+  #end(reason: string, code?: number): void {
     if (this.#closed) return;
     this.#closed = true;
     clearInterval(this.#pinger);
@@ -275,7 +275,7 @@ export class Channel {
     this.#waiting.clear();
     this.#queued = [];
     this.#queuedBytes = 0;
-    for (const notify of this.#onClose) notify(reason);
+    for (const notify of this.#onClose) notify(reason, code);
   }
 }
 

@@ -127,6 +127,7 @@ export class LogNode {
       appliedUpTo: this.#appliedUpTo,
       committed: this.#committed,
       incomplete: this.#ledger.incompleteCount,
+      answers: this.#ledger.answerCount,
       residentBytes: process.memoryUsage.rss(),
     };
   }

@@ -48,6 +48,8 @@ export interface Look {
   readonly appliedUpTo: number;
   readonly committed: number;
   readonly incomplete: number;
+  /** First answers in the ledger. */
+  readonly answers: number;
   readonly residentBytes: number;
 }
 

@@ -1,4 +1,5 @@
 import { describeLogReport, makeLogReport, type LogRun } from "../../bench/log/report.ts";
+import { judgeSoak, type Checkpoint } from "../../bench/log/soak-report.ts";
 
 const runOf = (proposers: number, perSecond: number, p50Ms: number): LogRun => ({
   ...{ proposers, perSecond, p50Ms, p99Ms: 2 * p50Ms, decisions: 100, slots: 50 },
@@ -31,4 +32,21 @@ test("has no bar for what was not measured", () => {
 test("ledgers that differ do not agree", () => {
   expect(makeLogReport(plan, runs, [300, 300, 300], 2).ledgersAgree).toBe(true);
   expect(makeLogReport(plan, runs, [300, 300, 299], 2).ledgersAgree).toBe(false);
+});
+
+test("a soak is judged by its largest directory and by the process that grew most", () => {
+  const look = (decided: number, resident: number, directory: number): Checkpoint => ({
+    ...{ decided, seconds: 1, answers: [1, 1], residentMiB: [100, resident] },
+    directoryMiB: [directory, 10],
+  });
+  const values = (checkpoints: readonly Checkpoint[]): readonly (readonly [number, boolean])[] =>
+    judgeSoak(checkpoints).bars.map(({ value, met }) => [value, met] as const);
+  expect(values([look(50, 100, 60), look(100, 120, 255), look(150, 150, 70)])).toEqual([
+    [255, true],
+    [1.5, true],
+  ]);
+  expect(values([look(50, 100, 256), look(150, 151, 70)])).toEqual([
+    [256, false],
+    [1.51, false],
+  ]);
 });

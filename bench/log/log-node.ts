@@ -5,11 +5,10 @@
  */
 import { randomUUID } from "node:crypto";
 import type { Server } from "node:http";
+import { consensusSettings } from "../../coordinator/consensus-settings.ts";
 import { WriteAheadLog } from "../../coordinator/log/wal/wal.ts";
 import type { ChosenSlot } from "../../coordinator/paxos/message.ts";
-import { majority } from "../../coordinator/paxos/recover.ts";
-import type { PaxosConfig } from "../../coordinator/paxos/state.ts";
-import { Replica } from "../../coordinator/replication/replica.ts";
+import { Replica, type ReplicaEvents } from "../../coordinator/replication/replica.ts";
 import { decodeBatch, encodeCommand } from "../../coordinator/transactions/command.ts";
 import type { Command, CommitCommand } from "../../coordinator/transactions/command.ts";
 import {
@@ -20,7 +19,7 @@ import {
 import { SocketPeers } from "../../coordinator/transport/socket-peers.ts";
 import { globalId } from "../../shared/model/global-id.ts";
 import { carrierId, clusterId, nodeId, shardId, transactionId } from "../../shared/model/ids.ts";
-import type { Ballot, CarrierId, NodeId, Xid } from "../../shared/model/ids.ts";
+import type { Ballot, CarrierId, Xid } from "../../shared/model/ids.ts";
 import { systemClock, systemRandom } from "../../shared/runtime/clock.ts";
 import { createLogger } from "../../shared/runtime/logger.ts";
 import type { Look, StartRequest } from "./protocol.ts";
@@ -28,13 +27,9 @@ import type { Look, StartRequest } from "./protocol.ts";
 export const HOST = "127.0.0.1";
 const CLUSTER = clusterId("bench");
 const SHARDS = [shardId("s1"), shardId("s2")];
-/** As coordinator.ts has them, but for a patience that outlasts any hiccup of a busy machine. */
 const HEARTBEAT_INTERVAL_MS = 75;
-const TICK_INTERVAL_MS = HEARTBEAT_INTERVAL_MS / 3;
+/** Outlasts any hiccup of a busy machine. */
 const ELECTION_TIMEOUT_MS = 3_000;
-const WINDOW_SLOTS = 16;
-const PAGE_SLOTS = 64;
-const PAGE_BYTES = 256 * 1024;
 /** As delivery.ts gathers them. */
 const COMPLETION_INTERVAL_MS = 100;
 const COMPLETIONS_PER_COMMAND = 1_024;
@@ -60,6 +55,7 @@ export class LogNode {
   #sequence = 0;
   #committed = 0;
   #appliedUpTo = 0;
+  #snapshots = 0;
   #stepMs: number | undefined;
   #virtualMs = 0;
 
@@ -79,31 +75,46 @@ export class LogNode {
       storageId: `disk-${self}`,
       logger: createLogger({ nodeId: self }, "warn"),
     });
+    const { paxos, tickIntervalMs, snapshots } = consensusSettings({
+      ...{ nodeId: self, members: [...peers.keys()] },
+      ...{ heartbeatIntervalMs: HEARTBEAT_INTERVAL_MS, electionTimeoutMs: ELECTION_TIMEOUT_MS },
+    });
     this.#replica = new Replica({
-      config: paxosConfig(self, [...peers.keys()]),
-      tickIntervalMs: TICK_INTERVAL_MS,
+      ...{ config: paxos, tickIntervalMs, snapshots },
       log: new WriteAheadLog({
         directory: options.directory,
         identity: { clusterId: CLUSTER, nodeId: self },
       }),
       ...{ peers: this.#peers, clock: systemClock, random: systemRandom },
-      events: {
-        apply: (chosen) => {
-          this.#apply(chosen);
-        },
-        leads: (ballot) => {
-          this.#elected = ballot;
-          this.#submit({ kind: "barrier", ballot, atMs: this.#nowMs() }, ballot);
-        },
-        stoppedLeading: () => {
-          this.#stoppedLeading();
-        },
-        // The process ends with it: figures of a group that lost a member mean nothing.
-        failed: (error) => {
-          throw error;
-        },
-      },
+      events: this.#replicaEvents(),
     });
+  }
+
+  #replicaEvents(): ReplicaEvents {
+    return {
+      apply: (chosen) => {
+        this.#apply(chosen);
+      },
+      restore: (slot, chunks) => {
+        this.#ledger.restore(chunks);
+        this.#appliedUpTo = slot;
+      },
+      image: () => this.#ledger.snapshot(),
+      leads: (ballot) => {
+        this.#elected = ballot;
+        this.#submit({ kind: "barrier", ballot, atMs: this.#nowMs() }, ballot);
+      },
+      stoppedLeading: () => {
+        this.#stoppedLeading();
+      },
+      snapshotTaken: () => {
+        this.#snapshots += 1;
+      },
+      snapshotAbandoned: () => undefined,
+      // The process ends with it: figures of a group that lost a member mean nothing.
+      snapshotDamaged: fail,
+      failed: fail,
+    };
   }
 
   async start(): Promise<void> {
@@ -128,6 +139,7 @@ export class LogNode {
       committed: this.#committed,
       incomplete: this.#ledger.incompleteCount,
       answers: this.#ledger.answerCount,
+      snapshots: this.#snapshots,
       residentBytes: process.memoryUsage.rss(),
     };
   }
@@ -219,11 +231,6 @@ export class LogNode {
   }
 }
 
-function paxosConfig(self: NodeId, members: readonly NodeId[]): PaxosConfig {
-  const quorum = majority(members.length);
-  return {
-    ...{ self, members, phase1Quorum: quorum, phase2Quorum: quorum },
-    ...{ heartbeatIntervalMs: HEARTBEAT_INTERVAL_MS, electionTimeoutMs: ELECTION_TIMEOUT_MS },
-    ...{ windowSlots: WINDOW_SLOTS, pageSlots: PAGE_SLOTS, pageBytes: PAGE_BYTES },
-  };
+function fail(error: unknown): never {
+  throw error;
 }

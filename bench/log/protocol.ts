@@ -50,6 +50,8 @@ export interface Look {
   readonly incomplete: number;
   /** First answers in the ledger. */
   readonly answers: number;
+  /** Taken since the start. */
+  readonly snapshots: number;
   readonly residentBytes: number;
 }
 

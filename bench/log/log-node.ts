@@ -20,6 +20,7 @@ import { SocketPeers } from "../../coordinator/transport/socket-peers.ts";
 import { globalId } from "../../shared/model/global-id.ts";
 import { carrierId, clusterId, nodeId, shardId, transactionId } from "../../shared/model/ids.ts";
 import type { Ballot, CarrierId, Xid } from "../../shared/model/ids.ts";
+import type { Cancel } from "../../shared/model/ports.ts";
 import { systemClock, systemRandom } from "../../shared/runtime/clock.ts";
 import { createLogger } from "../../shared/runtime/logger.ts";
 import type { Look, StartRequest } from "./protocol.ts";
@@ -56,6 +57,7 @@ export class LogNode {
   #committed = 0;
   #appliedUpTo = 0;
   #snapshots = 0;
+  #cancelCompletions: Cancel = () => undefined;
   #stepMs: number | undefined;
   #virtualMs = 0;
 
@@ -122,12 +124,13 @@ export class LogNode {
     this.#peers.start();
     const logCompletions = (): void => {
       this.#logCompletions();
-      systemClock.after(COMPLETION_INTERVAL_MS, logCompletions);
+      this.#cancelCompletions = systemClock.after(COMPLETION_INTERVAL_MS, logCompletions);
     };
     logCompletions();
   }
 
   async stop(): Promise<void> {
+    this.#cancelCompletions();
     this.#peers.stop();
     await this.#replica.stop();
   }

@@ -18,30 +18,15 @@ import { loadSqlParser } from "../shared/runtime/sql-statement.ts";
 import { createForwarder } from "./api/forwarding.ts";
 import { createApi } from "./api/server.ts";
 import type { CoordinatorConfig } from "./config.ts";
+import { consensusSettings } from "./consensus-settings.ts";
 import { createCoordinatorNode, type CoordinatorNode } from "./coordinator-node.ts";
 import type { LogContents, LogStore } from "./log/log-store.ts";
 import { WriteAheadLog } from "./log/wal/wal.ts";
-import { majority } from "./paxos/recover.ts";
-import type { PaxosConfig } from "./paxos/state.ts";
 import { PeersFile, peersPath } from "./transport/peers-file.ts";
 import { positionOf } from "./transport/position.ts";
 import { SocketParticipants } from "./transport/socket-participants.ts";
 import { SocketPeers } from "./transport/socket-peers.ts";
 
-/** Unchosen slots at once. */
-const WINDOW_SLOTS = 16;
-const PAGE_SLOTS = 64;
-const PAGE_BYTES = 256 * 1024;
-/** Log kept below a snapshot: a peer that missed a minute or so catches up without one. */
-const TRAILING_SLOTS = 4_096;
-const TRAILING_BYTES = 4 * 1024 * 1024;
-/**
- * Log between two snapshots while the ledger is small: 8,192 slots of one block each, which a restart replays in well under a
- * second. With the trailing part that is at most 48 MiB of blocks.
- */
-const SNAPSHOT_GROWTH_BYTES = 32 * 1024 * 1024;
-/** The node looks at its deadlines so many times per heartbeat. */
-const TICKS_PER_HEARTBEAT = 3;
 const UPGRADE_REQUIRED = 426;
 
 export interface CoordinatorOptions {
@@ -155,22 +140,9 @@ function createNode(
   links: SocketParticipants,
 ): CoordinatorNode {
   return createCoordinatorNode({
-    ...{ clusterId: config.clusterId, paxos: paxosConfig(config), log, peers, links },
+    ...{ clusterId: config.clusterId, ...consensusSettings(config), log, peers, links },
     ...{ clock: systemClock, random: systemRandom, logger, onFatal, failpoint },
-    tickIntervalMs: config.heartbeatIntervalMs / TICKS_PER_HEARTBEAT,
-    snapshots: { minGrowthBytes: SNAPSHOT_GROWTH_BYTES },
   });
-}
-
-function paxosConfig(config: CoordinatorConfig): PaxosConfig {
-  const { nodeId: self, members, heartbeatIntervalMs, electionTimeoutMs } = config;
-  const quorum = majority(members.length);
-  return {
-    ...{ self, members, heartbeatIntervalMs, electionTimeoutMs },
-    ...{ phase1Quorum: quorum, phase2Quorum: quorum },
-    ...{ windowSlots: WINDOW_SLOTS, pageSlots: PAGE_SLOTS, pageBytes: PAGE_BYTES },
-    ...{ trailingSlots: TRAILING_SLOTS, trailingBytes: TRAILING_BYTES },
-  };
 }
 
 async function serveClients(

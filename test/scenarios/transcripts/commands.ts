@@ -46,12 +46,11 @@ export class Interpreter {
 }
 
 function settings(words: readonly string[]): Partial<PaxosConfig> {
-  return Object.fromEntries(
-    words.map((word) => {
-      const [name, amount] = word.split("=");
-      return [name, Number(amount)];
-    }),
-  );
+  const entries = words.map((word): [string, number] => {
+    const [name = "", amount] = word.split("=");
+    return [name, Number(amount)];
+  });
+  return Object.fromEntries(entries);
 }
 
 function perform(world: TranscriptWorld, name: string, words: readonly string[]): void {
@@ -83,6 +82,17 @@ function perform(world: TranscriptWorld, name: string, words: readonly string[])
     case "run":
       world.pass(Number.parseInt(words[0] ?? "", 10), name === "run");
       return;
+    case "show":
+      for (const each of words.length > 0 ? words.map(Number) : world.nodes) world.show(each);
+      return;
+    default:
+      performOnMachines(world, name, words);
+  }
+}
+
+function performOnMachines(world: TranscriptWorld, name: string, words: readonly string[]): void {
+  const node = Number(words[0]);
+  switch (name) {
     case "cut":
       for (const word of words) world.cut(...linkOf(world, word));
       return;
@@ -92,16 +102,6 @@ function perform(world: TranscriptWorld, name: string, words: readonly string[])
     case "lose":
       world.input(node, { kind: "peerLost", node: Number(words[1]) as NodeId });
       return;
-    case "show":
-      for (const each of words.length > 0 ? words.map(Number) : world.nodes) world.show(each);
-      return;
-    default:
-      performOnMachine(world, name, node);
-  }
-}
-
-function performOnMachine(world: TranscriptWorld, name: string, node: number): void {
-  switch (name) {
     case "hang":
       world.hang(node);
       return;

@@ -5,6 +5,7 @@
  *   campaign 1                    a node campaigns now, without asking first
  *   elect 1                       the same, and everything arrives; only who leads and what is applied is shown
  *   propose 1 x y                 clients' values, one slot each
+ *   choose 1 x y                  the same, and everything arrives; shown as little
  *   deliver [1->2] [phase1a …]    what is on the wire now; over these links, of these kinds, about one slot (`slot=2`) only;
  *                                 `*` is any node
  *   settle                        deliver, and what comes of it, until nothing is on the wire
@@ -15,6 +16,8 @@
  *   cut 1->2 …                    what is sent over these links from now on is lost; `heal` ends it
  *   hang 1, unhang 1              a disk writes nothing until it does
  *   crash 1, restart 1            a process ends, losing what its disk did not write, and starts again
+ *   snapshot 1                    a snapshot of all that a node has applied is on its disk
+ *   install 1                     the peer's snapshot that a node wanted is on its disk
  *   lose 2 1                      node 2 finds its connection to node 1 broken
  *   show 1 …                      what a node is, promised and holds; without a number all of them
  */
@@ -25,7 +28,8 @@ import { TranscriptWorld } from "./world.ts";
 
 const LINK = /^([\d*]+)->([\d*]+)$/;
 const SLOT = /^slot=(\d+)$/;
-const IS_NEWS = /^\d+ (follows|probes|is candidate|leads|applies|stops)/;
+const IS_QUIET = /^(elect|choose|run)$/;
+const IS_NEWS = /^\d+ (follows|probes|is candidate|leads|applies|restores|stops)/;
 
 export class Interpreter {
   #world: TranscriptWorld | undefined;
@@ -41,7 +45,7 @@ export class Interpreter {
     if (world === undefined) throw new Error("a transcript begins with a group");
     perform(world, name, words);
     const lines = world.takeLines();
-    return name === "run" || name === "elect" ? lines.filter((line) => IS_NEWS.test(line)) : lines;
+    return IS_QUIET.test(name) ? lines.filter((line) => IS_NEWS.test(line)) : lines;
   }
 }
 
@@ -64,7 +68,9 @@ function perform(world: TranscriptWorld, name: string, words: readonly string[])
       while (world.deliver(() => true) > 0);
       return;
     case "propose":
+    case "choose":
       for (const word of words.slice(1)) world.input(node, { kind: "propose", value: value(word) });
+      while (name === "choose" && world.deliver(() => true) > 0);
       return;
     case "deliver":
       expectSome(world.deliver(matching(words)));
@@ -104,6 +110,12 @@ function performOnMachines(world: TranscriptWorld, name: string, words: readonly
       return;
     case "hang":
       world.hang(node);
+      return;
+    case "snapshot":
+      world.snapshot(node);
+      return;
+    case "install":
+      world.install(node);
       return;
     case "unhang":
       world.unhang(node);

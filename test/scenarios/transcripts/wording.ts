@@ -3,7 +3,7 @@ import type { PaxosMessage, Value } from "../../../coordinator/paxos/message.ts"
 import type { DurableRecord } from "../../../coordinator/paxos/record.ts";
 import type { Entry, PaxosState, Role } from "../../../coordinator/paxos/state.ts";
 import type { Ballot } from "../../../shared/model/ids.ts";
-import { ownerOf, roundOf } from "../../../shared/model/ids.ts";
+import { ownerOf, roundOf, ZERO_SLOT } from "../../../shared/model/ids.ts";
 import { text } from "../../paxos/support/group.ts";
 
 const under = (ballot: Ballot): string => {
@@ -34,7 +34,8 @@ export function messageText(message: PaxosMessage): string {
           : `${slotted(reported.slot, reported.value)} accepted under ${under(reported.ballot)}`,
       );
       const more = message.nextSlot === null ? "" : `; more from slot ${message.nextSlot}`;
-      return `phase1b ${under(message.ballot)}, from slot ${message.fromSlot}: ${listed(slots, "nothing accepted")}${more}`;
+      const gone = message.truncatedUpTo > 0 ? `; truncated up to ${message.truncatedUpTo}` : "";
+      return `phase1b ${under(message.ballot)}, from slot ${message.fromSlot}: ${listed(slots, "nothing accepted")}${more}${gone}`;
     }
     case "phase2a": {
       const { ballot, slot, value, chosenUpTo } = message;
@@ -54,6 +55,8 @@ export function messageText(message: PaxosMessage): string {
       const slots = message.slots.map(({ slot, value }) => slotted(slot, value));
       return `learnReply ${listed(slots, "nothing")}, chosen up to ${message.chosenUpTo}`;
     }
+    case "snapshotOffer":
+      return `snapshotOffer of slot ${message.slot}, chosen up to ${message.chosenUpTo}`;
   }
 }
 
@@ -67,6 +70,10 @@ export function recordText(record: DurableRecord): string {
       return `learned ${slotted(record.slot, record.value)}`;
     case "chosenUpTo":
       return `chosen up to ${record.slot}`;
+    case "snapshot": {
+      const { slot, truncatedUpTo, promised } = record;
+      return `snapshot of slot ${slot}, truncated up to ${truncatedUpTo}, promised ${under(promised)}`;
+    }
   }
 }
 
@@ -87,12 +94,14 @@ export function chosenText({ slot, value }: { slot: number; value: Value }): str
   return slotted(slot, value);
 }
 
-export function stateText({ role, promised, chosenUpTo, log }: PaxosState): string {
-  const slots = [...log.from(1 as never)].map(([slot, entry]) => entryText(slot, entry));
+export function stateText({ role, promised, chosenUpTo, snapshotSlot, log }: PaxosState): string {
+  const slots = [...log.from(ZERO_SLOT)].map(([slot, entry]) => entryText(slot, entry));
+  const snapshot = `snapshot of slot ${snapshotSlot}, truncated up to ${log.truncatedUpTo}`;
   return [
     roleText(role),
     `promised ${under(promised)}`,
     `chosen up to ${chosenUpTo}`,
+    ...(snapshotSlot > 0 ? [snapshot] : []),
     listed(slots, "holds nothing"),
   ].join("; ");
 }

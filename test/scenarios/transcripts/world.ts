@@ -8,7 +8,13 @@ import type { NodeId } from "../../../shared/model/ids.ts";
 import type { Envelope } from "../../../coordinator/paxos/message.ts";
 import type { DurableRecord } from "../../../coordinator/paxos/record.ts";
 import { recover } from "../../../coordinator/paxos/recover.ts";
-import type { PaxosConfig, PaxosInput, PaxosState } from "../../../coordinator/paxos/state.ts";
+import type {
+  PaxosConfig,
+  PaxosInput,
+  PaxosOutput,
+  PaxosState,
+  SnapshotSource,
+} from "../../../coordinator/paxos/state.ts";
 import { step } from "../../../coordinator/paxos/step.ts";
 import { configOf, text, type Matching, type Sent } from "../../paxos/support/group.ts";
 import { chosenText, messageText, recordText, roleText, stateText } from "./wording.ts";
@@ -27,6 +33,7 @@ interface Member {
   state: PaxosState | undefined;
   /** Not on the disk yet, oldest first; undefined while the disk is well. */
   hanging: Write[] | undefined;
+  wanted: SnapshotSource | undefined;
 }
 
 const TICK_MS = 10;
@@ -46,7 +53,7 @@ export class TranscriptWorld {
     this.#overrides = overrides;
     this.nodes = Array.from({ length: size }, (_, index) => index + 1);
     this.#members = this.nodes.map((node) => ({
-      ...{ node, durable: [], state: undefined, hanging: undefined },
+      ...{ node, durable: [], state: undefined, hanging: undefined, wanted: undefined },
     }));
     for (const node of this.nodes) this.restart(node);
     this.takeLines();
@@ -91,7 +98,7 @@ export class TranscriptWorld {
       const released = this.#write(member, output.records, output.release);
       const leaving = [...output.send, ...released];
       this.#send(member.node, leaving);
-      for (const chosen of output.apply) this.#apply(member.node, chosen);
+      this.#change(member, output);
       return leaving;
     } catch (error) {
       if (!(error instanceof InvariantViolation)) throw error;
@@ -99,6 +106,14 @@ export class TranscriptWorld {
       this.#say(member.node, `stops: ${error.message}`);
       return undefined;
     }
+  }
+
+  #change(member: Member, { restore, apply, fetch }: PaxosOutput): void {
+    if (restore !== undefined) this.#say(member.node, `restores the snapshot of slot ${restore}`);
+    for (const chosen of apply) this.#apply(member.node, chosen);
+    if (fetch === undefined) return;
+    member.wanted = fetch;
+    this.#say(member.node, `wants ${fetch.peer}'s snapshot of slot ${fetch.slot}`);
   }
 
   /** What may leave because everything before it is durable. */
@@ -230,6 +245,19 @@ export class TranscriptWorld {
     this.show(node);
     for (const chosen of apply) this.#apply(node, chosen);
     this.#tick(node);
+  }
+
+  /** A snapshot of all that the node has applied is on its disk. */
+  snapshot(node: number): void {
+    const slot = this.#member(node).state?.chosenUpTo;
+    if (slot !== undefined) this.input(node, { kind: "snapshotSaved", slot, origin: "own" });
+  }
+
+  /** The snapshot that the node wanted last is on its disk. */
+  install(node: number): void {
+    const { wanted } = this.#member(node);
+    if (wanted === undefined) throw new Error(`node ${node} wants no snapshot`);
+    this.input(node, { kind: "snapshotSaved", slot: wanted.slot, origin: "peer" });
   }
 
   show(node: number): void {

@@ -68,6 +68,7 @@ test("#17 a node that promised above a living leader while it was away does not 
   group.drop();
   group.campaign(3);
   group.drop();
+  group.restart(3);
   expect(group.promised(3)).toBeGreaterThan(group.promised(1));
   group.run(FOUR_TIMEOUTS_MS);
   const leader = group.leader();

@@ -18,6 +18,7 @@ export interface ScenarioOptions {
   readonly electionTimeoutMs: number;
   /** Slots from one snapshot to the next; default never. Nothing below one is kept in the log. */
   readonly snapshotIntervalSlots?: number;
+  readonly meanAppendMs?: number;
 }
 
 export interface Submitted {
@@ -32,7 +33,7 @@ export class Scenario {
   readonly world: World;
   #failure: unknown;
 
-  constructor({ electionTimeoutMs, snapshotIntervalSlots = 0 }: ScenarioOptions) {
+  constructor({ electionTimeoutMs, snapshotIntervalSlots = 0, meanAppendMs = 1 }: ScenarioOptions) {
     const random = new SeededRandom(1);
     const world = quiet(drawKnobs(random.fork("knobs")), {});
     this.world = new World({
@@ -42,6 +43,7 @@ export class Scenario {
         ...world,
         network: { lossChance: 0, duplicateChance: 0, minDelayMs: 1, meanDelayMs: 0 },
         paxos: { ...world.paxos, electionTimeoutMs, snapshotIntervalSlots, trailingSlots: 0 },
+        disk: { ...world.disk, meanAppendMs },
         workload: { ...world.workload, clients: 0 },
       },
       onFailure: (error) => {

@@ -53,7 +53,7 @@ class Explorer {
       if (this.#worlds.size > maxStates) break;
       violation = this.#expand(index) ?? this.#stuck(index);
     }
-    const { local, sights } = this.#transitions;
+    const { local } = this.#transitions;
     return {
       complete: violation === undefined && this.#worlds.size <= maxStates,
       states: this.#worlds.size,
@@ -61,7 +61,7 @@ class Explorer {
       localSteps: local.calls,
       depth,
       milliseconds: Math.round(performance.now() - startedAtMs),
-      sights: new Set<string>([...local.sights, ...sights]),
+      sights: new Set<string>([...local.sights, ...this.#application.sights]),
       chosen: this.#transitions.chosen(),
       violation,
     };
@@ -79,8 +79,7 @@ class Explorer {
       this.#prologue.push(...this.#settle(world, directive.without));
       return;
     }
-    const node = directive.node - 1;
-    const action = { kind: directive.kind, node, detail: detailOf(directive) };
+    const action = actionOf(directive);
     const line = this.#line(world, action);
     if (this.#transitions.take(world, action) !== "changed") throw new Error(`not possible: ${line}`);
     world.copy(this.#transitions.next);
@@ -187,7 +186,8 @@ class Explorer {
   }
 
   #violation(what: string, index: number, last: Action): Violation {
-    return this.#violationAfter(what, index, [this.#line(this.#load(index, this.#world), last)]);
+    const before = this.#load(index, this.#world);
+    return this.#violationAfter(what, index, this.#linesOf(before, this.#transitions.next, last));
   }
 
   #violationAfter(what: string, index: number, last: readonly string[]): Violation {
@@ -225,13 +225,8 @@ class Explorer {
   }
 }
 
-function detailOf(directive: Exclude<Directive, { kind: "settle" }>): number {
-  switch (directive.kind) {
-    case "campaign":
-      return directive.round;
-    case "save":
-      return directive.slot;
-    case "propose":
-      return 0;
-  }
+function actionOf(directive: Exclude<Directive, { kind: "settle" }>): Action {
+  if (directive.kind === "outside") return directive;
+  const detail = directive.kind === "campaign" ? directive.round : 0;
+  return { kind: directive.kind, node: directive.node - 1, detail };
 }

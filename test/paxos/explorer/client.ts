@@ -14,7 +14,7 @@ export const CLIENT_ALONE: Application = {
     return new TextEncoder().encode(`value of ${under} for slot ${role.nextSlot}`);
   },
   conflict: () => undefined,
-  sights: () => [],
+  sights: new Set(),
   describeMove: String,
   describeChange: () => [],
   describeValue: valueText,

@@ -12,7 +12,8 @@
  * - After each step a leader gets a tick in which no time has passed, with intervals of 0: it says now what it could ever say
  *   about what is chosen, and the message set keeps it for as late as one likes.
  * - Any node learns the next slot from any other that knows it, at any time, by the production request and reply: every
- *   catch-up, whoever asked when and however pages were cut, is a sequence of these. (Or requests and replies are messages
+ *   catch-up, whoever asked when and however pages were cut, is a sequence of these; where the other has truncated the slot,
+ *   it is offered a snapshot. (Or requests and replies are messages
  *   like others, see `catchUp` in scope.ts.)
  * - Time does not pass: what waits for it may happen at any moment, as often as the scope allows. A time-out is the tick at
  *   which everything is overdue; silence is the loss of the link to the leader.
@@ -145,10 +146,11 @@ export class LocalSteps {
       const from = node.state.config.self;
       const request = { kind: "learnRequest", fromSlot } as const;
       const { output } = this.#step(onePage, { kind: "message", from, message: request });
-      const [reply] = output.send;
+      const [reply] = [...output.send, ...output.release];
       if (reply === undefined) return { kind: "halted", why: "a node that knows does not tell" };
-      const sender = peer.state.config.self;
-      return this.#run(node, node.state, { kind: "message", from: sender, message: reply.message });
+      const { message } = reply;
+      const input = { kind: "message", from: peer.state.config.self, message } as const;
+      return this.#run(node, node.state, input, peer.saved);
     });
   }
 

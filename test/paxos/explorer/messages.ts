@@ -12,7 +12,8 @@
  * - heartbeat below the promise, or telling what the node knows. (In sending, each phase2a was split into one that names
  *   nothing chosen and a heartbeat that does: delivered one after the other they do the same.) Deposing a leader or
  *   candidate, which it could still do, only forbids things. Where leaders are heard in time, not before its sender is deposed.
- * - learnReply, once all in it is known to be chosen; learnRequest, once the sender knows every slot in scope.
+ * - learnReply, once all in it is known to be chosen; learnRequest, once the sender knows the
+ *   slot that it asks for: pages hold one slot, and what else an answer could tell, that to a later request tells as well.
  * - snapshotOffer and a snapshot on its way, once the target knows everything in it.
  * - probe and probeReply, once that attempt is over or has this grant. A late reply could still raise the round of the next
  *   campaign, as a nack can.
@@ -97,7 +98,7 @@ function counts({ role }: PaxosState, ballot: Ballot, slot: Slot): boolean {
 }
 
 /** 0 to 2: counts its answers, leads under its ballot, or neither. */
-export function senderNeed({ to, message }: Sent, { state, remembered }: End, scope: Scope): number {
+export function senderNeed({ to, message }: Sent, { state, remembered }: End): number {
   const when = (isNeeded: boolean): number => (isNeeded ? Need.counts : Need.none);
   switch (message.kind) {
     case "phase1a":
@@ -113,7 +114,7 @@ export function senderNeed({ to, message }: Sent, { state, remembered }: End, sc
       return when(isOpen && !role.grants.includes(to));
     }
     case "learnRequest":
-      return when(remembered.chosenUpTo < scope.slots);
+      return when(remembered.chosenUpTo < message.fromSlot);
     case "phase1b":
     case "phase2b":
     case "nack":

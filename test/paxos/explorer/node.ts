@@ -82,7 +82,8 @@ export class Nodes {
   }
 
   #config(index: number): PaxosConfig {
-    const { nodes, slots, windowSlots, pageSlots, trailingSlots } = this.#scope;
+    const { nodes, slots, windowSlots, catchUp, trailingSlots } = this.#scope;
+    const pageSlots = this.#scope.pageSlots ?? (catchUp === "messages" ? 1 : 1000);
     return {
       self: nodeId(index + 1),
       members: Array.from({ length: nodes }, (_, member) => nodeId(member + 1)),
@@ -91,7 +92,7 @@ export class Nodes {
       heartbeatIntervalMs: 0,
       electionTimeoutMs: TIMEOUT_MS,
       windowSlots: windowSlots ?? slots,
-      pageSlots: pageSlots ?? 1000,
+      pageSlots,
       pageBytes: 1_000_000,
       trailingSlots: trailingSlots ?? 0,
       trailingBytes: 1_000_000,

@@ -12,7 +12,8 @@ export type StepFunction = (state: PaxosState, input: PaxosInput) => Stepped;
 export type Directive =
   | { readonly kind: "campaign"; readonly node: number; readonly round: number }
   | { readonly kind: "propose"; readonly node: number }
-  | { readonly kind: "save"; readonly node: number; readonly slot: number }
+  | { readonly kind: "outside"; readonly move: number }
+  | { readonly kind: "timeout"; readonly node: number }
   /** To and from everybody but `without`. */
   | { readonly kind: "settle"; readonly without?: number };
 
@@ -29,7 +30,8 @@ export interface Application {
   /** What a leader's client proposes next. */
   readonly client: (state: number, leader: PaxosState) => Value | undefined;
   readonly conflict: (state: number) => string | undefined;
-  readonly sights: (state: number) => readonly string[];
+  /** Situations that its moves and steps have met so far. */
+  readonly sights: ReadonlySet<string>;
   readonly describeMove: (move: number) => string;
   /** What `after` has that `before` has not, when that came of a node's step. */
   readonly describeChange: (before: number, after: number, node: NodeId) => readonly string[];
@@ -56,7 +58,7 @@ export interface Scope {
   readonly catchUp?: "atOnce" | "messages" | "never";
   /** Default: all slots at once. */
   readonly windowSlots?: number;
-  /** Default: everything on one page. */
+  /** Default: everything on one page; one slot a page where catch-up is by messages. */
   readonly pageSlots?: number;
   /** Whether acceptors say no. Saying nothing covers the same outcomes; see messages.ts. */
   readonly nacks?: boolean;

@@ -21,7 +21,6 @@ export class Transitions {
   readonly local: LocalSteps;
   /** Where `take` leaves the world that it leads to. */
   readonly next: World;
-  readonly sights = new Set<string>();
   readonly #scope: Scope;
   readonly #application: Application;
   readonly #ghost: Ghost;
@@ -138,7 +137,6 @@ export class Transitions {
 
   #noteApplication(state: number): Taken | undefined {
     this.next.application = state;
-    for (const sight of this.#application.sights(state)) this.sights.add(sight);
     const broken = this.#application.conflict(state);
     return broken === undefined ? undefined : { broken };
   }
@@ -247,7 +245,7 @@ export class Transitions {
     const node = this.next.node(sender);
     const known = this.#needs.get(id, node);
     if (known >= 0) return known;
-    const need = senderNeed(this.local.messages.get(id), this.local.nodes.get(node), this.#scope);
+    const need = senderNeed(this.local.messages.get(id), this.local.nodes.get(node));
     this.#needs.set(id, node, need);
     return need;
   }

@@ -63,14 +63,11 @@ export class Scenario {
 
   /** Lets events happen for so long. */
   async pass(forMs: number): Promise<void> {
-    const untilMs = this.world.scheduler.nowMs + forMs;
-    while (
-      await this.world.scheduler.step(untilMs, () => {
-        this.world.observe();
-      })
-    ) {
+    const { scheduler } = this.world;
+    await scheduler.run(scheduler.nowMs + forMs, () => {
+      this.world.observe();
       if (this.#failure instanceof Error) throw this.#failure;
-    }
+    });
   }
 
   /** Whoever serves as the leader, other than `except`. */

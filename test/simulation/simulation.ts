@@ -114,17 +114,15 @@ async function comeToRest(world: World, failure: () => Error | undefined): Promi
   }
 }
 
-async function runUntil(
+function runUntil(
   world: World,
   untilMs: number,
   failure: () => Error | undefined,
 ): Promise<void> {
-  const observe = (): void => {
+  return world.scheduler.run(untilMs, () => {
     const found = failure();
     if (found !== undefined) throw found;
     world.observe();
-  };
-  while (await world.scheduler.step(untilMs, observe)) {
     assert(world.scheduler.eventCount < MAX_EVENTS, "a simulation ends");
-  }
+  });
 }

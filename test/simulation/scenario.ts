@@ -65,7 +65,7 @@ export class Scenario {
   async pass(forMs: number): Promise<void> {
     const { scheduler } = this.world;
     await scheduler.run(scheduler.nowMs + forMs, () => {
-      this.world.observe();
+      this.world.checkers.observe();
       if (this.#failure instanceof Error) throw this.#failure;
     });
   }
@@ -115,7 +115,7 @@ export class Scenario {
   /** When all is quiet, the books must be right. */
   async close(): Promise<void> {
     await this.until("all is quiet", () => restlessness(this.world) === undefined);
-    this.world.auditor.closeTheBooks(this.world.history);
+    this.world.checkers.auditor.closeTheBooks(this.world.history);
   }
 
   story(): string {

@@ -8,8 +8,10 @@ import {
 import { LogFailure } from "../../../coordinator/log/log-store.ts";
 import { MemoryDisk, MemoryLog } from "../../../coordinator/log/memory-log.ts";
 import type { PaxosMessage } from "../../../coordinator/paxos/message.ts";
+import type { DurableRecord } from "../../../coordinator/paxos/record.ts";
 import { majority } from "../../../coordinator/paxos/recover.ts";
 import type { PaxosConfig } from "../../../coordinator/paxos/state.ts";
+import type { PeerTransport } from "../../../coordinator/transport/peer-transport.ts";
 import { DEFAULT_LEDGER_OPTIONS } from "../../../coordinator/transactions/ledger/ledger.ts";
 import type { ClusterId, NodeId } from "../../../shared/model/ids.ts";
 import type { Cancel, Clock, Logger } from "../../../shared/model/ports.ts";
@@ -23,6 +25,16 @@ import type { Served } from "./remote-call.ts";
 import type { SeededRandom } from "./seeded-random.ts";
 import { SimulatedLinks, type LinkWorld } from "./simulated-links.ts";
 import { machineOf, type SimulatedPeers } from "./simulated-peers.ts";
+
+/** What the checkers are told of a node, besides the state that it is in after each event. */
+export interface NodeWatch {
+  /** Its disk holds these records. */
+  durable(node: NodeId, records: readonly DurableRecord[]): void;
+  /** This is about to leave it. */
+  sending(node: NodeId, message: PaxosMessage): void;
+  /** Right before a life ends, perhaps in the middle of a turn. */
+  crashing(host: CoordinatorHost, life: LivingCoordinator): void;
+}
 
 export interface CoordinatorHostOptions {
   readonly clusterId: ClusterId;
@@ -38,8 +50,7 @@ export interface CoordinatorHostOptions {
   readonly meanDownMs: () => number;
   readonly mutation: Mutation;
   readonly onFatal: (error: unknown) => void;
-  /** Called right before a life ends, perhaps in the middle of a turn. */
-  readonly onCrash: (machine: string, node: CoordinatorNode) => void;
+  readonly watch: NodeWatch;
   readonly onIncident: (sentence: string, gid: string) => void;
 }
 
@@ -96,8 +107,8 @@ export class CoordinatorHost {
     return this.#life?.process;
   }
 
-  get lives(): number {
-    return this.#lives;
+  get life(): LivingCoordinator | undefined {
+    return this.#life;
   }
 
   served(): Served<LivingCoordinator> | undefined {
@@ -136,9 +147,9 @@ export class CoordinatorHost {
   /** Ends the process here and now; it starts again by itself after a while. */
   crash(why: string): void {
     if (this.#life === undefined) return;
-    const { process, log, links, node } = this.#life;
-    this.#options.onCrash(this.machine, node);
-    const { world, random, peers, meanDownMs } = this.#options;
+    const { process, log, links } = this.#life;
+    const { world, random, peers, meanDownMs, watch } = this.#options;
+    watch.crashing(this, this.#life);
     this.#life = undefined;
     world.trace.line(this.machine, `CRASH (${why})`);
     world.tally.count("coordinator crashed");
@@ -167,7 +178,7 @@ export class CoordinatorHost {
   }
 
   #create(incarnation: Incarnation, clock: Clock): Life {
-    const { world, self, clusterId, peers, random, mutation } = this.#options;
+    const { world, self, clusterId, random, mutation, watch } = this.#options;
     const effect = (what: string) => (): void => {
       incarnation.effect(what);
     };
@@ -182,11 +193,10 @@ export class CoordinatorHost {
       clusterId,
       paxos: this.#paxosConfig(),
       tickIntervalMs: this.#options.paxos.tickIntervalMs,
-      log: new FaultyLog(log, incarnation, mutation === "told before durable"),
-      peers: peers.attach(self, incarnation, effect("before a send"), (message) => {
-        const chance = this.#options.crashAfterSendingChance(message);
-        if (this.#options.random.chance(chance)) this.crash(`after sending a ${message.kind}`);
+      log: new FaultyLog(log, incarnation, mutation === "told before durable", (records) => {
+        watch.durable(self, records);
       }),
+      peers: this.#attachPeers(incarnation),
       links,
       clock,
       random: random.fork(`node ${this.#lives}`),
@@ -202,6 +212,19 @@ export class CoordinatorHost {
       },
     });
     return { self, host: this, process: incarnation, node, clock, log, links };
+  }
+
+  #attachPeers(incarnation: Incarnation): PeerTransport {
+    const { peers, self, watch, random, crashAfterSendingChance } = this.#options;
+    const before = (message: PaxosMessage): void => {
+      incarnation.effect("before a send");
+      if (incarnation.alive) watch.sending(self, message);
+    };
+    const after = (message: PaxosMessage): void => {
+      const isLast = random.chance(crashAfterSendingChance(message));
+      if (isLast) this.crash(`after sending a ${message.kind}`);
+    };
+    return peers.attach(self, incarnation, before, after);
   }
 
   #appendMs(): number | "fail" {

@@ -8,10 +8,10 @@ import {
 } from "../../../participant/participant-node.ts";
 import type { MemoryPoint } from "../../../participant/shard/memory-hooks.ts";
 import { MemoryShard } from "../../../participant/shard/memory-shard.ts";
-import type { ClusterId, ShardId } from "../../../shared/model/ids.ts";
+import type { CarrierId, ClusterId, ShardId } from "../../../shared/model/ids.ts";
 import type { Cancel, Logger } from "../../../shared/model/ports.ts";
 import type { BranchRequest } from "../../../shared/model/protocol.ts";
-import type { EndedBranch } from "../checkers/audit.ts";
+import type { EndedBranch, PreparedBranch } from "../checkers/audit.ts";
 import type { Tally } from "../checkers/tally.ts";
 import { Violation } from "../checkers/violation.ts";
 import { OPENING_VALUE } from "../clients/statements.ts";
@@ -46,7 +46,9 @@ export interface ParticipantHostOptions {
   readonly crashAtEffectChance: () => number;
   readonly meanDownMs: () => number;
   readonly faultsAreOver: () => boolean;
+  readonly onBranchPrepared: (branch: PreparedBranch) => void;
   readonly onBranchEnded: (branch: EndedBranch) => void;
+  readonly onTold: (by: string, id: CarrierId, outcome: string) => void;
   readonly onIncident: (sentence: string, gid: string) => void;
   readonly onFailure: (error: unknown) => void;
 }
@@ -75,7 +77,7 @@ export class ParticipantHost {
     const { shard, clusterId, random, trace, items } = options;
     this.shard = shard;
     this.#options = options;
-    this.database = new ObservedDatabase(shard, clusterId, (branch) => {
+    this.database = new ObservedDatabase(shard, clusterId, options.onBranchPrepared, (branch) => {
       trace.line(shard, `database: ${branch.carrierId} ${branch.how}`);
       options.onBranchEnded(branch);
     });
@@ -174,7 +176,8 @@ export class ParticipantHost {
   }
 
   #create(process: Incarnation): Life {
-    const { clusterId, shard, scheduler, calls, random, participant, mutation } = this.#options;
+    const { clusterId, shard, scheduler, calls, random, participant, mutation, onTold } =
+      this.#options;
     const clock = new NodeClock(
       scheduler,
       process,
@@ -196,7 +199,7 @@ export class ParticipantHost {
       ...{ clusterId, shardId: shard, clock },
       bootId: `${this.shard}-${this.#lives}-${random.token(6)}`,
       shard: carelessShard(connection, mutation),
-      inquirer: new SimulatedInquirer(hosts, calls, shard, process, turn),
+      inquirer: new SimulatedInquirer(hosts, calls, shard, process, turn, onTold),
       random: random.fork(`node ${this.#lives}`),
       logger: this.#logger(process),
       limits: participant,

@@ -1,6 +1,6 @@
 /**
- * One seed, from its first event to its last: a time with faults; then a time with at most one lasting fault, in which the
- * others must come to rest; then a time without any, in which all must.
+ * One seed, from its first event to its last: a time with faults; then a time in which a minority stays broken and the others
+ * must come to rest; then a time without faults, in which all must.
  */
 import { assert } from "../../shared/model/assert.ts";
 import { compareEverywhere } from "./checkers/last-comparison.ts";
@@ -79,9 +79,8 @@ async function live(world: World, failure: () => Error | undefined): Promise<voi
   await runUntil(world, world.knobs.activeMs, failure);
   world.faults.stop();
   await comeToRest(world, failure);
-  const { lasting } = world.knobs.faults;
-  world.tally.count(`came to rest, lasting fault: ${lasting}`);
-  if (lasting !== "none") {
+  world.tally.count("a quorum came to rest");
+  if (world.faults.lasting.broken.length > 0) {
     world.faults.end();
     await comeToRest(world, failure);
   }

@@ -40,6 +40,7 @@ export interface CoordinatorHostOptions {
   readonly clusterId: ClusterId;
   readonly self: NodeId;
   readonly members: readonly NodeId[];
+  readonly clockSpread: number;
   readonly paxos: PaxosKnobs;
   readonly disk: DiskKnobs;
   readonly world: LinkWorld;
@@ -71,6 +72,7 @@ interface Life extends LivingCoordinator {
 const PAGE_BYTES = 16 * 1024;
 /** How long a hanging append hangs, at most. */
 const MAX_HANG_MS = 2_000;
+const CALM_APPEND_MS = 0.1;
 
 export class CoordinatorHost {
   readonly self: NodeId;
@@ -81,19 +83,21 @@ export class CoordinatorHost {
   #life: Life | undefined;
   #lives = 0;
   #cancelRestart: Cancel = () => undefined;
-  /** False once faults have ended: appends are quick then. */
-  slowDisk = true;
+  /** How many times as long as usual appends take; 0 once faults have ended: they are quick then, and none fails. */
+  diskFactor = 1;
+  /** Since when the append under way hangs, if it does. */
+  #hangsSinceMs: number | undefined;
   /** Crashed for longer than a while. */
   staysDown = false;
 
   constructor(options: CoordinatorHostOptions) {
-    const { self, random } = options;
+    const { self, random, clockSpread } = options;
     this.self = self;
     this.machine = machineOf(self);
     this.#options = options;
     this.#disk = new MemoryDisk(random.token(8));
     this.#clockCharacter = {
-      rate: random.between(0.9, 1.1),
+      rate: 1 + random.between(-clockSpread, clockSpread),
       wallOffsetMs: random.between(-5_000, 5_000),
     };
   }
@@ -152,9 +156,9 @@ export class CoordinatorHost {
     watch.crashing(this, this.#life);
     this.#life = undefined;
     world.trace.line(this.machine, `CRASH (${why})`);
-    world.tally.count("coordinator crashed");
+    world.tally.count(`fault: coordinator ended, ${why}`);
     process.end();
-    log.crash((unsynced) => random.integer(unsynced + 1));
+    log.crash((unsynced) => this.#survivors(unsynced));
     links.ended();
     peers.broken(this.self, 0.7);
     this.#cancelRestart = world.scheduler.after(random.exponential(meanDownMs()), undefined, () => {
@@ -228,11 +232,35 @@ export class CoordinatorHost {
   }
 
   #appendMs(): number | "fail" {
-    const { random, disk } = this.#options;
-    if (!this.slowDisk) return 0.1;
-    if (random.chance(disk.failChance)) return "fail";
-    if (random.chance(disk.hangChance)) return random.between(0, MAX_HANG_MS);
-    return random.exponential(disk.meanAppendMs);
+    const { random, disk, world } = this.#options;
+    this.#hangsSinceMs = undefined;
+    if (this.diskFactor === 0) return CALM_APPEND_MS;
+    if (random.chance(disk.failChance)) {
+      world.tally.count("fault: append failed");
+      return "fail";
+    }
+    if (random.chance(disk.hangChance)) {
+      world.tally.count("fault: append hung");
+      this.#hangsSinceMs = world.scheduler.nowMs;
+      return random.between(0, MAX_HANG_MS);
+    }
+    return random.exponential(disk.meanAppendMs) * this.diskFactor;
+  }
+
+  /** What the crash leaves of writes that were under way: a part from the first on, or all of them, and nobody was told. */
+  #survivors(unsynced: number): number {
+    const { random, world } = this.#options;
+    const survivors = random.integer(unsynced + 1);
+    if (unsynced === 0) return 0;
+    const kind = survivors === 0 ? "lost" : survivors < unsynced ? "torn" : "kept, but untold";
+    world.tally.count(`fault: unsynced writes ${kind}`);
+    return survivors;
+  }
+
+  #hangs(): boolean {
+    const { world, paxos } = this.#options;
+    const hangsMs = world.scheduler.nowMs - (this.#hangsSinceMs ?? Infinity);
+    return hangsMs >= paxos.electionTimeoutMs / 2;
   }
 
   #paxosConfig(): PaxosConfig {
@@ -254,6 +282,9 @@ export class CoordinatorHost {
       if (!incarnation.alive) return;
       world.trace.line(this.machine, message);
       world.tally.count(message);
+      if (message === "stopped leading" && this.#hangs()) {
+        world.tally.count("leader with a hung log handed over");
+      }
     };
     return {
       debug: () => undefined,

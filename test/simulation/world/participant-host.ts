@@ -34,6 +34,7 @@ export interface ParticipantHostOptions {
   readonly clusterId: ClusterId;
   readonly shard: ShardId;
   readonly items: readonly string[];
+  readonly clockSpread: number;
   readonly participant: ParticipantKnobs;
   readonly database: DatabaseKnobs;
   readonly scheduler: Scheduler;
@@ -74,7 +75,7 @@ export class ParticipantHost {
   #heard: BranchRequest[] | undefined;
 
   constructor(options: ParticipantHostOptions) {
-    const { shard, clusterId, random, trace, items } = options;
+    const { shard, clusterId, random, trace, items, clockSpread } = options;
     this.shard = shard;
     this.#options = options;
     this.database = new ObservedDatabase(shard, clusterId, options.onBranchPrepared, (branch) => {
@@ -83,7 +84,7 @@ export class ParticipantHost {
     });
     for (const item of items) this.database.items.set(item, BigInt(OPENING_VALUE));
     this.#clockCharacter = {
-      rate: random.between(0.9, 1.1),
+      rate: 1 + random.between(-clockSpread, clockSpread),
       wallOffsetMs: random.between(-5_000, 5_000),
     };
   }
@@ -133,7 +134,7 @@ export class ParticipantHost {
     const { process, connection } = this.#life;
     this.#life = undefined;
     trace.line(this.shard, `CRASH (${why})`);
-    this.#options.tally.count("participant crashed");
+    this.#options.tally.count(`fault: participant ended, ${why}`);
     process.end();
     connection.disconnect();
     for (const host of coordinators()) host.cutLink(this.shard);
@@ -191,6 +192,7 @@ export class ParticipantHost {
       process,
       this.#options.faultsAreOver,
       this.scripted,
+      this.#options.tally,
     );
     const connection = new MemoryShard(this.database, hooks, clock);
     const hosts = this.#options.coordinators();

@@ -139,6 +139,7 @@ export class SimulatedLinks implements ParticipantLinks {
       this.#arrive(connection, request, pending);
     });
     if (!random.chance(network.character.duplicateChance)) return;
+    this.#world.tally.count("fault: request repeated");
     scheduler.after(network.delayMs(from, to) * random.between(1, 30), undefined, () => {
       const current = connection.broken ? this.#connections.get(shard) : connection;
       if (current?.door !== connection.door || network.isBlocked(from, to)) return;
@@ -190,6 +191,7 @@ export class SimulatedLinks implements ParticipantLinks {
   #break(connection: Connection): void {
     if (connection.broken) return;
     connection.broken = true;
+    this.#world.tally.count("fault: link to a participant broken");
     const { scheduler, random } = this.#world;
     const { shard, door, linkId } = connection;
     scheduler.after(random.exponential(NOTICE_MS), door.process, () => {

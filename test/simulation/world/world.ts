@@ -57,7 +57,12 @@ export class World {
     const { scheduler } = this;
     this.knobs = knobs;
     this.trace = new Trace(() => scheduler.nowMs);
-    this.network = new SimulatedNetwork(scheduler, random.fork("network"), knobs.network);
+    this.network = new SimulatedNetwork(
+      scheduler,
+      random.fork("network"),
+      knobs.network,
+      this.tally,
+    );
     this.calls = new RemoteCalls(scheduler, this.network, random.fork("calls"), options.onFailure);
     const shards = Array.from({ length: knobs.shards }, (_, index) => shardId(`s${index + 1}`));
     this.participants = shards.map((shard) => this.#createParticipant(shard));
@@ -111,7 +116,8 @@ export class World {
       (self) =>
         new CoordinatorHost({
           ...{ clusterId: CLUSTER, self, members, peers, mutation },
-          ...{ paxos: knobs.paxos, disk: knobs.disk, world: linkWorld },
+          ...{ paxos: knobs.paxos, disk: knobs.disk, clockSpread: knobs.clockSpread },
+          world: linkWorld,
           random: random.fork(`coordinator ${self}`),
           crashAtEffectChance: () => this.#crashAtEffectChance(),
           crashAfterSendingChance: (message) => this.#crashAfterSendingChance(message),
@@ -132,6 +138,7 @@ export class World {
       ...{ clusterId: CLUSTER, shard, mutation, scheduler, network, trace, tally, calls },
       random: random.fork(`participant ${shard}`),
       items: itemsOf(knobs.workload),
+      clockSpread: knobs.clockSpread,
       participant: knobs.participant,
       database: knobs.database,
       coordinators: () => this.coordinators,

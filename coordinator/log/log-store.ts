@@ -12,8 +12,18 @@
  * - A directory of another cluster or node, or a missing one where `expectExisting` says that the group already knows
  *   this node, makes `open` reject with `LogIdentityMismatch`.
  * - While one owner has the log open, `open` by another rejects with `LogInUse`. An owner that was killed holds nothing.
+ *
+ * Beside the records stands at most one snapshot that counts: the one that the last `snapshot` record names.
+ *
+ *   saveSnapshot ──▶ durable under its name ──▶ append of the record that names it ──▶ it counts ──▶ older ones and what the
+ *   record stands for are removed
+ *
+ * - Once it counts, `open` leaves out what the record stands for: slots up to its `truncatedUpTo`, and promises and hints that
+ *   were written before it.
+ * - A snapshot that no record names is removed by the next `open`. A record whose snapshot is missing or damaged is
+ *   `LogCorruption`.
  */
-import type { ClusterId, NodeId } from "../../shared/model/ids.ts";
+import type { ClusterId, NodeId, Slot } from "../../shared/model/ids.ts";
 import type { DurableRecord } from "../paxos/record.ts";
 
 export interface LogIdentity {
@@ -27,13 +37,48 @@ export interface LogContents {
   readonly storageId: string;
   /** True when this `open` created the log. */
   readonly created: boolean;
+  /** The one that counts. */
+  readonly snapshot: StoredSnapshot | undefined;
 }
+
+export interface StoredSnapshot {
+  readonly slot: Slot;
+  /** Read and checked one by one; throws LogCorruption. Valid until another snapshot counts. */
+  chunks(): Iterable<Uint8Array>;
+}
+
+export interface SnapshotChunk {
+  readonly bytes: Uint8Array;
+  /** With the last chunk: the CRC-32 of all chunks' bytes, one after another. */
+  readonly wholeCrc: number | null;
+}
+
+export const SNAPSHOT_CHUNK_BYTES = 64 * 1024;
 
 export interface LogStore {
   open(): Promise<LogContents>;
+  /** A `snapshot` record names one that was saved before, and none older than the one that counts. */
   append(records: readonly DurableRecord[]): Promise<void>;
-  /** Waits for running appends; later appends reject. */
+  /**
+   * Resolves when the snapshot is durable under its name; it does not count yet. One at a time; one chunk at least, none empty
+   * or above SNAPSHOT_CHUNK_BYTES. Chunks are taken one by one, each when the one before it was written, and appends go on
+   * meanwhile.
+   * Rejects with SnapshotAbandoned when `chunks` throws or a snapshot of this slot or a later one counts already: nothing is
+   * left of it and the log goes on. Rejects with LogFailure when the disk fails: for good, as for appends.
+   */
+  saveSnapshot(slot: Slot, chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void>;
+  /**
+   * Of the snapshot that counts; undefined when that is not the one of `slot`, or has no such chunk. Rejects with
+   * LogCorruption: damaged bytes never leave the node.
+   */
+  readSnapshotChunk(slot: Slot, index: number): Promise<SnapshotChunk | undefined>;
+  /** Waits for running appends, not for a snapshot's chunks; later appends reject. */
   close(): Promise<void>;
+}
+
+/** The snapshot was not taken, and nothing else happened. */
+export class SnapshotAbandoned extends Error {
+  override readonly name = "SnapshotAbandoned";
 }
 
 export class LogFailure extends Error {

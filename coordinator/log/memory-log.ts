@@ -2,45 +2,41 @@
  * The LogStore's twin without a disk: what survives a crash is decided by whoever owns the `MemoryDisk`. Passes the same
  * contract tests as the real log, and lets the simulator lose, delay and fail writes.
  *
- * Like the real one it has one write under way at a time, and what is appended meanwhile goes into the next. It is the more
- * hostile of the two: a crash may tear a write between any two records, and may keep what was never yet being written.
+ * Like the real one it has one write under way at a time, and what is appended meanwhile goes into the next; a snapshot is
+ * written beside them, each chunk a write of its own. It is the more hostile of the two: a crash may tear a write between any
+ * two records, and may keep what was never yet being written; and a snapshot that counts takes with it, at once, all that
+ * it may.
  */
 import { assert } from "../../shared/model/assert.ts";
+import { ZERO_BALLOT, ZERO_SLOT, type Slot } from "../../shared/model/ids.ts";
 import type { Clock } from "../../shared/model/ports.ts";
-import type { DurableRecord } from "../paxos/record.ts";
+import type { DurableRecord, SnapshotRecord } from "../paxos/record.ts";
 import {
   LogFailure,
   LogIdentityMismatch,
   LogInUse,
+  SnapshotAbandoned,
   type LogContents,
   type LogIdentity,
   type LogStore,
+  type SnapshotChunk,
 } from "./log-store.ts";
-
-/** What outlives the process. One per node; a new MemoryLog on the same disk is the node after its restart. */
-export class MemoryDisk {
-  readonly storageId: string;
-  readonly records: DurableRecord[] = [];
-  wasOpened = false;
-  identity: LogIdentity | undefined;
-  owner: MemoryLog | undefined;
-
-  constructor(storageId: string) {
-    this.storageId = storageId;
-  }
-}
+import type { MemoryDisk } from "./memory-disk.ts";
+import { taken } from "./snapshot-chunks.ts";
+import { crc32 } from "./wal/crc32.ts";
 
 export interface MemoryLogOptions {
   readonly disk: MemoryDisk;
   readonly clock: Clock;
   /** Must be the one that the disk was first opened with. */
   readonly identity?: LogIdentity;
-  /** How many milliseconds the next write takes, or that it fails, or that it never ends. */
+  /** How many milliseconds the next write takes, or that it fails, or that it never ends. A snapshot's writes, too. */
   readonly nextAppend?: () => number | "fail" | "hang";
   /**
    * For tests that must notice a broken node. `forgetPromises`: a restart loses every promise that no accept proves.
+   * `truncateBeforeDurable`: the log is cut before the record that names the snapshot is durable.
    */
-  readonly mutation?: "forgetPromises";
+  readonly mutation?: "forgetPromises" | "truncateBeforeDurable";
 }
 
 interface Waiting {
@@ -57,6 +53,11 @@ export class MemoryLog implements LogStore {
   #doubtful: readonly DurableRecord[] = [];
   #failure: LogFailure | undefined;
   #crashed = false;
+  #isSaving = false;
+  /** A snapshot that is whole, and may or may not have its name when the process ends now. */
+  #unnamed: { readonly slot: Slot; readonly chunks: readonly Uint8Array[] } | undefined;
+  /** By the last `snapshot` record that was appended. */
+  #namedSlot = ZERO_SLOT;
 
   constructor(options: MemoryLogOptions) {
     this.#options = options;
@@ -71,21 +72,83 @@ export class MemoryLog implements LogStore {
     }
     const created = !disk.wasOpened;
     disk.wasOpened = true;
+    const snapshot = disk.recoverSnapshot();
     disk.owner = this;
+    this.#namedSlot = snapshot?.slot ?? ZERO_SLOT;
     const records =
-      mutation === "forgetPromises"
-        ? disk.records.filter(({ kind }) => kind !== "promised")
-        : [...disk.records];
-    return Promise.resolve({ records, storageId: disk.storageId, created });
+      mutation === "forgetPromises" ? withoutPromises(disk.records) : [...disk.records];
+    return Promise.resolve({ records, storageId: disk.storageId, created, snapshot });
   }
 
   append(records: readonly DurableRecord[]): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     assert(this.#crashed || this.#options.disk.owner === this, "a log is opened before it is used");
+    for (const record of records) if (record.kind === "snapshot") this.#name(record);
     return new Promise((resolve, reject) => {
       this.#waiting.push({ records: records.map(copied), resolve, reject });
       this.#next();
     });
+  }
+
+  #name(record: SnapshotRecord): void {
+    const { disk, mutation } = this.#options;
+    assert(
+      this.#crashed || disk.snapshots.has(record.slot),
+      "a snapshot is saved before it is named",
+    );
+    assert(record.slot >= this.#namedSlot, "a snapshot never goes back");
+    this.#namedSlot = record.slot;
+    if (mutation === "truncateBeforeDurable") disk.truncate(record);
+  }
+
+  async saveSnapshot(
+    slot: Slot,
+    source: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  ): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
+    const { disk } = this.#options;
+    assert(this.#crashed || disk.owner === this, "a log is opened before it is used");
+    assert(!this.#isSaving, "snapshots are saved one at a time");
+    if (slot <= this.#namedSlot) throw new SnapshotAbandoned("a later snapshot counts already");
+    this.#isSaving = true;
+    try {
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of taken(source)) {
+        chunks.push(chunk.slice());
+        await this.#writeOfSnapshot();
+      }
+      this.#unnamed = { slot, chunks };
+      await this.#writeOfSnapshot();
+      disk.snapshots.set(slot, chunks);
+    } finally {
+      this.#isSaving = false;
+      this.#unnamed = undefined;
+    }
+  }
+
+  /** Never settles once the process has ended. */
+  #writeOfSnapshot(): Promise<void> {
+    const latency = this.#options.nextAppend?.() ?? 0;
+    return new Promise((resolve, reject) => {
+      if (latency === "hang") return;
+      this.#options.clock.after(latency === "fail" ? 0 : latency, () => {
+        if (this.#crashed) return;
+        if (latency === "fail") this.#fail([]);
+        if (this.#failure === undefined) resolve();
+        else reject(this.#failure);
+      });
+    });
+  }
+
+  readSnapshotChunk(slot: Slot, index: number): Promise<SnapshotChunk | undefined> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    const { disk } = this.#options;
+    const chunks = disk.counting?.slot === slot ? disk.snapshots.get(slot) : undefined;
+    const bytes = chunks?.[index]?.slice();
+    if (chunks === undefined || bytes === undefined) return Promise.resolve(undefined);
+    const isLast = index === chunks.length - 1;
+    const wholeCrc = isLast ? chunks.reduce((crc, chunk) => crc32(chunk, crc), 0) : null;
+    return Promise.resolve({ bytes, wholeCrc });
   }
 
   async close(): Promise<void> {
@@ -98,20 +161,20 @@ export class MemoryLog implements LogStore {
   }
 
   /**
-   * The process ends here and now. Of what was not durable the first `survivors` records reach the disk, and nobody is told.
+   * The process ends here and now. Of what was not durable the first `survivors` records reach the disk, and nobody is told;
+   * a snapshot that waits for its name counts as one.
    */
   crash(survivors: (unsynced: number) => number): void {
     this.#crashed = true;
     const unsynced = [...this.#writing, ...this.#waiting].flatMap(({ records }) => records);
     const records = [...this.#doubtful, ...unsynced];
-    this.#keep(records.slice(0, survivors(records.length)));
+    this.#options.disk.keep(records.slice(0, survivors(records.length)));
+    if (this.#unnamed !== undefined && survivors(1) === 1) {
+      this.#options.disk.snapshots.set(this.#unnamed.slot, this.#unnamed.chunks);
+    }
     this.#writing = [];
     this.#waiting = [];
     if (this.#options.disk.owner === this) this.#options.disk.owner = undefined;
-  }
-
-  #keep(records: readonly DurableRecord[]): void {
-    for (const record of records) this.#options.disk.records.push(record);
   }
 
   #next(): void {
@@ -133,14 +196,13 @@ export class MemoryLog implements LogStore {
       this.#fail(written);
       return;
     }
-    for (const { records } of written) this.#keep(records);
+    for (const { records } of written) this.#options.disk.keep(records);
     for (const { resolve } of written) resolve();
     this.#next();
   }
 
   #fail(written: readonly Waiting[]): void {
-    const failure = new LogFailure("the simulated disk failed");
-    this.#failure = failure;
+    const failure = (this.#failure ??= new LogFailure("the simulated disk failed"));
     this.#doubtful = written.flatMap(({ records }) => records);
     for (const { reject } of [...written, ...this.#waiting.splice(0)]) reject(failure);
   }
@@ -149,6 +211,12 @@ export class MemoryLog implements LogStore {
 /** A disk does not see what its writer does to a value later. */
 function copied(record: DurableRecord): DurableRecord {
   return "value" in record ? { ...record, value: record.value.slice() } : record;
+}
+
+function withoutPromises(records: readonly DurableRecord[]): readonly DurableRecord[] {
+  return records
+    .filter(({ kind }) => kind !== "promised")
+    .map((record) => (record.kind === "snapshot" ? { ...record, promised: ZERO_BALLOT } : record));
 }
 
 function isSame(one: LogIdentity, other: LogIdentity | undefined): boolean {

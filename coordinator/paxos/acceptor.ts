@@ -5,7 +5,7 @@
 import { assert } from "../../shared/model/assert.ts";
 import type { NodeId, Slot } from "../../shared/model/ids.ts";
 import { admits, heardFrom, yieldTo } from "./ballots.ts";
-import { followChosen } from "./learner.ts";
+import { followChosen, offerSnapshot } from "./learner.ts";
 import type { PaxosMessage, ReportedSlot, Value } from "./message.ts";
 import type { PaxosState } from "./state.ts";
 import { sameValue, type Turn } from "./turn.ts";
@@ -27,6 +27,7 @@ export function onPhase1a(turn: Turn, from: NodeId, message: Phase1a): void {
     ballot: message.ballot,
     fromSlot: message.fromSlot,
     ...page,
+    truncatedUpTo: turn.state.log.truncatedUpTo,
   });
 }
 
@@ -50,6 +51,10 @@ function reportFrom(state: PaxosState, fromSlot: Slot): Page {
 export function onPhase2a(turn: Turn, from: NodeId, message: Phase2a): void {
   if (!admits(turn, from, message.ballot)) return;
   yieldTo(turn, message.ballot);
+  if (message.slot <= turn.state.log.truncatedUpTo) {
+    offerSnapshot(turn, from);
+    return;
+  }
   const known = turn.state.log.get(message.slot);
   if (known?.kind === "chosen" && !sameValue(known.value, message.value)) {
     tellReplaced(turn, from, message.slot, known.value);

@@ -4,11 +4,14 @@
  *
  * A promise arrives in pages and counts when its last page is in. Slots that an acceptor knows to be chosen are learned
  * on the spot; of the others the value with the highest ballot is proposed again, and a hole gets a no-op.
+ *
+ * An acceptor reports nothing of what it has truncated, and nothing reported is not nothing accepted: a candidate that does
+ * not know those slots itself gives up and catches up first.
  */
 import { ballot, nextSlot, roundOf } from "../../shared/model/ids.ts";
 import type { NodeId, Slot } from "../../shared/model/ids.ts";
 import { lead } from "./leader.ts";
-import { learn } from "./learner.ts";
+import { learn, wantUpTo } from "./learner.ts";
 import type { PaxosMessage } from "./message.ts";
 import type { Candidate, PaxosState, Recovered } from "./state.ts";
 import type { Turn } from "./turn.ts";
@@ -100,6 +103,11 @@ export function onPhase1b(turn: Turn, from: NodeId, message: Phase1b): void {
   if (role.kind !== "candidate" || role.ballot !== message.ballot) return;
   const expected = role.progress.has(from) ? role.progress.get(from) : role.fromSlot;
   if (expected !== message.fromSlot) return;
+  if (message.truncatedUpTo > turn.state.chosenUpTo) {
+    turn.follow();
+    wantUpTo(turn, from, message.truncatedUpTo);
+    return;
+  }
   const next: Candidate = {
     ...role,
     progress: new Map(role.progress).set(from, message.nextSlot),

@@ -26,7 +26,7 @@ export function followChosen(turn: Turn, leader: NodeId, ballot: Ballot, upTo: S
 }
 
 /** Asks for what is missing, unless it is on its way already. */
-function wantUpTo(turn: Turn, peer: NodeId, upTo: Slot): void {
+export function wantUpTo(turn: Turn, peer: NodeId, upTo: Slot): void {
   const { catchUp, chosenUpTo, config } = turn.state;
   if (peer === config.self || upTo <= chosenUpTo) return;
   if (catchUp === undefined) askForPage(turn, peer, upTo);
@@ -54,9 +54,19 @@ export function retryCatchUp(turn: Turn): void {
 }
 
 export function onLearnRequest(turn: Turn, from: NodeId, message: LearnRequest): void {
+  if (message.fromSlot <= turn.state.log.truncatedUpTo) {
+    offerSnapshot(turn, from);
+    return;
+  }
   const slots = chosenPage(turn.state, message.fromSlot);
   if (slots.length === 0) return;
   turn.sendTo(from, { kind: "learnReply", slots, chosenUpTo: turn.state.chosenUpTo });
+}
+
+/** Released, so that the snapshot counts, durably, before anybody asks for it. */
+export function offerSnapshot(turn: Turn, to: NodeId): void {
+  const { snapshotSlot, chosenUpTo } = turn.state;
+  turn.releaseTo(to, { kind: "snapshotOffer", slot: snapshotSlot, chosenUpTo });
 }
 
 function chosenPage(state: PaxosState, fromSlot: Slot): readonly ChosenSlot[] {
@@ -75,11 +85,16 @@ function chosenPage(state: PaxosState, fromSlot: Slot): readonly ChosenSlot[] {
 export function onLearnReply(turn: Turn, from: NodeId, message: LearnReply): void {
   const before = turn.state.chosenUpTo;
   for (const { slot, value } of message.slots) learn(turn, slot, value);
+  if (turn.state.chosenUpTo > before) goOnCatchingUp(turn, from, message.chosenUpTo);
+}
+
+/** Something arrived from `peer`, which knows all up to `knownThere`. */
+export function goOnCatchingUp(turn: Turn, peer: NodeId, knownThere: Slot): void {
   const { catchUp, chosenUpTo } = turn.state;
   if (catchUp === undefined) return;
-  const upTo = message.chosenUpTo > catchUp.upTo ? message.chosenUpTo : catchUp.upTo;
+  const upTo = knownThere > catchUp.upTo ? knownThere : catchUp.upTo;
   if (chosenUpTo >= upTo) turn.change({ catchUp: undefined });
-  else if (chosenUpTo > before) askForPage(turn, from, upTo);
+  else askForPage(turn, peer, upTo);
 }
 
 /**
@@ -88,6 +103,7 @@ export function onLearnReply(turn: Turn, from: NodeId, message: LearnReply): voi
  */
 export function learn(turn: Turn, slot: Slot, value: Value): void {
   const { role, log } = turn.state;
+  if (slot <= log.truncatedUpTo) return;
   const known = log.get(slot);
   if (known?.kind === "chosen") {
     assert(sameValue(known.value, value), "C1: one slot has one chosen value");

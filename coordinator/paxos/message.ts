@@ -15,6 +15,11 @@
  *   heartbeatReply    all → leader            "I hear you" (a leader that hears no quorum steps down)
  *   learnRequest      anyone → anyone         "send me chosen slots from here"
  *   learnReply        anyone → anyone         one page of chosen slots
+ *   snapshotOffer     anyone → anyone         "that slot is gone from my log; I have a snapshot of everything up to here"
+ *
+ * Beside the core, between those who carry snapshots:
+ *   snapshotRequest   anyone → anyone         "send me this piece of your snapshot"
+ *   snapshotChunk     anyone → anyone         that piece; or a snapshotOffer where a newer one has taken its place
  */
 import type { Ballot, NodeId, Slot } from "../../shared/model/ids.ts";
 
@@ -53,6 +58,8 @@ export type PaxosMessage =
       readonly fromSlot: Slot;
       readonly nextSlot: Slot | null;
       readonly slots: readonly ReportedSlot[];
+      /** Everything up to here is chosen and gone from the acceptor's log: it reports nothing of it. */
+      readonly truncatedUpTo: Slot;
     }
   | {
       readonly kind: "phase2a";
@@ -76,7 +83,23 @@ export type PaxosMessage =
       readonly kind: "learnReply";
       readonly slots: readonly ChosenSlot[];
       readonly chosenUpTo: Slot;
+    }
+  | { readonly kind: "snapshotOffer"; readonly slot: Slot; readonly chosenUpTo: Slot };
+
+/** How a snapshot travels. The core decides that it should, and never sees the pieces. */
+export type SnapshotTransfer =
+  | { readonly kind: "snapshotRequest"; readonly slot: Slot; readonly chunk: number }
+  | {
+      readonly kind: "snapshotChunk";
+      readonly slot: Slot;
+      readonly chunk: number;
+      readonly bytes: Uint8Array;
+      /** The checksum of all bytes of the snapshot, with the last chunk; null before. */
+      readonly wholeCrc: number | null;
     };
+
+/** Everything that coordinators say to each other. */
+export type PeerMessage = PaxosMessage | SnapshotTransfer;
 
 export interface Envelope {
   readonly to: NodeId;

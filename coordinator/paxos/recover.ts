@@ -1,7 +1,10 @@
 /**
  * A node's state from its durable records: what it was when it last acknowledged anything, as a follower.
+ *
+ * The last snapshot record gives the start: nothing at or below its truncation counts, whatever of it is still in the log, and
+ * everything up to its slot is chosen.
  */
-import { assert } from "../../shared/model/assert.ts";
+import { assert, unreachable } from "../../shared/model/assert.ts";
 import { nextSlot, ZERO_BALLOT, ZERO_SLOT } from "../../shared/model/ids.ts";
 import type { Ballot, Slot } from "../../shared/model/ids.ts";
 import type { ChosenSlot } from "./message.ts";
@@ -11,8 +14,13 @@ import type { Entry, PaxosConfig, PaxosState } from "./state.ts";
 
 export interface RecoveredNode {
   readonly state: PaxosState;
-  /** Slots known to be chosen, to be applied in this order before anything else. */
+  /** Slots known to be chosen, to be applied in this order before anything else, on top of the snapshot of `snapshotSlot`. */
   readonly apply: readonly ChosenSlot[];
+}
+
+interface Coverage {
+  readonly snapshotSlot: Slot;
+  readonly truncatedUpTo: Slot;
 }
 
 function assertConfig(config: PaxosConfig): void {
@@ -22,6 +30,7 @@ function assertConfig(config: PaxosConfig): void {
   assert(phase1Quorum + phase2Quorum > members.length, "G3: every two quorums intersect");
   assert(phase1Quorum <= members.length && phase2Quorum <= members.length, "quorums can be met");
   assert(config.windowSlots > 0 && config.pageSlots > 0, "bounds are positive");
+  assert(config.trailingSlots >= 0 && config.trailingBytes >= 0, "bounds are not negative");
   assert(
     config.electionTimeoutMs > 2 * config.heartbeatIntervalMs,
     "an election timeout outlasts a lost heartbeat",
@@ -35,10 +44,14 @@ export function majority(members: number): number {
 
 export function recover(config: PaxosConfig, records: readonly DurableRecord[]): RecoveredNode {
   assertConfig(config);
+  const { snapshotSlot, truncatedUpTo } = coverage(records);
   let promised: Ballot = ZERO_BALLOT;
-  let log = SlotLog.empty<Entry>();
-  let chosenUpTo: Slot = ZERO_SLOT;
+  let log = SlotLog.empty<Entry>().truncate(truncatedUpTo);
+  let chosenUpTo = truncatedUpTo;
   const apply: ChosenSlot[] = [];
+  const promise = (ballot: Ballot): void => {
+    if (ballot > promised) promised = ballot;
+  };
   const advance = (upTo: Slot | undefined): void => {
     for (let slot = nextSlot(chosenUpTo); ; slot = nextSlot(slot)) {
       const entry = log.get(slot);
@@ -46,26 +59,56 @@ export function recover(config: PaxosConfig, records: readonly DurableRecord[]):
       if (!isHinted && entry?.kind !== "chosen") return;
       assert(entry !== undefined, "C3: every slot below the durable hint is in the log");
       log = log.set(slot, { kind: "chosen", value: entry.value });
-      apply.push({ slot, value: entry.value });
+      if (slot > snapshotSlot) apply.push({ slot, value: entry.value });
       chosenUpTo = slot;
     }
   };
   for (const record of records) {
-    if (record.kind === "promised") {
-      if (record.ballot > promised) promised = record.ballot;
-    } else if (record.kind === "chosenUpTo") {
-      advance(record.slot);
-    } else if (record.kind === "learned") {
-      log = log.set(record.slot, { kind: "chosen", value: record.value });
-      advance(undefined);
-    } else {
-      const { ballot, slot, value } = record;
-      if (ballot > promised) promised = ballot;
-      if (log.get(slot)?.kind !== "chosen")
-        log = log.set(slot, { kind: "accepted", ballot, value });
+    switch (record.kind) {
+      case "promised":
+        promise(record.ballot);
+        break;
+      case "accepted":
+        promise(record.ballot);
+        log = withAccepted(log, record);
+        break;
+      case "learned":
+        if (record.slot <= truncatedUpTo) break;
+        log = log.set(record.slot, { kind: "chosen", value: record.value });
+        advance(undefined);
+        break;
+      case "chosenUpTo":
+        advance(record.slot);
+        break;
+      case "snapshot":
+        promise(record.promised);
+        advance(record.slot);
+        break;
+      default:
+        unreachable(record);
     }
   }
-  return { state: initialState(config, promised, log, chosenUpTo), apply };
+  const state = initialState(config, promised, log, chosenUpTo);
+  return { state: { ...state, snapshotSlot }, apply };
+}
+
+/** Of the last snapshot: an earlier one covers no more. */
+function coverage(records: readonly DurableRecord[]): Coverage {
+  for (let index = records.length - 1; index >= 0; index -= 1) {
+    const record = records[index];
+    if (record?.kind !== "snapshot") continue;
+    assert(record.truncatedUpTo <= record.slot, "A6: what is gone from the log is in a snapshot");
+    return { snapshotSlot: record.slot, truncatedUpTo: record.truncatedUpTo };
+  }
+  return { snapshotSlot: ZERO_SLOT, truncatedUpTo: ZERO_SLOT };
+}
+
+function withAccepted(
+  log: SlotLog<Entry>,
+  { ballot, slot, value }: Extract<DurableRecord, { kind: "accepted" }>,
+): SlotLog<Entry> {
+  const isSettled = slot <= log.truncatedUpTo || log.get(slot)?.kind === "chosen";
+  return isSettled ? log : log.set(slot, { kind: "accepted", ballot, value });
 }
 
 function initialState(
@@ -86,6 +129,7 @@ function initialState(
     log,
     chosenUpTo,
     hintedUpTo: chosenUpTo,
+    snapshotSlot: ZERO_SLOT,
     heardLeader: undefined,
     catchUp: undefined,
   };

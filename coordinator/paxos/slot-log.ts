@@ -1,6 +1,7 @@
 /**
  * An immutable map from slots to entries: a radix tree of 32-wide nodes. `set` copies one path and shares the rest, so
- * that every state of the core is a value of its own and keeping an old one costs nothing.
+ * that every state of the core is a value of its own and keeping an old one costs nothing. `truncate` forgets a prefix for
+ * good: what it held is released once no older log is.
  */
 import { assert } from "../../shared/model/assert.ts";
 import type { Slot } from "../../shared/model/ids.ts";
@@ -29,20 +30,33 @@ function withEntry<Entry>(
   return copy;
 }
 
+/** Without the entries of slots up to `upTo`. */
+function without<Entry>(branch: Branch<Entry>, height: number, upTo: number): Branch<Entry> {
+  const copy = branch.slice();
+  const index = indexAt(upTo, height);
+  copy.fill(undefined, 0, height === 0 ? index + 1 : index);
+  const child = height === 0 ? undefined : (copy[index] as Branch<Entry> | undefined);
+  if (child !== undefined) copy[index] = without(child, height - 1, upTo);
+  return copy;
+}
+
 export class SlotLog<Entry extends object> {
   readonly #root: Branch<Entry>;
   readonly #height: number;
-  /** The highest slot that holds an entry; 0 when empty. */
+  /** Slots up to here hold nothing any more, and never will again. */
+  readonly truncatedUpTo: Slot;
+  /** The highest slot that holds an entry; `truncatedUpTo` when none does. */
   readonly highest: Slot;
 
-  private constructor(root: Branch<Entry>, height: number, highest: Slot) {
+  private constructor(root: Branch<Entry>, height: number, truncatedUpTo: Slot, highest: Slot) {
     this.#root = root;
     this.#height = height;
+    this.truncatedUpTo = truncatedUpTo;
     this.highest = highest;
   }
 
   static empty<Entry extends object>(): SlotLog<Entry> {
-    return new SlotLog<Entry>([], 0, 0 as Slot);
+    return new SlotLog<Entry>([], 0, 0 as Slot, 0 as Slot);
   }
 
   get(slot: Slot): Entry | undefined {
@@ -55,17 +69,25 @@ export class SlotLog<Entry extends object> {
   }
 
   set(slot: Slot, entry: Entry): SlotLog<Entry> {
-    assert(slot > 0, "slots count from 1");
+    assert(slot > this.truncatedUpTo, "slots count from 1, and on from what was truncated");
     let root = this.#root;
     let height = this.#height;
     for (; slot >= capacityAt(height); height += 1) root = [root];
     const highest = slot > this.highest ? slot : this.highest;
-    return new SlotLog(withEntry(root, height, slot, entry), height, highest);
+    return new SlotLog(withEntry(root, height, slot, entry), height, this.truncatedUpTo, highest);
+  }
+
+  truncate(upTo: Slot): SlotLog<Entry> {
+    if (upTo <= this.truncatedUpTo) return this;
+    if (upTo >= this.highest) return new SlotLog<Entry>([], 0, upTo, upTo);
+    const root = without(this.#root, this.#height, upTo);
+    return new SlotLog(root, this.#height, upTo, this.highest);
   }
 
   /** Every filled slot from `first` on, ascending. */
   *from(first: Slot): Generator<readonly [Slot, Entry]> {
-    for (let slot = first; slot <= this.highest; slot = (slot + 1) as Slot) {
+    const start = first > this.truncatedUpTo ? first : ((this.truncatedUpTo + 1) as Slot);
+    for (let slot = start; slot <= this.highest; slot = (slot + 1) as Slot) {
       const entry = this.get(slot);
       if (entry !== undefined) yield [slot, entry];
     }

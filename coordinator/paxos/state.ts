@@ -29,6 +29,9 @@ export interface PaxosConfig {
   /** Bounds of one phase1b or learnReply page; a page holds at least one slot. */
   readonly pageSlots: number;
   readonly pageBytes: number;
+  /** How much of the log is kept below an own snapshot, for peers that are a little behind. */
+  readonly trailingSlots: number;
+  readonly trailingBytes: number;
 }
 
 export type Entry =
@@ -102,7 +105,10 @@ export interface PaxosState {
   readonly promised: Ballot;
   /** The highest ballot met in any message; a new ballot goes above it. */
   readonly highestSeen: Ballot;
+  /** Without what a snapshot covers, but for a trailing part. A6: what is gone is chosen and in the snapshot. */
   readonly log: SlotLog<Entry>;
+  /** The newest own or installed snapshot covers everything up to here; 0 while there is none. */
+  readonly snapshotSlot: Slot;
   /** Every slot up to here is chosen and known. Invariant C3: contiguous, never decreases. */
   readonly chosenUpTo: Slot;
   /** The last `chosenUpTo` handed to the log. */
@@ -133,17 +139,30 @@ export type PaxosInput =
   /** The connection to a peer broke: if it led, do not wait out the whole timeout. */
   | { readonly kind: "peerLost"; readonly node: NodeId }
   /** Campaign now, without asking first. */
-  | { readonly kind: "campaign" };
+  | { readonly kind: "campaign" }
+  /** The store has a snapshot of everything up to `slot`, durably: of what was applied here, or of a peer (see `fetch`). */
+  | { readonly kind: "snapshotSaved"; readonly slot: Slot; readonly origin: "own" | "peer" };
+
+/** Whose snapshot of which slot is wanted. */
+export interface SnapshotSource {
+  readonly peer: NodeId;
+  readonly slot: Slot;
+}
 
 /**
  * Order of effects: write `records`, and when they and everything before them are durable send `release`; `send` may
- * leave at once; `apply` is chosen for ever and may be applied at once, in order. Messages to oneself are inputs.
+ * leave at once; `apply` is chosen for ever and may be applied at once, in order, but after `restore`. Messages to oneself are
+ * inputs.
  */
 export interface PaxosOutput {
   readonly records: readonly DurableRecord[];
   readonly release: readonly Envelope[];
   readonly send: readonly Envelope[];
   readonly apply: readonly ChosenSlot[];
+  /** A peer's snapshot is to be brought here and saved. Said again and again until that, or a learnReply, has helped. */
+  readonly fetch: SnapshotSource | undefined;
+  /** What was applied becomes what the peer's snapshot of this slot says, which was just saved. */
+  readonly restore: Slot | undefined;
 }
 
 export interface Stepped {

@@ -17,6 +17,7 @@ import { assertLocalInvariants } from "./invariants.ts";
 import { leaderTick, onHeartbeat, onHeartbeatReply, onPhase2b, propose } from "./leader.ts";
 import { onLearnReply, onLearnRequest, retryCatchUp } from "./learner.ts";
 import type { PaxosMessage } from "./message.ts";
+import { onSnapshotOffer, onSnapshotSaved } from "./snapshot.ts";
 import type { PaxosInput, PaxosState, Stepped } from "./state.ts";
 import { Turn } from "./turn.ts";
 
@@ -37,6 +38,9 @@ export function step(state: PaxosState, input: PaxosInput): Stepped {
       break;
     case "campaign":
       campaign(turn);
+      break;
+    case "snapshotSaved":
+      onSnapshotSaved(turn, input.slot, input.origin);
       break;
     default:
       unreachable(input);
@@ -112,6 +116,9 @@ function onMessage(turn: Turn, from: NodeId, message: PaxosMessage): void {
       return;
     case "learnReply":
       onLearnReply(turn, from, message);
+      return;
+    case "snapshotOffer":
+      onSnapshotOffer(turn, from, message);
       return;
     default:
       unreachable(message);

@@ -7,7 +7,7 @@ import type { Ballot, NodeId, Slot } from "../../shared/model/ids.ts";
 import { nextSlot } from "../../shared/model/ids.ts";
 import type { ChosenSlot, Envelope, PaxosMessage, Value } from "./message.ts";
 import type { DurableRecord } from "./record.ts";
-import type { Entry, PaxosOutput, PaxosState, Role } from "./state.ts";
+import type { Entry, PaxosOutput, PaxosState, Role, SnapshotSource } from "./state.ts";
 
 export class Turn {
   state: PaxosState;
@@ -15,6 +15,8 @@ export class Turn {
   readonly #release: Envelope[] = [];
   readonly #send: Envelope[] = [];
   readonly #apply: ChosenSlot[] = [];
+  #fetch: SnapshotSource | undefined;
+  #restore: Slot | undefined;
 
   constructor(state: PaxosState) {
     this.state = state;
@@ -75,6 +77,19 @@ export class Turn {
     this.#advance();
   }
 
+  fetch(peer: NodeId, slot: Slot): void {
+    this.#fetch = { peer, slot };
+  }
+
+  /** Everything up to `slot` is chosen, says the snapshot that takes the place of what was applied. */
+  restore(slot: Slot): void {
+    assert(slot > this.state.chosenUpTo, "S3: a snapshot never moves the state back");
+    assert(this.#apply.length === 0, "S3: a snapshot is restored before later slots are applied");
+    this.change({ chosenUpTo: slot });
+    this.#restore = slot;
+    this.#advance();
+  }
+
   #advance(): void {
     let { chosenUpTo } = this.state;
     for (;;) {
@@ -97,6 +112,8 @@ export class Turn {
       release: this.#release,
       send: this.#send,
       apply: this.#apply,
+      fetch: this.#fetch,
+      restore: this.#restore,
     };
   }
 }

@@ -6,12 +6,12 @@
  * full, the message is dropped (the core sends again what matters). A message to oneself is not for the transport.
  */
 import type { NodeId } from "../../shared/model/ids.ts";
-import type { PaxosMessage } from "../paxos/message.ts";
+import type { PeerMessage } from "../paxos/message.ts";
 
 export interface PeerTransport {
-  send(to: NodeId, message: PaxosMessage): void;
+  send(to: NodeId, message: PeerMessage): void;
   /** Exactly one receiver, set once before the first message is delivered. */
-  onMessage(receive: (from: NodeId, message: PaxosMessage) => void): void;
+  onMessage(receive: (from: NodeId, message: PeerMessage) => void): void;
   /** The connection to a peer broke. A hint for faster elections; it may come late, twice, or never. */
   onPeerLost(notify: (node: NodeId) => void): void;
 }

@@ -15,7 +15,7 @@ import {
   type HelloVerdict,
 } from "../../shared/runtime/channel-ends.ts";
 import type { Channel } from "../../shared/runtime/channel.ts";
-import type { PaxosMessage } from "../paxos/message.ts";
+import type { PeerMessage } from "../paxos/message.ts";
 import { parsePeerMessage } from "./peer-message.ts";
 import type { PeerTransport } from "./peer-transport.ts";
 
@@ -46,14 +46,14 @@ export class SocketPeers implements PeerTransport {
   readonly #complaints = new Map<string, string>();
   #connections: Connection[] = [];
   #stopServing: () => void = () => undefined;
-  #receive: (from: NodeId, message: PaxosMessage) => void = () => undefined;
+  #receive: (from: NodeId, message: PeerMessage) => void = () => undefined;
   #peerLost: (node: NodeId) => void = () => undefined;
 
   constructor(options: SocketPeersOptions) {
     this.#options = options;
   }
 
-  onMessage(receive: (from: NodeId, message: PaxosMessage) => void): void {
+  onMessage(receive: (from: NodeId, message: PeerMessage) => void): void {
     this.#receive = receive;
   }
 
@@ -61,7 +61,7 @@ export class SocketPeers implements PeerTransport {
     this.#peerLost = notify;
   }
 
-  send(to: NodeId, message: PaxosMessage): void {
+  send(to: NodeId, message: PeerMessage): void {
     this.#channels.get(to)?.send(message);
   }
 

@@ -1,4 +1,4 @@
-import type { PaxosMessage } from "../../coordinator/paxos/message.ts";
+import type { PeerMessage } from "../../coordinator/paxos/message.ts";
 import { parsePeerMessage } from "../../coordinator/transport/peer-message.ts";
 import { ballot, nodeId, slot, type Ballot } from "../../shared/model/ids.ts";
 import { pack, unpack } from "../../shared/runtime/channel-frame.ts";
@@ -9,7 +9,7 @@ const value = Uint8Array.from([1, 2, 3]);
 
 /** One of each, so that a new kind of message without a check does not compile. */
 const MESSAGES: {
-  readonly [Kind in PaxosMessage["kind"]]: PaxosMessage & { readonly kind: Kind };
+  readonly [Kind in PeerMessage["kind"]]: PeerMessage & { readonly kind: Kind };
 } = {
   probe: { kind: "probe", attempt: 1 },
   probeReply: { kind: "probeReply", attempt: 1, granted: true, promised: own },
@@ -23,6 +23,7 @@ const MESSAGES: {
       { kind: "accepted", slot: slot(1), ballot: own, value },
       { kind: "chosen", slot: slot(2), value: new Uint8Array(0) },
     ],
+    truncatedUpTo: slot(0),
   },
   phase2a: { kind: "phase2a", ballot: own, slot: slot(5), value, chosenUpTo: slot(4) },
   phase2b: { kind: "phase2b", ballot: own, slot: slot(5) },
@@ -31,6 +32,9 @@ const MESSAGES: {
   heartbeatReply: { kind: "heartbeatReply", ballot: own, beat: 7 },
   learnRequest: { kind: "learnRequest", fromSlot: slot(1) },
   learnReply: { kind: "learnReply", slots: [{ slot: slot(1), value }], chosenUpTo: slot(1) },
+  snapshotOffer: { kind: "snapshotOffer", slot: slot(3), chosenUpTo: slot(4) },
+  snapshotRequest: { kind: "snapshotRequest", slot: slot(3), chunk: 0 },
+  snapshotChunk: { kind: "snapshotChunk", slot: slot(3), chunk: 0, bytes: value, wholeCrc: 17 },
 };
 const all = Object.values(MESSAGES);
 
@@ -47,6 +51,13 @@ test("a value arrives as its bytes", () => {
   expect(read?.kind === "phase2a" && Buffer.compare(read.value, value)).toBe(0);
 });
 
+test("a chunk arrives as its bytes, and only the last one has the checksum of the whole", () => {
+  const early = { ...MESSAGES.snapshotChunk, wholeCrc: null };
+  const read = parsePeerMessage(travelled(early), leader);
+  expect(read).toMatchObject({ wholeCrc: null });
+  expect(read?.kind === "snapshotChunk" && Buffer.compare(read.bytes, value)).toBe(0);
+});
+
 test("the last page of promises names no next slot", () => {
   const last = { ...MESSAGES.phase1b, nextSlot: null };
   expect(parsePeerMessage(travelled(last), leader)).toMatchObject({ nextSlot: null });
@@ -58,7 +69,7 @@ const BROKEN: readonly unknown[] = [undefined, null, "1", -1, 1.5, 2 ** 60, NaN,
 test.each(all)("$kind is refused when any of its fields is broken", (message) => {
   for (const field of Object.keys(message)) {
     for (const broken of BROKEN) {
-      if (message.kind === "phase1b" && field === "nextSlot" && broken === null) continue;
+      if ((field === "nextSlot" || field === "wholeCrc") && broken === null) continue;
       const result = parsePeerMessage({ ...message, [field]: broken }, leader);
       expect([field, broken, result]).toEqual([field, broken, undefined]);
     }

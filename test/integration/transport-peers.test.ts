@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import { WebSocket } from "ws";
-import type { PaxosMessage } from "../../coordinator/paxos/message.ts";
+import type { PeerMessage } from "../../coordinator/paxos/message.ts";
 import { SocketPeers } from "../../coordinator/transport/socket-peers.ts";
 import { freePorts } from "../../demo/ports.ts";
 import { ballot, clusterId, nodeId, slot, type NodeId } from "../../shared/model/ids.ts";
@@ -21,7 +21,7 @@ interface Node {
   readonly peers: SocketPeers;
   readonly server: Server;
   readonly log: CollectedLog;
-  readonly received: [NodeId, PaxosMessage][];
+  readonly received: [NodeId, PeerMessage][];
   readonly lost: NodeId[];
   /** Upgrades that this node's server saw. */
   readonly dialled: () => number;
@@ -43,7 +43,7 @@ async function start(self: NodeId, peers: Addresses, storageId = `disk ${self}`)
   const log = collectedLog();
   const options = { clusterId: cluster, self, storageId, peers, server, random: systemRandom };
   const transport = new SocketPeers({ ...options, logger: log });
-  const received: [NodeId, PaxosMessage][] = [];
+  const received: [NodeId, PeerMessage][] = [];
   const lost: NodeId[] = [];
   transport.onMessage((from, message) => received.push([from, message]));
   transport.onPeerLost((node) => lost.push(node));
@@ -65,7 +65,7 @@ async function startAll(addresses: Addresses): Promise<readonly Node[]> {
   return nodes;
 }
 
-const probe = (attempt: number): PaxosMessage => ({ kind: "probe", attempt });
+const probe = (attempt: number): PeerMessage => ({ kind: "probe", attempt });
 
 test("every node reaches every other, over one connection a pair, dialled by the lower id", async () => {
   const nodes = await startAll(await group(one, two, three));

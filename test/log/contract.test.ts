@@ -2,7 +2,8 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { MemoryDisk, MemoryLog } from "../../coordinator/log/memory-log.ts";
+import { MemoryDisk } from "../../coordinator/log/memory-disk.ts";
+import { MemoryLog } from "../../coordinator/log/memory-log.ts";
 import { WriteAheadLog } from "../../coordinator/log/wal/wal.ts";
 import { systemClock } from "../../shared/runtime/clock.ts";
 import { LOG_STORE_CASES, type LogWorld } from "./log-store-contract.ts";

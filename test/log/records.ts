@@ -42,6 +42,8 @@ function asText(record: DurableRecord): string {
       return `learned:${record.slot}=${content(record.value)}`;
     case "chosenUpTo":
       return `chosenUpTo:${record.slot}`;
+    case "snapshot":
+      return `snapshot:${record.slot}/${record.truncatedUpTo}@${record.promised}`;
   }
 }
 

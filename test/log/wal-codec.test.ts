@@ -28,6 +28,10 @@ const records: fc.Arbitrary<DurableRecord> = fc.oneof(
   fc.record({ kind: fc.constant("accepted"), ballot: ballots, slot: slots, value: values }),
   fc.record({ kind: fc.constant("learned"), slot: slots, value: values }),
   fc.record({ kind: fc.constant("chosenUpTo"), slot: slots }),
+  fc.record({
+    kind: fc.constant("snapshot"),
+    ...{ slot: slots, truncatedUpTo: slots, promised: ballots },
+  }),
 );
 const batches: fc.Arbitrary<Batch> = fc.record({
   number: natural,

@@ -24,7 +24,7 @@ function campaigning(size = 5): Group {
 }
 
 function promise(group: Group, from: number, slots: readonly ReportedSlot[]): void {
-  const range = { fromSlot: slot(1), nextSlot: null };
+  const range = { fromSlot: slot(1), nextSlot: null, truncatedUpTo: slot(0) };
   group.receive(1, from, { kind: "phase1b", ballot: B21, ...range, slots });
 }
 
@@ -107,7 +107,8 @@ test("a promise in pages counts when the last page is in, and pages count once a
   group.campaign(1);
   group.drop();
   const page = (from: number, next: number | null, slots: readonly ReportedSlot[]): void => {
-    const range = { fromSlot: slot(from), nextSlot: next === null ? null : slot(next) };
+    const nextSlot = next === null ? null : slot(next);
+    const range = { fromSlot: slot(from), nextSlot, truncatedUpTo: slot(0) };
     group.receive(1, 3, { kind: "phase1b", ballot: B21, ...range, slots });
   };
   page(2, null, []);

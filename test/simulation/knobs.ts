@@ -12,6 +12,9 @@ export interface PaxosKnobs {
   readonly tickIntervalMs: number;
   readonly windowSlots: number;
   readonly pageSlots: number;
+  /** Slots from one snapshot to the next; 0 is never. Of those before it so many are kept in the log. */
+  readonly snapshotIntervalSlots: number;
+  readonly trailingSlots: number;
 }
 
 /** What stays broken, each at one node, when all else has healed; lasting-faults.ts says what they are. */
@@ -117,6 +120,8 @@ function drawPaxos(random: SeededRandom): PaxosKnobs {
     tickIntervalMs: heartbeatIntervalMs / 2,
     windowSlots: random.pick([1, 2, 4, 16]),
     pageSlots: random.pick([1, 2, 16, 64]),
+    snapshotIntervalSlots: random.pick([0, 1, 3, 10, 40]),
+    trailingSlots: random.pick([0, 2, 10]),
   };
 }
 
@@ -192,7 +197,7 @@ export function drawKnobs(random: SeededRandom): Knobs {
     faults: drawFaults(random, coordinators),
     disk: {
       meanAppendMs: random.pick([0.1, 1, 8]),
-      hangChance: random.knob(0.01, 0.6),
+      hangChance: random.knob(0.03, 0.6),
       failChance: random.knob(0.003, 0.7),
     },
     database: {

@@ -4,11 +4,11 @@ import { storyOf } from "./report.ts";
 import { simulate, type SimulationResult } from "./simulation.ts";
 
 /** `SYNOD_SIMULATION_SEEDS` overrides it. */
-const DEFAULT_SEEDS = 300;
+const DEFAULT_SEEDS = 2_000;
 export const SEEDS = Number(process.env["SYNOD_SIMULATION_SEEDS"] ?? DEFAULT_SEEDS);
 
 /** Fewer seeds than these may by chance miss some of what is listed below. */
-const ENOUGH_SEEDS = 100;
+const ENOUGH_SEEDS = 500;
 const MUST_BE_SEEN = [
   "leading",
   "stopped leading",
@@ -18,6 +18,9 @@ const MUST_BE_SEEN = [
   "fault: unsynced writes lost",
   "fault: unsynced writes torn",
   "fault: append failed",
+  "snapshot taken",
+  "snapshot restored",
+  "caught up by snapshot",
   "found a branch in doubt",
   "commit chosen under a later leader, committed",
   "execute: prepared",

@@ -13,6 +13,7 @@
  *               2 accepted     ballot f64 · slot f64 · length u32 · value
  *               3 learned      slot f64 · length u32 · value
  *               4 chosenUpTo   slot f64
+ *               5 snapshot     slot f64 · truncated up to f64 · promised ballot f64
  *
  * `chain` is the header crc of the batch before, so a batch fits in one place only. Batches are numbered from 1 without gaps,
  * and one is written only when the one before it is durable: so each vouches that all before it were. It also repeats the
@@ -73,6 +74,8 @@ export function recordBytes(record: DurableRecord): number {
       return 21 + record.value.length;
     case "learned":
       return 13 + record.value.length;
+    case "snapshot":
+      return 25;
   }
 }
 
@@ -123,6 +126,12 @@ function writeRecord(bytes: Uint8Array, view: DataView, at: number, record: Dura
     case "chosenUpTo":
       view.setUint8(at, 4);
       view.setFloat64(at + 1, record.slot, true);
+      return;
+    case "snapshot":
+      view.setUint8(at, 5);
+      view.setFloat64(at + 1, record.slot, true);
+      view.setFloat64(at + 9, record.truncatedUpTo, true);
+      view.setFloat64(at + 17, record.promised, true);
       return;
     default:
       unreachable(record);
@@ -208,6 +217,11 @@ function decodeRecord(body: Uint8Array, view: DataView, at: number): DurableReco
     }
     case 4:
       return left < 9 ? undefined : { kind: "chosenUpTo", slot: number(1) as Slot };
+    case 5: {
+      if (left < 25) return undefined;
+      const [slot, truncatedUpTo] = [number(1) as Slot, number(9) as Slot];
+      return { kind: "snapshot", slot, truncatedUpTo, promised: number(17) as Ballot };
+    }
     default:
       return undefined;
   }

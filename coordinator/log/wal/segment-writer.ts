@@ -128,11 +128,25 @@ export class SegmentWriter {
   }
 }
 
-/** The highest of a promise and what records promise: an accept promises its own ballot. */
+/** The highest of a promise and what records promise: an accept promises its own ballot, a snapshot repeats. */
 function promisedAfter(promised: Ballot, records: readonly DurableRecord[]): Ballot {
   let highest = promised;
   for (const record of records) {
-    if ("ballot" in record && record.ballot > highest) highest = record.ballot;
+    const ballot = promisedBy(record);
+    if (ballot > highest) highest = ballot;
   }
   return highest;
+}
+
+function promisedBy(record: DurableRecord): Ballot {
+  switch (record.kind) {
+    case "promised":
+    case "accepted":
+      return record.ballot;
+    case "snapshot":
+      return record.promised;
+    case "learned":
+    case "chosenUpTo":
+      return ZERO_BALLOT;
+  }
 }

@@ -18,9 +18,11 @@ import {
   LogCorruption,
   LogFailure,
   LogIdentityMismatch,
+  SnapshotAbandoned,
   type LogContents,
   type LogIdentity,
   type LogStore,
+  type SnapshotChunk,
 } from "../log-store.ts";
 import { AppendQueue, type Append } from "./append-queue.ts";
 import { BLOCK_BYTES } from "./codec.ts";
@@ -99,7 +101,7 @@ export class WriteAheadLog implements LogStore {
     this.#writer = this.#writerOf(stored);
     await this.#writer.beginLog();
     await writeFileAtomically(this.#disk, identityPath(directory), identityText(stored));
-    return { records: [], storageId: stored.storageId, created: true };
+    return { records: [], storageId: stored.storageId, created: true, snapshot: undefined };
   }
 
   /** A crash while the log was being made may have left its first segment, without records. */
@@ -126,7 +128,7 @@ export class WriteAheadLog implements LogStore {
     this.#writer = writer;
     await writer.goOn(tail, records);
     await this.#cutOff(tail.file, tail.end);
-    return { records, storageId: stored.storageId, created: false };
+    return { records, storageId: stored.storageId, created: false, snapshot: undefined };
   }
 
   #writerOf(stored: StoredIdentity): SegmentWriter {
@@ -179,6 +181,15 @@ export class WriteAheadLog implements LogStore {
       }
       this.#writing ??= this.#drain();
     });
+  }
+
+  /** Not kept yet. */
+  saveSnapshot(): Promise<void> {
+    return Promise.reject(new SnapshotAbandoned("this log keeps no snapshots"));
+  }
+
+  readSnapshotChunk(): Promise<SnapshotChunk | undefined> {
+    return Promise.resolve(undefined);
   }
 
   close(): Promise<void> {

@@ -27,9 +27,10 @@ export function valueText(value: Value): string {
 }
 
 export function stateText(state: PaxosState): string {
-  const { config, promised, log, chosenUpTo, role } = state;
+  const { config, promised, log, chosenUpTo, snapshotSlot, role } = state;
   const entries = [...log.from(FIRST_SLOT)].map(([slot, entry]) => `${slot}${entryText(entry)}`);
-  return [config.self, promised, chosenUpTo, roleText(role), ...entries].join("|");
+  const covered = `${log.truncatedUpTo}-${snapshotSlot}`;
+  return [config.self, promised, chosenUpTo, covered, roleText(role), ...entries].join("|");
 }
 
 function entryText(entry: Entry): string {
@@ -77,7 +78,8 @@ export function messageText(message: ExploredMessage): string {
           ? `${slot.slot}=${valueText(slot.value)}`
           : `${slot.slot}@${slot.ballot}:${valueText(slot.value)}`,
       );
-      return `1b ${message.ballot} ${message.fromSlot} ${message.nextSlot ?? "end"} ${slots.join("|")}`;
+      const range = `${message.fromSlot} ${message.nextSlot ?? "end"} ${message.truncatedUpTo}`;
+      return `1b ${message.ballot} ${range} ${slots.join("|")}`;
     }
     case "phase2a":
       return `2a ${message.ballot} ${message.slot} ${valueText(message.value)}`;

@@ -111,6 +111,8 @@ export class LocalSteps {
       windowSlots: windowSlots ?? slots,
       pageSlots: pageSlots ?? 1000,
       pageBytes: 1_000_000,
+      trailingSlots: 0,
+      trailingBytes: 0,
     };
   }
 

@@ -20,10 +20,13 @@ import type { Entry, PaxosState } from "../../../coordinator/paxos/state.ts";
 import type { Ballot, NodeId, Slot } from "../../../shared/model/ids.ts";
 import { ZERO_SLOT } from "../../../shared/model/ids.ts";
 
-/** The rest has no part in an exploration: probes need time, beats too, and anybody may learn unasked. */
+/**
+ * The rest has no part in an exploration: probes need time, beats too, and anybody may learn unasked. Snapshots are offered
+ * only where somebody has taken one.
+ */
 export type ExploredMessage = Exclude<
   PaxosMessage,
-  { kind: "probe" | "probeReply" | "heartbeatReply" | "learnRequest" }
+  { kind: "probe" | "probeReply" | "heartbeatReply" | "learnRequest" | "snapshotOffer" }
 >;
 
 export interface Sent {
@@ -39,6 +42,7 @@ export function explored(message: PaxosMessage): readonly ExploredMessage[] {
     case "probeReply":
     case "heartbeatReply":
     case "learnRequest":
+    case "snapshotOffer":
       return [];
     case "phase2a": {
       const { ballot, chosenUpTo } = message;

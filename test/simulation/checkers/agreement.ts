@@ -17,13 +17,20 @@ interface ChosenHere {
 export class AgreementChecker {
   readonly #reference: ReferenceLedger;
   readonly #onDecision: (decision: Decision) => void;
+  readonly #onJump: (machine: string, slots: number) => void;
   /** By slot, from 1. */
   readonly #chosen: ChosenHere[] = [];
   readonly #seenUpTo = new WeakMap<CoordinatorNode, number>();
 
-  constructor(reference: ReferenceLedger, onDecision: (decision: Decision) => void) {
+  /** `onJump`: a living node has taken a snapshot for so many slots that it never applied. */
+  constructor(
+    reference: ReferenceLedger,
+    onDecision: (decision: Decision) => void,
+    onJump: (machine: string, slots: number) => void,
+  ) {
     this.#reference = reference;
     this.#onDecision = onDecision;
+    this.#onJump = onJump;
   }
 
   get slots(): number {
@@ -56,9 +63,26 @@ export class AgreementChecker {
     const seenUpTo = this.#seenUpTo.get(node) ?? 0;
     if (chosenUpTo === seenUpTo) return false;
     demand(chosenUpTo > seenUpTo, "C3", () => `${machine} went back from slot ${seenUpTo}`);
-    for (let slot = seenUpTo + 1; slot <= chosenUpTo; slot += 1) this.#compare(machine, node, slot);
+    const first = this.#afterSnapshot(machine, node, seenUpTo) + 1;
+    for (let slot = first; slot <= chosenUpTo; slot += 1) this.#compare(machine, node, slot);
     this.#seenUpTo.set(node, chosenUpTo);
     return true;
+  }
+
+  /**
+   * S3: what is gone from the log was applied by somebody, or there would be no snapshot of it; the ledger is compared at the
+   * end of what moved.
+   */
+  #afterSnapshot(machine: string, node: CoordinatorNode, seenUpTo: number): number {
+    const truncatedUpTo = node.replica.state?.log.truncatedUpTo ?? 0;
+    if (truncatedUpTo <= seenUpTo) return seenUpTo;
+    demand(
+      truncatedUpTo <= this.#chosen.length,
+      "A6",
+      () => `${machine} has a snapshot of slot ${truncatedUpTo}, which nobody has applied`,
+    );
+    if (this.#seenUpTo.has(node)) this.#onJump(machine, truncatedUpTo - seenUpTo);
+    return truncatedUpTo;
   }
 
   #compare(machine: string, node: CoordinatorNode, slot: number): void {

@@ -4,7 +4,7 @@
  *
  * A violation is noted, not thrown, wherever it is found within production code: that code may have a use for the exception.
  */
-import type { PaxosMessage } from "../../../coordinator/paxos/message.ts";
+import type { PeerMessage } from "../../../coordinator/paxos/message.ts";
 import type { DurableRecord } from "../../../coordinator/paxos/record.ts";
 import { majority } from "../../../coordinator/paxos/recover.ts";
 import type { CarrierId, NodeId, TransactionId } from "../../../shared/model/ids.ts";
@@ -43,9 +43,16 @@ export class Checkers implements NodeWatch {
     this.auditor = new Auditor(this.reference, options.books, options.openingTotal);
     this.#consensus = new ConsensusChecker(majority(options.size));
     this.#told = new ToldOutcomes(this.reference);
-    this.agreement = new AgreementChecker(this.reference, (decision) => {
-      this.#decided(decision);
-    });
+    this.agreement = new AgreementChecker(
+      this.reference,
+      (decision) => {
+        this.#decided(decision);
+      },
+      (machine, slots) => {
+        options.trace.line(machine, `caught up ${slots} slots by snapshot`);
+        options.tally.count("caught up by snapshot");
+      },
+    );
   }
 
   durable(node: NodeId, records: readonly DurableRecord[]): void {
@@ -54,9 +61,9 @@ export class Checkers implements NodeWatch {
     });
   }
 
-  sending(node: NodeId, message: PaxosMessage): void {
+  sending({ self, process }: LivingCoordinator, message: PeerMessage): void {
     this.#guard(() => {
-      this.#consensus.sending(node, message);
+      this.#consensus.sending(self, process.name, message);
     });
   }
 

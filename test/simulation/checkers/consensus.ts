@@ -4,14 +4,14 @@
  *
  *   A1  no node is below a promise that its disk held, in any life
  *   A2  no accepted ballot lies above the promise
- *   A4  no promise and no vote leaves before it is durable
+ *   A4  no promise and no vote leaves before it is durable; nor does a campaign before its own promise is (E2)
  *   P1  one value per ballot and slot, ever
  *   C1  at most one value of a slot is accepted by a quorum
  *   C2  what is proposed above a choosing ballot is what that chose
  *   C3  nobody takes for chosen what no quorum holds
- *   E1  a ballot is campaigned for and led by one life of one node
+ *   E1  a ballot is campaigned for, so that others hear of it, and led by one life of one node
  */
-import type { PaxosMessage, Value } from "../../../coordinator/paxos/message.ts";
+import type { PeerMessage, Value } from "../../../coordinator/paxos/message.ts";
 import type { DurableRecord } from "../../../coordinator/paxos/record.ts";
 import type { PaxosState } from "../../../coordinator/paxos/state.ts";
 import { sameValue } from "../../../coordinator/paxos/turn.ts";
@@ -46,16 +46,35 @@ export class ConsensusChecker {
   /** The node's disk holds these: they were acknowledged, or a restart found them. */
   durable(node: NodeId, records: readonly DurableRecord[]): void {
     for (const record of records) {
-      if (record.kind !== "promised" && record.kind !== "accepted") continue;
-      const { ballot } = record;
-      this.#promises.set(node, maxBallot(ballot, this.#promiseOf(node)));
-      if (record.kind === "accepted") this.#accepted(node, record);
+      switch (record.kind) {
+        case "promised":
+          this.#promised(node, record.ballot);
+          break;
+        case "accepted":
+          this.#promised(node, record.ballot);
+          this.#accepted(node, record);
+          break;
+        case "snapshot":
+          this.#promised(node, record.promised);
+          break;
+        case "learned":
+        case "chosenUpTo":
+          break;
+      }
     }
   }
 
-  /** The message is about to leave the node. */
-  sending(node: NodeId, message: PaxosMessage): void {
+  #promised(node: NodeId, ballot: Ballot): void {
+    if (ballot > this.#promiseOf(node)) this.#promises.set(node, ballot);
+  }
+
+  /** The message is about to leave the node in this life of it. */
+  sending(node: NodeId, life: string, message: PeerMessage): void {
     switch (message.kind) {
+      case "phase1a":
+        this.#campaigns(life, message.ballot);
+        this.#demandDurable(node, message, message.ballot <= this.#promiseOf(node));
+        return;
       case "phase2a":
         this.#proposed(message.slot, message.ballot, message.value);
         return;
@@ -80,7 +99,7 @@ export class ConsensusChecker {
     if (before?.promised !== state.promised || before.log !== state.log) {
       this.#observeAcceptor(node, life, state);
     }
-    if (before?.role !== state.role) this.#observeRole(life, state);
+    if (state.role.kind === "leader") this.#campaigns(life, state.role.ballot);
     const from = before?.chosenUpTo ?? 0;
     for (let slot = from + 1; slot <= state.chosenUpTo; slot += 1) {
       this.#observeChosen(life, state, slot as Slot);
@@ -96,7 +115,7 @@ export class ConsensusChecker {
     return this.#promises.get(node) ?? (0 as Ballot);
   }
 
-  #demandDurable(node: NodeId, message: PaxosMessage, isDurable: boolean): void {
+  #demandDurable(node: NodeId, message: PeerMessage, isDurable: boolean): void {
     demand(isDurable, "A4", () => `n${node} sends a ${message.kind} before it is durable`);
   }
 
@@ -161,22 +180,19 @@ export class ConsensusChecker {
     }
   }
 
-  #observeRole(life: string, { role }: PaxosState): void {
-    if (role.kind !== "leader" && role.kind !== "candidate") return;
-    const known = this.#campaigners.get(role.ballot) ?? life;
-    this.#campaigners.set(role.ballot, known);
-    demand(known === life, "E1", () => `ballot ${role.ballot} belongs to ${known} and to ${life}`);
+  #campaigns(life: string, ballot: Ballot): void {
+    const known = this.#campaigners.get(ballot) ?? life;
+    this.#campaigners.set(ballot, known);
+    demand(known === life, "E1", () => `ballot ${ballot} belongs to ${known} and to ${life}`);
   }
 
   #observeChosen(life: string, { log }: PaxosState, slot: Slot): void {
     const entry = log.get(slot);
     const chosen = this.#chosen.get(slot);
+    // What a snapshot stands for was chosen by a quorum, too; what it was shows in the ledger.
     const isTrue =
-      entry !== undefined && chosen !== undefined && sameValue(entry.value, chosen.value);
+      chosen !== undefined &&
+      (slot <= log.truncatedUpTo || (entry !== undefined && sameValue(entry.value, chosen.value)));
     demand(isTrue, "C3", () => `${life} takes for chosen in slot ${slot} what no quorum holds`);
   }
-}
-
-function maxBallot(one: Ballot, other: Ballot): Ballot {
-  return one > other ? one : other;
 }

@@ -6,11 +6,13 @@ import {
   type CoordinatorNode,
 } from "../../../coordinator/coordinator-node.ts";
 import { LogFailure } from "../../../coordinator/log/log-store.ts";
-import { MemoryDisk, MemoryLog } from "../../../coordinator/log/memory-log.ts";
-import type { PaxosMessage } from "../../../coordinator/paxos/message.ts";
+import { MemoryDisk } from "../../../coordinator/log/memory-disk.ts";
+import { MemoryLog } from "../../../coordinator/log/memory-log.ts";
+import type { PeerMessage } from "../../../coordinator/paxos/message.ts";
 import type { DurableRecord } from "../../../coordinator/paxos/record.ts";
 import { majority } from "../../../coordinator/paxos/recover.ts";
 import type { PaxosConfig } from "../../../coordinator/paxos/state.ts";
+import { SLOT_BYTES, type SnapshotPolicy } from "../../../coordinator/replication/snapshots.ts";
 import type { PeerTransport } from "../../../coordinator/transport/peer-transport.ts";
 import { DEFAULT_LEDGER_OPTIONS } from "../../../coordinator/transactions/ledger/ledger.ts";
 import type { ClusterId, NodeId } from "../../../shared/model/ids.ts";
@@ -31,7 +33,7 @@ export interface NodeWatch {
   /** Its disk holds these records. */
   durable(node: NodeId, records: readonly DurableRecord[]): void;
   /** This is about to leave it. */
-  sending(node: NodeId, message: PaxosMessage): void;
+  sending(life: LivingCoordinator, message: PeerMessage): void;
   /** Right before a life ends, perhaps in the middle of a turn. */
   crashing(host: CoordinatorHost, life: LivingCoordinator): void;
 }
@@ -47,7 +49,7 @@ export interface CoordinatorHostOptions {
   readonly peers: SimulatedPeers;
   readonly random: SeededRandom;
   readonly crashAtEffectChance: () => number;
-  readonly crashAfterSendingChance: (message: PaxosMessage) => number;
+  readonly crashAfterSendingChance: (message: PeerMessage) => number;
   readonly meanDownMs: () => number;
   readonly mutation: Mutation;
   readonly onFatal: (error: unknown) => void;
@@ -70,6 +72,7 @@ interface Life extends LivingCoordinator {
 }
 
 const PAGE_BYTES = 16 * 1024;
+const TRAILING_BYTES = 16 * 1024;
 /** How long a hanging append hangs, at most. */
 const MAX_HANG_MS = 2_000;
 const CALM_APPEND_MS = 0.1;
@@ -197,6 +200,7 @@ export class CoordinatorHost {
       clusterId,
       paxos: this.#paxosConfig(),
       tickIntervalMs: this.#options.paxos.tickIntervalMs,
+      snapshots: this.#snapshotPolicy(),
       log: new FaultyLog(log, incarnation, mutation === "told before durable", (records) => {
         watch.durable(self, records);
       }),
@@ -220,11 +224,12 @@ export class CoordinatorHost {
 
   #attachPeers(incarnation: Incarnation): PeerTransport {
     const { peers, self, watch, random, crashAfterSendingChance } = this.#options;
-    const before = (message: PaxosMessage): void => {
+    const before = (message: PeerMessage): void => {
       incarnation.effect("before a send");
-      if (incarnation.alive) watch.sending(self, message);
+      const life = this.#life;
+      if (life?.process === incarnation) watch.sending(life, message);
     };
-    const after = (message: PaxosMessage): void => {
+    const after = (message: PeerMessage): void => {
       const isLast = random.chance(crashAfterSendingChance(message));
       if (isLast) this.crash(`after sending a ${message.kind}`);
     };
@@ -263,6 +268,12 @@ export class CoordinatorHost {
     return hangsMs >= paxos.electionTimeoutMs / 2;
   }
 
+  #snapshotPolicy(): SnapshotPolicy {
+    const { snapshotIntervalSlots } = this.#options.paxos;
+    const isNever = snapshotIntervalSlots === 0;
+    return { minGrowthBytes: isNever ? Infinity : snapshotIntervalSlots * SLOT_BYTES };
+  }
+
   #paxosConfig(): PaxosConfig {
     const { self, members, paxos } = this.#options;
     const quorum = majority(members.length);
@@ -272,6 +283,8 @@ export class CoordinatorHost {
       electionTimeoutMs: paxos.electionTimeoutMs,
       windowSlots: paxos.windowSlots,
       pageSlots: paxos.pageSlots,
+      trailingSlots: paxos.trailingSlots,
+      trailingBytes: TRAILING_BYTES,
     };
   }
 

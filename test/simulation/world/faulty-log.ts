@@ -1,6 +1,7 @@
 /** A node's log with the simulator's finger in between: the process may end before an append, or right after its end. */
-import type { LogContents, LogStore } from "../../../coordinator/log/log-store.ts";
+import type { LogContents, LogStore, SnapshotChunk } from "../../../coordinator/log/log-store.ts";
 import type { DurableRecord } from "../../../coordinator/paxos/record.ts";
+import type { Slot } from "../../../shared/model/ids.ts";
 import type { Incarnation } from "./incarnation.ts";
 
 const never = (): Promise<never> => new Promise(() => undefined);
@@ -40,6 +41,21 @@ export class FaultyLog implements LogStore {
     else await appended;
     this.#incarnation.effect("after an append");
     if (this.#died()) return never();
+  }
+
+  async saveSnapshot(
+    slot: Slot,
+    chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  ): Promise<void> {
+    this.#incarnation.effect("before a snapshot");
+    if (!this.#incarnation.alive) return never();
+    await this.#log.saveSnapshot(slot, chunks);
+    this.#incarnation.effect("after a snapshot");
+    if (this.#died()) return never();
+  }
+
+  readSnapshotChunk(slot: Slot, index: number): Promise<SnapshotChunk | undefined> {
+    return this.#log.readSnapshotChunk(slot, index);
   }
 
   /** Asked anew: an effect may have ended it. */

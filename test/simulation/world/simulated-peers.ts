@@ -2,7 +2,7 @@
  * The PeerTransport of each coordinator incarnation. Messages are datagrams: lost, late, repeated, out of order, and a
  * message that a crashed incarnation sent, or was sent, may well reach a later one.
  */
-import type { PaxosMessage } from "../../../coordinator/paxos/message.ts";
+import type { PeerMessage } from "../../../coordinator/paxos/message.ts";
 import type { PeerTransport } from "../../../coordinator/transport/peer-transport.ts";
 import type { NodeId } from "../../../shared/model/ids.ts";
 import type { Process, Scheduler } from "./scheduler.ts";
@@ -12,7 +12,7 @@ import type { Trace } from "./trace.ts";
 
 interface Attached {
   readonly process: Process;
-  receive: ((from: NodeId, message: PaxosMessage) => void) | undefined;
+  receive: ((from: NodeId, message: PeerMessage) => void) | undefined;
   lost: ((node: NodeId) => void) | undefined;
 }
 
@@ -36,8 +36,8 @@ export class SimulatedPeers {
   attach(
     self: NodeId,
     process: Process,
-    before: (message: PaxosMessage) => void,
-    after: (message: PaxosMessage) => void,
+    before: (message: PeerMessage) => void,
+    after: (message: PeerMessage) => void,
   ): PeerTransport {
     const attached: Attached = { process, receive: undefined, lost: undefined };
     this.#attached.set(self, attached);
@@ -57,7 +57,7 @@ export class SimulatedPeers {
     };
   }
 
-  #send(from: NodeId, to: NodeId, message: PaxosMessage): void {
+  #send(from: NodeId, to: NodeId, message: PeerMessage): void {
     const copies = this.#network.copies(machineOf(from), machineOf(to));
     if (copies.length === 0) this.#trace.line(machineOf(from), `✗ n${to} ${describe(message)}`);
     for (const delayMs of copies) {
@@ -67,7 +67,7 @@ export class SimulatedPeers {
     }
   }
 
-  #arrive(from: NodeId, to: NodeId, message: PaxosMessage): void {
+  #arrive(from: NodeId, to: NodeId, message: PeerMessage): void {
     const target = this.#attached.get(to);
     if (target?.process.alive !== true || this.#network.isBlocked(machineOf(from), machineOf(to))) {
       return;
@@ -94,7 +94,7 @@ export class SimulatedPeers {
   }
 }
 
-function describe(message: PaxosMessage): string {
+function describe(message: PeerMessage): string {
   const { kind } = message;
   switch (kind) {
     case "probe":
@@ -109,7 +109,7 @@ function describe(message: PaxosMessage): string {
           ? `${reported.slot}=chosen`
           : `${reported.slot}@b${reported.ballot}`,
       );
-      return `phase1b b${message.ballot} [${slots.join(" ")}]`;
+      return `phase1b b${message.ballot} above ${message.truncatedUpTo} [${slots.join(" ")}]`;
     }
     case "phase2a":
       return `phase2a b${message.ballot} slot ${message.slot} (${message.value.length} bytes)`;
@@ -125,5 +125,13 @@ function describe(message: PaxosMessage): string {
       return `learnRequest from ${message.fromSlot}`;
     case "learnReply":
       return `learnReply ${message.slots.length} slots, chosen ${message.chosenUpTo}`;
+    case "snapshotOffer":
+      return `snapshotOffer ${message.slot}, chosen ${message.chosenUpTo}`;
+    case "snapshotRequest":
+      return `snapshotRequest ${message.slot} chunk ${message.chunk}`;
+    case "snapshotChunk": {
+      const last = message.wholeCrc === null ? "" : ", the last";
+      return `snapshotChunk ${message.slot} chunk ${message.chunk} (${message.bytes.length} bytes${last})`;
+    }
   }
 }

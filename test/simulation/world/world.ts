@@ -1,7 +1,7 @@
 /**
  * A whole cluster on virtual time: hosts, databases, network, clients and checkers, put together from one seed.
  */
-import type { PaxosMessage } from "../../../coordinator/paxos/message.ts";
+import type { PeerMessage } from "../../../coordinator/paxos/message.ts";
 import { clusterId, nodeId, shardId, type ShardId } from "../../../shared/model/ids.ts";
 import { Checkers } from "../checkers/checkers.ts";
 import { Tally } from "../checkers/tally.ts";
@@ -183,7 +183,7 @@ export class World {
     return this.faults.stopped ? 0 : this.knobs.faults.crashAtEffectChance;
   }
 
-  #crashAfterSendingChance({ kind }: PaxosMessage): number {
+  #crashAfterSendingChance({ kind }: PeerMessage): number {
     const { faults } = this.knobs;
     if (this.faults.stopped) return 0;
     if (kind === "phase1b") return faults.crashAfterPromiseChance;

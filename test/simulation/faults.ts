@@ -66,10 +66,12 @@ export class Faults {
       random.pick(this.#targets.participants).crashDatabase();
     });
     this.#stream("sabotage", faults.sabotageIntervalMs, (random) => {
+      this.#count("sabotage");
       random.pick(this.#targets.participants).sabotage(random);
     });
     this.#stream("blackout", faults.blackoutIntervalMs, () => {
       this.#targets.trace.line("world", "BLACKOUT");
+      this.#count("blackout");
       for (const host of this.#targets.coordinators) host.crash("blackout");
       for (const host of this.#targets.participants) {
         host.crash("blackout");
@@ -99,6 +101,7 @@ export class Faults {
       this.#slowDisk(random);
     });
     this.#stream("link cut", faults.linkCutIntervalMs, (random) => {
+      this.#count("link cut");
       random.pick(this.#targets.coordinators).cutLink(random.pick(this.#shards()));
     });
   }
@@ -169,7 +172,6 @@ export class Faults {
     const next = (): void => {
       this.#targets.scheduler.after(random.exponential(intervalMs), undefined, () => {
         if (this.#stopped) return;
-        this.#count(name);
         strike(random);
         next();
       });
@@ -197,6 +199,7 @@ export class Faults {
     const from = random.pick(this.#machines());
     const to = random.pick(this.#machines().filter((machine) => machine !== from));
     const forMs = Math.min(MAX_CLOG_MS, random.exponential(this.#knobs.faults.meanClogMs));
+    this.#count("clog");
     trace.line("world", `CLOG of ${from}>${to} for ${forMs.toFixed(0)} ms`);
     network.clog(from, to, forMs);
   }
@@ -207,6 +210,7 @@ export class Faults {
       ? (this.#leader() ?? random.pick(coordinators))
       : random.pick([...coordinators, ...participants]);
     let left = Math.floor(random.between(STORM.least, STORM.most + 1));
+    this.#count("restart storm");
     trace.line("world", `RESTART STORM, ${left} times`);
     const strike = (): void => {
       if (this.#stopped || left === 0) return;
@@ -224,6 +228,7 @@ export class Faults {
     const { coordinators, trace, scheduler } = this.#targets;
     const host = this.#leader() ?? random.pick(coordinators);
     const forMs = random.exponential(SLOW_DISK.meanMs);
+    this.#count("slow disk");
     trace.line(host.machine, `SLOW DISK for ${forMs.toFixed(0)} ms`);
     host.diskFactor = SLOW_DISK.factor;
     scheduler.after(forMs, undefined, () => {
@@ -239,6 +244,7 @@ export class Faults {
     const { process } = host;
     if (process === undefined || process.paused) return;
     const pauseMs = random.exponential(this.#knobs.faults.meanPauseMs);
+    this.#count("pause");
     trace.line(process.name, `PAUSE for ${pauseMs.toFixed(0)} ms`);
     process.paused = true;
     scheduler.after(pauseMs, undefined, () => {
@@ -257,6 +263,7 @@ export class Faults {
     const leader = this.#leader();
     if (leader === undefined) return;
     const others = this.#targets.coordinators.filter((host) => host !== leader);
+    this.#count("leader isolated");
     const [self, rest] = [[leader.machine], others.map(({ machine }) => machine)];
     this.#partition(
       random,

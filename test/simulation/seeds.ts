@@ -2,6 +2,7 @@
 import type { Mutation } from "./mutation.ts";
 import { storyOf } from "./report.ts";
 import { simulate, type SimulationResult } from "./simulation.ts";
+import { reportOf, Totals } from "./totals.ts";
 
 /** `SYNOD_SIMULATION_SEEDS` overrides it. */
 const DEFAULT_SEEDS = 2_000;
@@ -49,14 +50,15 @@ export async function expectPromisesKept(
   seeds: readonly number[],
   world: Mutation = "none",
 ): Promise<void> {
-  const seen = new Set<string>();
+  const totals = new Totals();
   for (const seed of seeds) {
     const result = await simulate({ seed, world });
     if (result.failure !== undefined) throw new Error(storyOf(result));
-    for (const what of result.counts.keys()) seen.add(what);
+    totals.add(reportOf(result, undefined));
   }
   if (world !== "none" || seeds.length < ENOUGH_SEEDS) return;
-  expect(MUST_BE_SEEN.filter((what) => !seen.has(what))).toEqual([]);
+  process.stdout.write(`\n${totals.line()}\n`);
+  expect(MUST_BE_SEEN.filter((what) => !totals.seen.has(what))).toEqual([]);
 }
 
 /** Every seed up to `SEEDS` that leaves this remainder: one share for each file of the suite. */

@@ -156,8 +156,9 @@ export class ParticipantHost {
   /** The database loses its sessions and comes back a little later. */
   crashDatabase(): void {
     if (!this.database.isUp) return;
-    const { trace, scheduler, random, meanDownMs } = this.#options;
+    const { trace, scheduler, random, meanDownMs, tally } = this.#options;
     trace.line(this.shard, "DATABASE CRASH");
+    tally.count("fault: database crashed");
     this.database.crash();
     scheduler.after(random.exponential(meanDownMs() / 2), undefined, () => {
       this.restartDatabase();

@@ -80,7 +80,7 @@ export class SimulatedNetwork {
   copies(from: string, to: string): readonly number[] {
     const { lossChance, duplicateChance } = this.character;
     if (this.isBlocked(from, to)) {
-      this.#tally.count("fault: message met a wall");
+      this.#tally.count("message met a wall");
       return [];
     }
     if (this.#random.chance(lossChance)) {

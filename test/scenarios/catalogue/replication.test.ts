@@ -142,16 +142,13 @@ test("#8 a leader whose log hangs hands over, though it is heard and answered (h
 });
 
 test("#9 the end of one write releases what waited for that one, and nothing of a later write (etcd#1690, etcd-io/raft#8)", async () => {
-  const ends: (() => void)[] = [];
+  const clock = new ManualClock();
   const delivered: string[] = [];
+  const log = new MemoryLog({ disk: new MemoryDisk("disk"), clock, nextAppend: () => 5 });
+  await log.open();
   const outbox = new DurableOutbox({
-    log: {
-      append: () =>
-        new Promise((resolve) => {
-          ends.push(resolve);
-        }),
-    } as unknown as MemoryLog,
-    clock: new ManualClock(),
+    log,
+    clock,
     deliver: (envelopes) => {
       for (const { message } of envelopes) {
         if (message.kind === "phase2b") delivered.push(`${message.ballot}`);
@@ -173,11 +170,11 @@ test("#9 the end of one write releases what waited for that one, and nothing of 
     });
     outbox.flush();
   }
-  ends[0]!();
-  await settle(new ManualClock());
+  clock.pass(5);
+  await settle(clock);
   expect(delivered).toEqual([`${older}`]);
-  ends[1]!();
-  await settle(new ManualClock());
+  clock.pass(5);
+  await settle(clock);
   expect(delivered).toEqual([`${older}`, `${newer}`]);
 });
 

@@ -141,7 +141,7 @@ test("every batch of a segment that a start wrote anew was durable before the se
   await writtenThenKilled(disk, []);
   const path = segmentPath(1);
   for (const block of [1, 2, 3]) {
-    await expectCorruption(flipped(disk, path, block * BLOCK + 50, 1), path, block * BLOCK);
+    await expectCorruption(flipped(disk, path, block * BLOCK + 30, 1), path, block * BLOCK);
   }
 });
 

@@ -135,6 +135,16 @@ test("the first batch of the last segment was durable before the segment had its
   await expectCorruption(zeroed, path, BLOCK);
 });
 
+test("every batch of a segment that a start wrote anew was durable before the segment had its name", async () => {
+  const disk = new SimulatedDisk();
+  await writtenThenKilled(disk, [[accepted(1)], [accepted(2)]]);
+  await writtenThenKilled(disk, []);
+  const path = segmentPath(1);
+  for (const block of [1, 2, 3]) {
+    await expectCorruption(flipped(disk, path, block * BLOCK + 30, 1), path, block * BLOCK);
+  }
+});
+
 test("after a clean close damage to the last batch is corruption, not a torn tail", async () => {
   const disk = new SimulatedDisk();
   const log = logOn(disk);

@@ -171,7 +171,7 @@ test.each(Object.entries(SURVIVALS))(
   "power lost at every operation of an opening that finishes what a crash left: %s",
   async (_, survival) => {
     const { length } = await operationsOfALife();
-    for (let at = 5; at < length; at += 3) {
+    for (let at = 5; at < length; at += 7) {
       const before = new SimulatedDisk();
       const knownBefore = nothingKnown();
       before.endAfter(at);

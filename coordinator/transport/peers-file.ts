@@ -137,7 +137,10 @@ export class PeersFile implements PeerMemory {
     } finally {
       await file.close();
     }
-    if (saved !== this.#saved) return;
+    if (saved !== this.#saved) {
+      fs.rmSync(draft);
+      return;
+    }
     fs.renameSync(draft, this.#path);
     const directory = await fs.promises.open(dirname(this.#path), "r");
     try {

@@ -2,8 +2,9 @@
  * How much a node holds for certain: a promise and the highest slot. What it has acknowledged to others is a lower bound of
  * that for ever, so a node that comes back with less has lost what it had voted for.
  *
- * Votes tell it: a phase1b says "promised, durably", a phase2b "promised and accepted, durably". A log that lost its end is
- * recognised by either number, unless what was lost had raised neither.
+ * Three messages tell it: a phase1a and a phase1b say "promised, durably" (a candidate promises its own ballot before it
+ * asks), a phase2b "promised and accepted, durably". A log that lost its end is recognised by either number, unless what was
+ * lost had raised neither.
  */
 import type { Ballot, Slot } from "../../shared/model/ids.ts";
 import { roundOf, ownerOf, ZERO_BALLOT, ZERO_SLOT } from "../../shared/model/ids.ts";
@@ -23,10 +24,11 @@ export function positionOf({ promised, log, chosenUpTo }: PaxosState): Position 
 }
 
 /** `position` and what this message acknowledges. The same object when that is nothing new. */
-export function afterVote(position: Position, message: PeerMessage): Position {
-  if (message.kind !== "phase1b" && message.kind !== "phase2b") return position;
+export function afterMessage(position: Position, message: PeerMessage): Position {
+  const { kind } = message;
+  if (kind !== "phase1a" && kind !== "phase1b" && kind !== "phase2b") return position;
   const promised = larger(position.promised, message.ballot);
-  const slot = message.kind === "phase2b" ? larger(position.slot, message.slot) : position.slot;
+  const slot = kind === "phase2b" ? larger(position.slot, message.slot) : position.slot;
   return promised === position.promised && slot === position.slot ? position : { promised, slot };
 }
 

@@ -23,7 +23,7 @@ import type { PeerMessage } from "../paxos/message.ts";
 import { KnownPeers, type PeerMemory } from "./known-peers.ts";
 import { parsePeerMessage } from "./peer-message.ts";
 import type { PeerTransport } from "./peer-transport.ts";
-import { afterVote, NOWHERE, type Position } from "./position.ts";
+import { afterMessage, NOWHERE, type Position } from "./position.ts";
 
 const PeerHello = z.strictObject({
   protocol: z.literal(PROTOCOL_VERSION),
@@ -229,7 +229,7 @@ export class SocketPeers implements PeerTransport {
     channel.onMessage((body) => {
       const message = parsePeerMessage(body, node);
       if (message !== undefined) {
-        this.#known.acknowledges(node, (position) => afterVote(position, message));
+        this.#known.acknowledges(node, (position) => afterMessage(position, message));
         this.#receive(node, message);
         return;
       }

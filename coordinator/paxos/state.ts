@@ -43,6 +43,7 @@ export interface Prober {
   readonly kind: "prober";
   readonly attempt: number;
   readonly grants: readonly NodeId[];
+  readonly askedAtMs: number;
 }
 
 export interface Candidate {
@@ -54,6 +55,8 @@ export interface Candidate {
   readonly progress: ReadonlyMap<NodeId, Slot | null>;
   /** Best accepted value reported so far, by slot. */
   readonly recovered: ReadonlyMap<Slot, Recovered>;
+  /** Who promised a higher ballot, or stays with a leader. */
+  readonly refusedBy: readonly NodeId[];
   readonly askedAtMs: number;
 }
 
@@ -80,6 +83,8 @@ export interface Leader {
   readonly beatAtMs: number;
   /** When each other member last answered under this ballot. */
   readonly heardAtMs: ReadonlyMap<NodeId, number>;
+  /** Who promised a higher ballot, and so votes for nothing under this one. */
+  readonly refusedBy: readonly NodeId[];
 }
 
 export type Role = Follower | Prober | Candidate | Leader;

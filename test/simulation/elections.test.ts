@@ -34,7 +34,10 @@ async function settled(group: ElectionGroup, random: SeededRandom): Promise<Befo
   await group.pass(random.between(0.5, 1.5) * group.electionTimeoutMs);
   const leader = await group.leader();
   const { nodes, quorum } = group;
-  const others = shuffled(nodes.filter((node) => node !== leader), random);
+  const others = shuffled(
+    nodes.filter((node) => node !== leader),
+    random,
+  );
   return { nodes, quorum, leader, others, random };
 }
 

@@ -3,7 +3,7 @@
  *
  * Left out, because nothing in an exploration depends on it:
  * - times, beats and heartbeat answers: ticks come only at time 0 (local-steps.ts), where every deadline is far away;
- * - `heardLeader`, `probeAttempt`: only probes and timeouts read them;
+ * - `probeAttempt`: only probes and timeouts read it; `heardLeader`: always empty (local-steps.ts);
  * - `highestSeen`: it only numbers new ballots, and the exploration numbers them itself (local-steps.ts);
  * - `catchUp`: only throttles requests, and any node may learn from any other at any time (local-steps.ts);
  * - `hintedUpTo` and all records where no crash can follow.
@@ -46,7 +46,7 @@ function roleText(role: Role): string {
     case "candidate": {
       const progress = sorted(role.progress, (next) => String(next));
       const recovered = sorted(role.recovered, (r) => `${r.ballot}:${valueText(r.value)}`);
-      return `candidate ${role.ballot} from ${role.fromSlot} [${progress}] [${recovered}]`;
+      return `candidate ${role.ballot} from ${role.fromSlot} [${progress}] [${recovered}] ${refusals(role)}`;
     }
     case "leader": {
       const ahead = [...role.recovered].filter(([slot]) => slot >= role.nextSlot);
@@ -55,9 +55,13 @@ function roleText(role: Role): string {
         role.inFlight,
         (f) => `${valueText(f.value)}/${[...f.voters].sort().join("+")}`,
       );
-      return `leader ${role.ballot} ${role.recoverUpTo} ${role.nextSlot} [${recovered}] [${flying}]`;
+      return `leader ${role.ballot} ${role.recoverUpTo} ${role.nextSlot} [${recovered}] [${flying}] ${refusals(role)}`;
     }
   }
+}
+
+function refusals({ refusedBy }: { readonly refusedBy: readonly number[] }): string {
+  return [...refusedBy].sort().join("+");
 }
 
 function sorted<Item>(map: ReadonlyMap<number, Item>, text: (item: Item) => string): string {
@@ -84,7 +88,7 @@ export function messageText(message: ExploredMessage): string {
     case "phase2b":
       return `2b ${message.ballot} ${message.slot}`;
     case "nack":
-      return `no ${message.promised}`;
+      return `no ${message.ballot}`;
     case "heartbeat":
       return `hb ${message.ballot} ${message.chosenUpTo}`;
     case "learnReply":

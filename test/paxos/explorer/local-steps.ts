@@ -12,6 +12,8 @@
  *   chosen, and the message set keeps it for as late as one likes.
  * - Any node learns the next slot from any other that knows it, at any time, by the production request and reply: every
  *   catch-up, whoever asked when and however pages were cut, is a sequence of these.
+ * - Nobody has heard a leader of late, and a leader that is asked for a promise has heard nobody: staying with it would only
+ *   be as if the question were lost.
  * - Persisting is atomic with the step. A crash keeps exactly what was persisted; what was to be released may be lost,
  *   like any message.
  */
@@ -76,6 +78,13 @@ export type Local =
 const TIMELESS_TICK: PaxosInput = { kind: "tick", nowMs: 0, jitter: 0, logStalledMs: 0 };
 const HIGHEST_NODE = nodeId(1023);
 
+function afterSilence(state: PaxosState): PaxosState {
+  const { role, config } = state;
+  if (role.kind !== "leader") return state;
+  const heardAtMs = new Map(config.members.map((node) => [node, -config.electionTimeoutMs]));
+  return { ...state, role: { ...role, heardAtMs } };
+}
+
 export class LocalSteps {
   readonly nodes = new Interner<Node>();
   readonly messages = new Interner<Sent>();
@@ -115,7 +124,7 @@ export class LocalSteps {
   }
 
   #intern(reached: PaxosState, durable: readonly DurableRecord[] | undefined): Node {
-    const state = { ...reached, catchUp: undefined };
+    const state = { ...reached, catchUp: undefined, heardLeader: undefined };
     const remembered = durable === undefined ? state : this.#recovered(state.config, durable);
     const key = durable === undefined ? "" : ` ${stateText(remembered)} ${remembered.promised}`;
     const id = this.nodes.idOf(stateText(state) + key, () => {
@@ -157,7 +166,9 @@ export class LocalSteps {
   deliver(node: Node, message: number): Local {
     return this.#once("deliver", node, message, () => {
       const { from, message: content } = this.messages.get(message);
-      return this.#run(node, node.state, { kind: "message", from, message: content });
+      const isCampaign = content.kind === "phase1a" && content.ballot > node.state.promised;
+      const state = isCampaign ? afterSilence(node.state) : node.state;
+      return this.#run(node, state, { kind: "message", from, message: content });
     });
   }
 

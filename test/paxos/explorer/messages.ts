@@ -8,9 +8,10 @@
  * - phase1b, phase2b, once nobody counts it.
  * - phase2a below the promise; phase2a that was accepted, for its answer is in the set already; and phase2a in a slot that
  *   the target knows to be chosen, once its sender does not count any more: one more vote for what is chosen.
- * - heartbeat below the promise, or telling what the node knows. (In sending, each phase2a was split into one that names
+ * - heartbeat telling what the node knows. (In sending, each phase2a was split into one that names
  *   nothing chosen and a heartbeat that does: delivered one after the other they do the same.) Deposing a leader or
  *   candidate, which it could still do, only forbids things.
+ * - nack to a ballot that ended, or from a node that refused it before.
  * - learnReply (here only an acceptor's word to a replaced leader), once all in it is known to be chosen.
  * - what would only be answered by a nack, where nacks are left out: the deposed leader that hears none merely goes on
  *   sending what nobody accepts. Scopes with nacks keep it as long as somebody could be deposed.
@@ -94,12 +95,10 @@ export function isDead(sent: Sent, sender: PaxosState, target: Target, nacks: bo
     case "phase2b":
       return !counts(state, message.ballot, message.slot);
     case "heartbeat":
-      if (message.ballot >= remembered.promised) {
-        return message.chosenUpTo <= remembered.chosenUpTo;
-      }
-      return !nacks || !isLeader(sender, message.ballot);
+      if (message.chosenUpTo > remembered.chosenUpTo) return false;
+      return message.ballot >= remembered.promised || !nacks || !isLeader(sender, message.ballot);
     case "nack":
-      return !canBeDeposed(state, message.promised);
+      return !isNewRefusal(state, from, message.ballot);
     case "learnReply":
       return message.slots.every(({ slot }) => target.rememberedLog[slot]?.kind === "chosen");
   }
@@ -115,7 +114,7 @@ function isAnswered(
   return entry?.kind === "chosen" && !counts(sender, ballot, slot);
 }
 
-function canBeDeposed({ role }: PaxosState, by: Ballot): boolean {
+function isNewRefusal({ role }: PaxosState, from: NodeId, ballot: Ballot): boolean {
   const leads = role.kind === "leader" || role.kind === "candidate";
-  return leads && role.ballot < by;
+  return leads && role.ballot === ballot && !role.refusedBy.includes(from);
 }

@@ -174,9 +174,15 @@ export class ElectionGroup {
         },
       },
     });
-    return { node, process, replica, leads: undefined, peerLost: (lost) => {
-      peerLost(lost);
-    } };
+    return {
+      node,
+      process,
+      replica,
+      leads: undefined,
+      peerLost: (lost) => {
+        peerLost(lost);
+      },
+    };
   }
 
   #member(node: number): Member {

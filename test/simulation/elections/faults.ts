@@ -39,7 +39,11 @@ function anyThatSomebodyCanLead(before: Before): Graph {
 export const PARTIAL_PARTITIONS: readonly PartialPartition[] = [
   {
     title: "quorum loss: all are linked with one follower only",
-    left: (before) => star(anOther(before), before.nodes.filter((node) => node !== anOther(before))),
+    left: (before) =>
+      star(
+        anOther(before),
+        before.nodes.filter((node) => node !== anOther(before)),
+      ),
   },
   {
     title: "chained, the leader at an end",
@@ -48,7 +52,12 @@ export const PARTIAL_PARTITIONS: readonly PartialPartition[] = [
   {
     title: "chained, the leader anywhere",
     left: ({ nodes, random }) =>
-      chain(nodes.map((node) => [random.fraction(), node] as const).sort(([a], [b]) => a - b).map(([, node]) => node)),
+      chain(
+        nodes
+          .map((node) => [random.fraction(), node] as const)
+          .sort(([a], [b]) => a - b)
+          .map(([, node]) => node),
+      ),
   },
   {
     title: "constrained: the leader is gone, and only one that is behind reaches a quorum",

@@ -7,15 +7,10 @@ export type Edge = `${number}>${number}`;
 export type Graph = ReadonlySet<Edge>;
 
 export function edgesOf(nodes: readonly number[]): readonly (readonly [number, number])[] {
-  return nodes.flatMap((from) =>
-    nodes.flatMap((to) => (from === to ? [] : [[from, to] as const])),
-  );
+  return nodes.flatMap((from) => nodes.flatMap((to) => (from === to ? [] : [[from, to] as const])));
 }
 
-function graphOf(
-  nodes: readonly number[],
-  isOpen: (from: number, to: number) => boolean,
-): Graph {
+function graphOf(nodes: readonly number[], isOpen: (from: number, to: number) => boolean): Graph {
   const open = edgesOf(nodes).filter(([from, to]) => isOpen(from, to));
   return new Set(open.map(([from, to]): Edge => `${from}>${to}`));
 }
@@ -49,7 +44,11 @@ export function anyGraph(nodes: readonly number[], chance: number, random: Seede
 }
 
 /** Those that reach, and are reached by, a quorum in one hop, themselves included. */
-export function ableToLead(graph: Graph, nodes: readonly number[], quorum: number): readonly number[] {
+export function ableToLead(
+  graph: Graph,
+  nodes: readonly number[],
+  quorum: number,
+): readonly number[] {
   return nodes.filter((node) => {
     const peers = nodes.filter(
       (peer) => graph.has(`${node}>${peer}`) && graph.has(`${peer}>${node}`),

@@ -5,8 +5,9 @@
  *                                              ├────▶ messages that may leave at once
  *                                              └────▶ chosen slots, in order ──▶ apply
  *
- * Everything happens on one thread and one input at a time; what a step causes meanwhile waits in the inbox. Any error
- * in here (a broken invariant, a failed log) is fatal: the replica stops for good and says so.
+ * Everything happens on one thread and one input at a time; what a step causes meanwhile waits in the inbox. Ticks go first,
+ * and after a stall (a stopped process, a long pause of the event loop) one is made up: a leader that was away for an election
+ * timeout steps down before it says anything. Any error in here (a broken invariant, a failed log) is fatal: the replica stops for good and says so.
  */
 import type { Ballot, NodeId, Slot } from "../../shared/model/ids.ts";
 import type { Cancel, Clock, Random } from "../../shared/model/ports.ts";
@@ -52,6 +53,8 @@ export class Replica {
   readonly #queue = new CommandQueue();
   readonly #proof: LeadershipProof;
   readonly #inbox: PaxosInput[] = [];
+  #tickIsDue = false;
+  #tickedAtMs = 0;
   #state: PaxosState | undefined;
   #leadsUnder: Ballot | undefined;
   #draining = false;
@@ -157,12 +160,8 @@ export class Replica {
 
   #tick(): void {
     if (this.#stopped) return;
-    this.#receive({
-      kind: "tick",
-      nowMs: this.#options.clock.monotonicMs(),
-      jitter: this.#options.random.integer(1000),
-      logStalledMs: this.#outbox.stalledMs(),
-    });
+    this.#tickIsDue = true;
+    this.#schedule();
     this.#cancelTick = this.#options.clock.after(this.#options.tickIntervalMs, () => {
       this.#tick();
     });
@@ -171,6 +170,9 @@ export class Replica {
   #drain(): void {
     if (this.#draining || this.#stopped) return;
     this.#draining = true;
+    const { clock, config } = this.#options;
+    const isStalled = clock.monotonicMs() - this.#tickedAtMs > config.electionTimeoutMs / 2;
+    if (isStalled) this.#tickIsDue = true;
     try {
       for (let input = this.#next(); input !== undefined; input = this.#next()) this.#step(input);
       this.#outbox.flush();
@@ -182,14 +184,23 @@ export class Replica {
     if (this.#inbox.length > 0) this.#schedule();
   }
 
-  /** The next input: what arrived first, then whatever may be proposed. */
+  /** The next input: a tick, what arrived first, then whatever may be proposed. */
   #next(): PaxosInput | undefined {
     if (this.#stopped) return undefined;
+    if (this.#tickIsDue) return this.#takeTick();
     const arrived = this.#inbox.shift();
     if (arrived !== undefined) return arrived;
     if (this.#state === undefined || !this.#mayPropose(this.#state)) return undefined;
     const value = this.#queue.takeBatch();
     return value === undefined ? undefined : { kind: "propose", value };
+  }
+
+  #takeTick(): PaxosInput {
+    const { clock, random } = this.#options;
+    this.#tickIsDue = false;
+    this.#tickedAtMs = clock.monotonicMs();
+    const logStalledMs = this.#outbox.stalledMs();
+    return { kind: "tick", nowMs: this.#tickedAtMs, jitter: random.integer(1000), logStalledMs };
   }
 
   /** Small batches wait while slots are on their way: what gathers meanwhile shares one write on every node. */

@@ -5,8 +5,14 @@
  */
 import { ballot, nodeId } from "../../shared/model/ids.ts";
 import { ElectionGroup, type ElectionGroupOptions } from "./elections/election-group.ts";
-import { PARTIAL_PARTITIONS, type Before, type PartialPartition } from "./elections/faults.ts";
-import { ableToLead, complete, without, type Edge } from "./elections/graph.ts";
+import {
+  anOther,
+  isBetween,
+  PARTIAL_PARTITIONS,
+  type Before,
+  type PartialPartition,
+} from "./elections/faults.ts";
+import { ableToLead, complete, star, without, type Graph } from "./elections/graph.ts";
 import { ElectionTable, spellSince, type Spell } from "./elections/measure.ts";
 import { SeededRandom } from "./world/seeded-random.ts";
 
@@ -98,14 +104,98 @@ async function throughPartition(
   return spell;
 }
 
+/** A follower promised a ballot far above the leader's in an earlier life, and comes back. */
+async function throughReturn(size: number, seed: number): Promise<Spell> {
+  const random = new SeededRandom(seed);
+  const returning = 1 + random.integer(size);
+  const group = await started(size, random, {
+    clockRate: within10Percent(random.fork("clocks")),
+    absent: [returning],
+    promised: (node) =>
+      node === returning ? ballot(random.pick([2, 50]), nodeId(returning)) : undefined,
+  });
+  await settled(group, random);
+  const returnsAtMs = group.nowMs;
+  await group.startNode(returning);
+  await group.pass(4 * group.electionTimeoutMs);
+  const spell = spellSince(group, returnsAtMs);
+  expectKept(group, seed, spell);
+  const { leader, chosenUpTo } = group.replica(returning);
+  const working = await group.leader();
+  await group.pass(group.electionTimeoutMs);
+  void demand(
+    "the one that came back follows",
+    leader === working && group.replica(returning).chosenUpTo > chosenUpTo,
+    () => report(group, seed, spell),
+  );
+
+  return spell;
+}
+
+/** The link between the leader and a follower comes and goes; the other links stand as they are. */
+async function throughFlapping(
+  rest: (before: Before) => Graph,
+  maxElections: number,
+  size: number,
+  seed: number,
+): Promise<Spell> {
+  const random = new SeededRandom(seed);
+  const group = await started(size, random, { clockRate: within10Percent(random.fork("clocks")) });
+  const before = await settled(group, random);
+  const up = rest(before);
+  const down = without(up, isBetween(before.leader, anOther(before)));
+  const fromMs = group.nowMs;
+  for (let isUp = false; group.nowMs < fromMs + 10 * group.electionTimeoutMs; isUp = !isUp) {
+    group.become(isUp ? up : down);
+    await group.pass(random.between(0.2, 2) * group.electionTimeoutMs);
+  }
+  const spell = spellSince(group, fromMs);
+  const story = (): string => report(group, seed, spell);
+  void demand("never pauses longer", spell.longestPause <= BOUND, story);
+  void demand("comes to rest", spell.elections <= maxElections, story);
+  await expectNobodyDeposed(group, seed);
+  return spell;
+}
+
+/** A process is stopped for longer than an election timeout, and goes on. */
+async function throughPause(
+  whom: "leader" | "follower",
+  size: number,
+  seed: number,
+): Promise<Spell> {
+  const random = new SeededRandom(seed);
+  const group = await started(size, random, { clockRate: within10Percent(random.fork("clocks")) });
+  const before = await settled(group, random);
+  const paused = whom === "leader" ? before.leader : anOther(before);
+  const pausedAtMs = group.nowMs;
+  const { ballot: old } = group.elected.at(-1)!;
+  group.pause(paused);
+  await group.pass(random.between(1.1, 6) * group.electionTimeoutMs);
+  const resumedAtMs = group.nowMs;
+  group.resume(paused);
+  await group.pass(4 * group.electionTimeoutMs);
+  const spell = spellSince(group, pausedAtMs);
+  if (whom === "follower") expectKept(group, seed, spell);
+  else expectOneLeader(group, seed, spell);
+  const stale = group.spoken.filter(
+    ({ node, ballot: under, atMs }) => node === paused && under === old && atMs >= resumedAtMs,
+  );
+  void demand("nothing stale is said", stale.length === 0, () => report(group, seed, spell));
+  return spell;
+}
+
 /** All comes back, and the leader stays. */
 async function expectNobodyDeposed(group: ElectionGroup, seed: number): Promise<void> {
   const healedAtMs = group.nowMs;
   group.become(complete(group.nodes));
   await group.pass(2.5 * group.electionTimeoutMs);
   const spell = spellSince(group, healedAtMs);
+  expectKept(group, seed, spell);
+}
+
+function expectKept(group: ElectionGroup, seed: number, spell: Spell): void {
   const isKept = spell.elections === 0 && spell.longestPause < 1;
-  void demand("deposed by who came back", isKept, () => report(group, seed, spell));
+  void demand("the leader stays and works", isKept, () => report(group, seed, spell));
 }
 
 describe.each(SIZES)("%i nodes", (size) => {
@@ -140,18 +230,57 @@ describe.each(SIZES)("%i nodes", (size) => {
     SUITE_TIMEOUT_MS,
   );
 
+  const one = async (title: string, run: (seed: number) => Promise<Spell>): Promise<void> =>
+    variations(title, run);
+
   test(
-    "clocks up to twice as fast as others: any directed graph in which somebody can lead",
+    "clocks",
     async () => {
       const partition = PARTIAL_PARTITIONS.at(-1)!;
-      await variations(`clocks at rates up to 1:2; ${partition.title}`, (seed) =>
+      await one(`clocks at rates up to 1:2; ${partition.title}`, (seed) =>
         throughPartition(partition, size, seed, withinFactor2),
       );
     },
     SUITE_TIMEOUT_MS,
   );
+  test(
+    "flapping complete",
+    () =>
+      one("flapping link leader-follower", (seed) =>
+        throughFlapping(({ nodes }) => complete(nodes), 0, size, seed),
+      ),
+    SUITE_TIMEOUT_MS,
+  );
+  test(
+    "flapping star",
+    () =>
+      one("flapping link leader-hub", (seed) =>
+        throughFlapping(
+          (before) =>
+            star(
+              anOther(before),
+              before.nodes.filter((node) => node !== anOther(before)),
+            ),
+          2,
+          size,
+          seed,
+        ),
+      ),
+    SUITE_TIMEOUT_MS,
+  );
+  test(
+    "paused leader",
+    () => one("the leader's process is paused", (seed) => throughPause("leader", size, seed)),
+    SUITE_TIMEOUT_MS,
+  );
+  test(
+    "paused follower",
+    () => one("a follower's process is paused", (seed) => throughPause("follower", size, seed)),
+    SUITE_TIMEOUT_MS,
+  );
+  test(
+    "returning",
+    () => one("returns with a higher promise", (seed) => throughReturn(size, seed)),
+    SUITE_TIMEOUT_MS,
+  );
 });
-void ballot;
-void nodeId;
-void without;
-export type { Edge };

@@ -52,6 +52,13 @@ export interface Elected {
   readonly atMs: number;
 }
 
+/** A heartbeat or a proposal left. */
+export interface Spoken {
+  readonly node: number;
+  readonly ballot: Ballot;
+  readonly atMs: number;
+}
+
 interface Member {
   readonly node: number;
   readonly process: Process & { paused: boolean };
@@ -65,6 +72,7 @@ export class ElectionGroup {
   readonly quorum: number;
   readonly works: Work[] = [];
   readonly elected: Elected[] = [];
+  readonly spoken: Spoken[] = [];
   readonly trace: Trace;
   readonly #options: ElectionGroupOptions;
   readonly #random: SeededRandom;
@@ -133,7 +141,10 @@ export class ElectionGroup {
     if (promised !== undefined) disk.records.push({ kind: "promised", ballot: promised });
     const nextAppend = (): number => random.exponential(MEAN_APPEND_MS);
     let peerLost: (lost: NodeId) => void = () => undefined;
-    const attached = this.#peers.attach(nodeId(node), process, nothing, nothing);
+    const attached = this.#peers.attach(nodeId(node), process, nothing, (message) => {
+      if (message.kind !== "heartbeat" && message.kind !== "phase2a") return;
+      this.spoken.push({ node, ballot: message.ballot, atMs: this.nowMs });
+    });
     const peers: PeerTransport = {
       send: attached.send,
       onMessage: attached.onMessage,
@@ -197,13 +208,17 @@ export class ElectionGroup {
 
   #submitAgainAndAgain(): void {
     this.#scheduler.after(SUBMIT_INTERVAL_MS, undefined, () => {
-      for (const { leads, process, replica } of this.#members.values()) {
-        if (leads === undefined || process.paused) continue;
-        const command = { kind: "barrier", ballot: leads, atMs: this.nowMs } as const;
-        replica.submit(encodeCommand(command), leads);
+      for (const member of this.#members.values()) {
+        if (!member.process.paused) this.#submit(member);
       }
       this.#submitAgainAndAgain();
     });
+  }
+
+  #submit({ leads, replica }: Member): void {
+    if (leads === undefined) return;
+    const command = { kind: "barrier", ballot: leads, atMs: this.nowMs } as const;
+    replica.submit(encodeCommand(command), leads);
   }
 
   #applied(node: number, value: Uint8Array): void {
@@ -271,12 +286,13 @@ export class ElectionGroup {
     this.#member(node).process.paused = true;
   }
 
-  /** What filled up is worked off in order. `first` runs before all of it. */
-  resume(node: number, first: () => void = nothing): void {
-    const { process } = this.#member(node);
+  /** What filled up is worked off in order, after something that a client submits at this very moment. */
+  resume(node: number): void {
+    const member = this.#member(node);
+    const { process } = member;
     this.trace.line(process.name, "goes on");
     process.paused = false;
-    first();
+    this.#submit(member);
     this.#scheduler.resumed(process);
   }
 

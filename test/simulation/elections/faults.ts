@@ -18,13 +18,13 @@ export interface PartialPartition {
   readonly left: (before: Before) => Graph;
 }
 
-function anOther({ others }: Before): number {
+export function anOther({ others }: Before): number {
   const [other] = others;
   if (other === undefined) throw new Error("a group has more than one node");
   return other;
 }
 
-function isBetween(one: number, another: number): (from: number, to: number) => boolean {
+export function isBetween(one: number, another: number): (from: number, to: number) => boolean {
   return (from, to) => (from === one && to === another) || (from === another && to === one);
 }
 

@@ -4,9 +4,11 @@
  *                 deadline passed            quorum of grants            quorum of promises
  *     follower ────────────────────▶ prober ──────────────────▶ candidate ──────────────────▶ leader
  *        ▲                             │                            │                            │
- *        └── leader heard ─────────────┘                            │                            │
- *        └── higher ballot, or time out ────────────────────────────┘                            │
- *        └── higher ballot, quorum not heard, log stalled, a foreign value chosen ───────────────┘
+ *        └── leader heard, or promise ─┘                            │                            │
+ *        └── higher ballot, or quorum refuses ──────────────────────┘                            │
+ *        └── higher ballot, quorum refuses, log stalled, a foreign value chosen ─────────────────┘
+ *
+ *     prober ◀── time out ── candidate       prober ◀── quorum not heard ── leader
  *
  * The core is `step(state, input) → {state, output}` (step.ts). It does no IO and knows no time but the one in ticks.
  */

@@ -24,6 +24,11 @@ export function anOther({ others }: Before): number {
   return other;
 }
 
+export function shuffled(items: readonly number[], random: SeededRandom): readonly number[] {
+  const keyed = items.map((item) => [random.fraction(), item] as const);
+  return keyed.sort(([left], [right]) => left - right).map(([, item]) => item);
+}
+
 export function isBetween(one: number, another: number): (from: number, to: number) => boolean {
   return (from, to) => (from === one && to === another) || (from === another && to === one);
 }
@@ -39,11 +44,7 @@ function anyThatSomebodyCanLead(before: Before): Graph {
 export const PARTIAL_PARTITIONS: readonly PartialPartition[] = [
   {
     title: "quorum loss: all are linked with one follower only",
-    left: (before) =>
-      star(
-        anOther(before),
-        before.nodes.filter((node) => node !== anOther(before)),
-      ),
+    left: (before) => star(anOther(before), before.nodes),
   },
   {
     title: "chained, the leader at an end",
@@ -51,22 +52,12 @@ export const PARTIAL_PARTITIONS: readonly PartialPartition[] = [
   },
   {
     title: "chained, the leader anywhere",
-    left: ({ nodes, random }) =>
-      chain(
-        nodes
-          .map((node) => [random.fraction(), node] as const)
-          .sort(([a], [b]) => a - b)
-          .map(([, node]) => node),
-      ),
+    left: ({ nodes, random }) => chain(shuffled(nodes, random)),
   },
   {
     title: "constrained: the leader is gone, and only one that is behind reaches a quorum",
     prelude: (before) => without(complete(before.nodes), isBetween(before.leader, anOther(before))),
-    left: (before) =>
-      star(
-        anOther(before),
-        before.others.filter((node) => node !== anOther(before)),
-      ),
+    left: (before) => star(anOther(before), before.others),
   },
   {
     title: "the leader only sends",
@@ -97,8 +88,9 @@ export const PARTIAL_PARTITIONS: readonly PartialPartition[] = [
     left: ({ nodes, leader }) =>
       without(complete(nodes), (from, to) => from === leader || to === leader),
   },
-  {
-    title: "any directed graph in which somebody can lead",
-    left: anyThatSomebodyCanLead,
-  },
 ];
+
+export const ANY_GRAPH: PartialPartition = {
+  title: "any directed graph in which somebody can lead",
+  left: anyThatSomebodyCanLead,
+};

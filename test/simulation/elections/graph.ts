@@ -19,9 +19,9 @@ export function complete(nodes: readonly number[]): Graph {
   return graphOf(nodes, () => true);
 }
 
-/** Everyone is linked with the hub, in both directions, and with nobody else. */
-export function star(hub: number, leaves: readonly number[]): Graph {
-  return graphOf([hub, ...leaves], (from, to) => from === hub || to === hub);
+/** Everyone is linked with the hub, one of the nodes, in both directions, and with nobody else. */
+export function star(hub: number, nodes: readonly number[]): Graph {
+  return graphOf(nodes, (from, to) => from === hub || to === hub);
 }
 
 /** Each is linked with the one before and the one after, in both directions. */

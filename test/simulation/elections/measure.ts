@@ -35,14 +35,14 @@ export class ElectionTable {
     const figure = (of: number | undefined): string => (of ?? NaN).toFixed(2).padStart(6);
     const needless = spells.reduce((sum, { needlessElections }) => sum + needlessElections, 0);
     this.#rows.push(
-      `${title.padEnd(64)} ${String(spells.length).padStart(4)} ` +
+      `${title.padEnd(86)} ${String(spells.length).padStart(4)} ` +
         `${figure(times[Math.floor(times.length / 2)])} ${figure(times.at(-1))} ` +
         `${String(needless).padStart(4)}`,
     );
   }
 
   toString(): string {
-    const head = `${"until a leader works, in election timeouts".padEnd(64)} runs median  worst needless elections`;
+    const head = `${"until a leader works, in election timeouts".padEnd(86)} runs median  worst needless elections`;
     return [head, ...this.#rows].join("\n");
   }
 }

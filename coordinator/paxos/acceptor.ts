@@ -4,7 +4,7 @@
  */
 import { assert } from "../../shared/model/assert.ts";
 import type { NodeId, Slot } from "../../shared/model/ids.ts";
-import { admits, heardFrom, yieldTo } from "./ballots.ts";
+import { admits, heardFrom, staysWithLeader, yieldTo } from "./ballots.ts";
 import { followChosen, offerSnapshot } from "./learner.ts";
 import type { PaxosMessage, ReportedSlot, Value } from "./message.ts";
 import type { PaxosState } from "./state.ts";
@@ -15,6 +15,7 @@ type Phase2a = Extract<PaxosMessage, { kind: "phase2a" }>;
 
 export function onPhase1a(turn: Turn, from: NodeId, message: Phase1a): void {
   if (!admits(turn, from, message.ballot)) return;
+  if (staysWithLeader(turn, from, message.ballot)) return;
   yieldTo(turn, message.ballot);
   if (message.ballot > turn.state.promised) {
     turn.change({ promised: message.ballot });

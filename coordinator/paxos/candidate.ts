@@ -1,6 +1,6 @@
 /**
- * Becoming leader: first ask whether anyone would follow (a probe raises no ballot, so a node that merely cannot hear
- * the leader disturbs nobody), then phase 1 over the whole range of slots that are not yet chosen here.
+ * Becoming leader: first ask whether anyone would follow, again and again until a quorum would or a leader is heard (a
+ * probe raises no ballot, so a node that merely cannot hear the leader disturbs nobody), then phase 1 over the whole range of slots that are not yet chosen here.
  *
  * A promise arrives in pages and counts when its last page is in. Slots that an acceptor knows to be chosen are learned
  * on the spot; of the others the value with the highest ballot is proposed again, and a hole gets a no-op.
@@ -10,10 +10,11 @@
  */
 import { ballot, nextSlot, roundOf } from "../../shared/model/ids.ts";
 import type { NodeId, Slot } from "../../shared/model/ids.ts";
+import { followsLiveLeader, lostLeader } from "./ballots.ts";
 import { lead } from "./leader.ts";
 import { learn, wantUpTo } from "./learner.ts";
 import type { PaxosMessage } from "./message.ts";
-import type { Candidate, PaxosState, Recovered } from "./state.ts";
+import type { Candidate, Prober, Recovered } from "./state.ts";
 import type { Turn } from "./turn.ts";
 
 type Probe = Extract<PaxosMessage, { kind: "probe" }>;
@@ -29,20 +30,23 @@ export function startProbe(turn: Turn, jitter: number): void {
     probeAttempt: attempt,
     patienceMs,
     electionDeadlineMs: nowMs + patienceMs,
-    role: { kind: "prober", attempt, grants: [config.self] },
+    role: { kind: "prober", attempt, grants: [config.self], askedAtMs: nowMs },
   });
   turn.sendToOthers({ kind: "probe", attempt });
   campaignIfGranted(turn);
 }
 
-/** Whether a live leader was heard (or is this node itself). */
-function followsLiveLeader(state: PaxosState): boolean {
-  if (state.role.kind === "leader") return true;
-  const { heardLeader, nowMs, config } = state;
-  return heardLeader !== undefined && nowMs - heardLeader.atMs < config.electionTimeoutMs;
+/** Whoever refused may have lost its leader since. */
+export function repeatProbe(turn: Turn, role: Prober): void {
+  const { config, nowMs } = turn.state;
+  if (nowMs - role.askedAtMs < config.heartbeatIntervalMs) return;
+  turn.become({ ...role, askedAtMs: nowMs });
+  turn.sendToOthers({ kind: "probe", attempt: role.attempt });
 }
 
+/** A leader that asks leads no more. */
 export function onProbe(turn: Turn, from: NodeId, { attempt }: Probe): void {
+  lostLeader(turn, from);
   const granted = !followsLiveLeader(turn.state);
   turn.sendTo(from, { kind: "probeReply", attempt, granted, promised: turn.state.highestSeen });
 }
@@ -50,9 +54,9 @@ export function onProbe(turn: Turn, from: NodeId, { attempt }: Probe): void {
 export function onProbeReply(turn: Turn, from: NodeId, message: ProbeReply): void {
   turn.sawBallot(message.promised);
   const { role } = turn.state;
-  if (role.kind !== "prober" || role.attempt !== message.attempt || !message.granted) return;
-  if (role.grants.includes(from)) return;
-  turn.become({ ...role, grants: [...role.grants, from] });
+  if (role.kind !== "prober" || role.attempt !== message.attempt) return;
+  const others = role.grants.filter((node) => node !== from);
+  turn.become({ ...role, grants: message.granted ? [...others, from] : others });
   campaignIfGranted(turn);
 }
 
@@ -76,9 +80,11 @@ export function campaign(turn: Turn): void {
       fromSlot,
       progress: new Map(),
       recovered: new Map(),
+      refusedBy: [],
       askedAtMs: nowMs,
     },
   });
+  turn.waitAnew();
   turn.persist({ kind: "promised", ballot: mine });
   for (const node of config.members) {
     turn.releaseTo(node, { kind: "phase1a", ballot: mine, fromSlot });
@@ -112,6 +118,7 @@ export function onPhase1b(turn: Turn, from: NodeId, message: Phase1b): void {
     ...role,
     progress: new Map(role.progress).set(from, message.nextSlot),
     recovered: withReported(role.recovered, message),
+    refusedBy: role.refusedBy.filter((node) => node !== from),
   };
   turn.become(next);
   for (const reported of message.slots) {

@@ -6,10 +6,10 @@
  * client's value is proposed only above all of them.
  */
 import { assert } from "../../shared/model/assert.ts";
-import type { NodeId, Slot } from "../../shared/model/ids.ts";
+import type { Ballot, NodeId, Slot } from "../../shared/model/ids.ts";
 import { nextSlot } from "../../shared/model/ids.ts";
 import { onPhase2a } from "./acceptor.ts";
-import { admits, heardFrom, yieldTo } from "./ballots.ts";
+import { admits, followsLiveLeader, heardFrom, hearsQuorum, yieldTo } from "./ballots.ts";
 import { followChosen } from "./learner.ts";
 import type { PaxosMessage, Value } from "./message.ts";
 import { NO_OP } from "./message.ts";
@@ -35,6 +35,7 @@ export function lead(turn: Turn, { ballot, recovered }: Candidate): void {
     beat: 0,
     beatAtMs: nowMs,
     heardAtMs: new Map(config.members.map((node) => [node, nowMs])),
+    refusedBy: [],
   });
   pump(turn);
   beat(turn);
@@ -114,11 +115,23 @@ function noteAlive(turn: Turn, role: Leader, from: NodeId): void {
 }
 
 export function onHeartbeat(turn: Turn, from: NodeId, message: Heartbeat): void {
-  if (!admits(turn, from, message.ballot)) return;
-  yieldTo(turn, message.ballot);
-  heardFrom(turn, from, message.ballot);
-  turn.sendTo(from, { kind: "heartbeatReply", ballot: message.ballot, beat: message.beat });
-  followChosen(turn, from, message.ballot, message.chosenUpTo);
+  const { ballot, beat, chosenUpTo } = message;
+  if (admits(turn, from, ballot)) {
+    yieldTo(turn, ballot);
+    turn.sendTo(from, { kind: "heartbeatReply", ballot, beat });
+  } else if (!mayFollow(turn.state, ballot)) return;
+  heardFrom(turn, from, ballot);
+  followChosen(turn, from, ballot, chosenUpTo);
+}
+
+/**
+ * Having promised more than the leader's ballot, a node votes for nothing under it, but follows it and learns, unless it
+ * knows a higher leader. Its vote comes back with the next ballot.
+ */
+function mayFollow(state: PaxosState, ballot: Ballot): boolean {
+  const { role, heardLeader } = state;
+  if (role.kind === "leader" || role.kind === "candidate") return false;
+  return !followsLiveLeader(state) || (heardLeader !== undefined && heardLeader.ballot <= ballot);
 }
 
 export function onHeartbeatReply(turn: Turn, from: NodeId, message: HeartbeatReply): void {
@@ -145,14 +158,6 @@ export function leaderTick(turn: Turn, role: Leader, logStalledMs: number): void
   if (nowMs - role.beatAtMs < config.heartbeatIntervalMs) return;
   sendAgain(turn);
   beat(turn);
-}
-
-function hearsQuorum({ config, nowMs }: PaxosState, role: Leader): boolean {
-  const alive = config.members.filter(
-    (node) =>
-      node === config.self || nowMs - (role.heardAtMs.get(node) ?? 0) < config.electionTimeoutMs,
-  );
-  return alive.length >= config.phase2Quorum;
 }
 
 /** Proposals older than a heartbeat go once more to those who have not voted. */

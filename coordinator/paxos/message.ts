@@ -4,13 +4,13 @@
  *
  *   message           from → to               meaning
  *   ----------------  ----------------------  -------------------------------------------------------------
- *   probe             anyone → all            "would you follow me?" Raises no ballot (prevote)
+ *   probe             anyone → all            "I do not lead; would you follow me?" Raises no ballot (prevote)
  *   probeReply        all → prober            grant, unless a live leader was heard within the timeout
  *   phase1a           candidate → all         "promise my ballot, and tell what you accepted from this slot on"
  *   phase1b           acceptor → candidate    one page of that; the promise counts when the last page is in
  *   phase2a           leader → all            "accept this value in this slot under my ballot"
  *   phase2b           acceptor → leader       accepted exactly these slots under exactly this ballot
- *   nack              acceptor → proposer     "I promised something higher"
+ *   nack              acceptor → proposer     "not this ballot: I promised something higher, or stay with a leader"
  *   heartbeat         leader → all            "I lead; everything up to here is chosen"
  *   heartbeatReply    all → leader            "I hear you" (a leader that hears no quorum steps down)
  *   learnRequest      anyone → anyone         "send me chosen slots from here"

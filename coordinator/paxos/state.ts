@@ -4,9 +4,11 @@
  *                 deadline passed            quorum of grants            quorum of promises
  *     follower ────────────────────▶ prober ──────────────────▶ candidate ──────────────────▶ leader
  *        ▲                             │                            │                            │
- *        └── leader heard ─────────────┘                            │                            │
- *        └── higher ballot, or time out ────────────────────────────┘                            │
- *        └── higher ballot, quorum not heard, log stalled, a foreign value chosen ───────────────┘
+ *        └── leader heard, or promise ─┘                            │                            │
+ *        └── higher ballot, or quorum refuses ──────────────────────┘                            │
+ *        └── higher ballot, quorum refuses, log stalled, a foreign value chosen ─────────────────┘
+ *
+ *     prober ◀── time out ── candidate       prober ◀── quorum not heard ── leader
  *
  * The core is `step(state, input) → {state, output}` (step.ts). It does no IO and knows no time but the one in ticks.
  */
@@ -46,6 +48,7 @@ export interface Prober {
   readonly kind: "prober";
   readonly attempt: number;
   readonly grants: readonly NodeId[];
+  readonly askedAtMs: number;
 }
 
 export interface Candidate {
@@ -57,6 +60,8 @@ export interface Candidate {
   readonly progress: ReadonlyMap<NodeId, Slot | null>;
   /** Best accepted value reported so far, by slot. */
   readonly recovered: ReadonlyMap<Slot, Recovered>;
+  /** Who promised a higher ballot, or stays with a leader. */
+  readonly refusedBy: readonly NodeId[];
   readonly askedAtMs: number;
 }
 
@@ -83,6 +88,8 @@ export interface Leader {
   readonly beatAtMs: number;
   /** When each other member last answered under this ballot. */
   readonly heardAtMs: ReadonlyMap<NodeId, number>;
+  /** Who promised a higher ballot, and so votes for nothing under this one. */
+  readonly refusedBy: readonly NodeId[];
 }
 
 export type Role = Follower | Prober | Candidate | Leader;

@@ -5,12 +5,14 @@
 import { assert, unreachable } from "../../shared/model/assert.ts";
 import type { NodeId } from "../../shared/model/ids.ts";
 import { onPhase1a, onPhase2a } from "./acceptor.ts";
+import { lostLeader, onNack } from "./ballots.ts";
 import {
   campaign,
   onPhase1b,
   onProbe,
   onProbeReply,
   repeatPhase1a,
+  repeatProbe,
   startProbe,
 } from "./candidate.ts";
 import { assertLocalInvariants } from "./invariants.ts";
@@ -34,7 +36,7 @@ export function step(state: PaxosState, input: PaxosInput): Stepped {
       propose(turn, input.value);
       break;
     case "peerLost":
-      onPeerLost(turn, input.node);
+      lostLeader(turn, input.node);
       break;
     case "campaign":
       campaign(turn);
@@ -59,26 +61,17 @@ function onTick(turn: Turn, tick: Extract<PaxosInput, { kind: "tick" }>): void {
     turn.change({ patienceMs, electionDeadlineMs: tick.nowMs + patienceMs });
   }
   retryCatchUp(turn);
-  const { role, electionDeadlineMs, config } = turn.state;
+  const canWrite = tick.logStalledMs < turn.state.config.electionTimeoutMs;
+  const { role } = turn.state;
   if (role.kind === "leader") {
     leaderTick(turn, role, tick.logStalledMs);
+    const hasSteppedDown = turn.state.role.kind === "follower";
+    if (hasSteppedDown && canWrite) startProbe(turn, tick.jitter);
     return;
   }
-  if (role.kind === "candidate") repeatPhase1a(turn, role);
-  const canWrite = tick.logStalledMs < config.electionTimeoutMs;
-  if (tick.nowMs >= electionDeadlineMs && canWrite) startProbe(turn, tick.jitter);
-}
-
-/** A broken connection is a strong hint: stop trusting that leader and ask around within two heartbeats. */
-function onPeerLost(turn: Turn, node: NodeId): void {
-  const { heardLeader, nowMs, config, electionDeadlineMs, patienceMs } = turn.state;
-  if (heardLeader?.node !== node) return;
-  const spread = patienceMs / config.electionTimeoutMs - 1;
-  const soonMs = nowMs + config.heartbeatIntervalMs * 2 * spread;
-  turn.change({
-    heardLeader: undefined,
-    electionDeadlineMs: Math.min(electionDeadlineMs, soonMs),
-  });
+  if (tick.nowMs >= turn.state.electionDeadlineMs && canWrite) startProbe(turn, tick.jitter);
+  else if (role.kind === "candidate") repeatPhase1a(turn, role);
+  else if (role.kind === "prober" && canWrite) repeatProbe(turn, role);
 }
 
 function onMessage(turn: Turn, from: NodeId, message: PaxosMessage): void {
@@ -103,7 +96,7 @@ function onMessage(turn: Turn, from: NodeId, message: PaxosMessage): void {
       onPhase2b(turn, from, message);
       return;
     case "nack":
-      onNack(turn, message.promised);
+      onNack(turn, from, message);
       return;
     case "heartbeat":
       onHeartbeat(turn, from, message);
@@ -123,11 +116,4 @@ function onMessage(turn: Turn, from: NodeId, message: PaxosMessage): void {
     default:
       unreachable(message);
   }
-}
-
-function onNack(turn: Turn, promised: PaxosState["promised"]): void {
-  turn.sawBallot(promised);
-  const { role } = turn.state;
-  const lost = (role.kind === "leader" || role.kind === "candidate") && role.ballot < promised;
-  if (lost) turn.follow();
 }

@@ -6,8 +6,9 @@
  *                                              ├────▶ chosen slots, in order ──▶ apply
  *                                              └────▶ snapshots (snapshots.ts) ──▶ snapshotSaved, an input like the others
  *
- * Everything happens on one thread and one input at a time; what a step causes meanwhile waits in the inbox. Any error
- * in here (a broken invariant, a failed log) is fatal: the replica stops for good and says so.
+ * Everything happens on one thread and one input at a time; what a step causes meanwhile waits in the inbox. Ticks go first,
+ * and after a stall (a stopped process, a long pause of the event loop) one is made up: a leader that was away for an election
+ * timeout steps down before it says anything. Any error in here (a broken invariant, a failed log) is fatal: the replica stops for good and says so.
  */
 import { assert } from "../../shared/model/assert.ts";
 import type { Ballot, NodeId, Slot } from "../../shared/model/ids.ts";
@@ -47,6 +48,8 @@ export class Replica {
   readonly #snapshots: Snapshots;
   readonly #applier: Applier;
   readonly #inbox: PaxosInput[] = [];
+  #tickIsDue = false;
+  #tickedAtMs = 0;
   #state: PaxosState | undefined;
   /** Chosen in this turn and not applied yet. */
   #chosen: ChosenSlot[] = [];
@@ -183,12 +186,8 @@ export class Replica {
 
   #tick(): void {
     if (this.#stopped) return;
-    this.#receive({
-      kind: "tick",
-      nowMs: this.#options.clock.monotonicMs(),
-      jitter: this.#options.random.integer(1000),
-      logStalledMs: this.#outbox.stalledMs(),
-    });
+    this.#tickIsDue = true;
+    this.#schedule();
     this.#cancelTick = this.#options.clock.after(this.#options.tickIntervalMs, () => {
       this.#tick();
     });
@@ -197,6 +196,9 @@ export class Replica {
   #drain(): void {
     if (this.#draining || this.#stopped) return;
     this.#draining = true;
+    const { clock, config } = this.#options;
+    const isStalled = clock.monotonicMs() - this.#tickedAtMs > config.electionTimeoutMs / 2;
+    if (isStalled) this.#tickIsDue = true;
     try {
       for (let input = this.#next(); input !== undefined; input = this.#next()) this.#step(input);
       this.#outbox.flush();
@@ -222,13 +224,22 @@ export class Replica {
     }
   }
 
-  /** The next input: what arrived first, then whatever may be proposed. */
+  /** The next input: a tick, what arrived first, then whatever may be proposed. */
   #next(): PaxosInput | undefined {
     if (this.#stopped) return undefined;
+    if (this.#tickIsDue) return this.#takeTick();
     const arrived = this.#inbox.shift();
     if (arrived !== undefined) return arrived;
     const value = this.#proposer.next(this.#state);
     return value === undefined ? undefined : { kind: "propose", value };
+  }
+
+  #takeTick(): PaxosInput {
+    const { clock, random } = this.#options;
+    this.#tickIsDue = false;
+    this.#tickedAtMs = clock.monotonicMs();
+    const logStalledMs = this.#outbox.stalledMs();
+    return { kind: "tick", nowMs: this.#tickedAtMs, jitter: random.integer(1000), logStalledMs };
   }
 
   #step(input: PaxosInput): void {

@@ -73,6 +73,7 @@ test("A5: a promise reports every slot from the asked one on, chosen ones as cho
   group.deliver(ofKind("phase2b"));
   group.propose(1, "four");
   group.deliver();
+  group.silence();
   group.receive(3, 2, { kind: "phase1a", ballot: B22, fromSlot: slot(3) });
   const [reply] = group.drop(ofKind("phase1b"));
   expect(reply?.message).toMatchObject({

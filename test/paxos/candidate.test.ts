@@ -133,6 +133,7 @@ test("a page holds at most so many slots and bytes, and at least one slot", () =
   group.propose(1, "1234", "22", "33");
   group.deliver(to(2));
   group.drop();
+  group.silence();
   const pages = [1, 2].map((from) => {
     group.receive(2, 3, { kind: "phase1a", ballot: B13, fromSlot: slot(from) });
     const [sent] = group.drop(ofKind("phase1b"));
@@ -173,10 +174,13 @@ test("a lost question or page is asked for again, from where the answer broke of
   expect(group.role(1)).toBe("leader");
 });
 
-test("a candidate that hears of a higher ballot gives up, and its old promises elect nobody", () => {
+test("a candidate refused by so many that no quorum is left gives up, and its old promises elect nobody", () => {
   const group = campaigning();
   promise(group, 2, []);
-  group.receive(1, 3, { kind: "nack", ballot: B21, promised: ballot(5, nodeId(5)) });
+  for (const from of [3, 4, 5]) {
+    expect(group.role(1)).toBe("candidate");
+    group.receive(1, from, { kind: "nack", ballot: B21, promised: ballot(5, nodeId(5)) });
+  }
   expect(group.role(1)).toBe("follower");
   promise(group, 3, []);
   promise(group, 4, []);

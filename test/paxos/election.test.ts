@@ -2,7 +2,7 @@
 import { canPropose } from "../../coordinator/paxos/leader.ts";
 import type { PaxosMessage } from "../../coordinator/paxos/message.ts";
 import { recover } from "../../coordinator/paxos/recover.ts";
-import { slot } from "../../shared/model/ids.ts";
+import { ballot, nodeId, slot } from "../../shared/model/ids.ts";
 import { between, configOf, Group, ofKind, type Sent } from "./support/group.ts";
 
 const probe: PaxosMessage = { kind: "probe", attempt: 1 };
@@ -141,4 +141,102 @@ test("G3: quorums of unequal size must intersect, and each is used in its own ph
   group.deliver(between(1, 2));
   expect(group.applied(1)).toEqual(["v"]);
   expect(group.state(1).chosenUpTo).toBe(slot(1));
+});
+
+test("whoever hears a leader promises nobody else's ballot, and neither does a leader that is answered", () => {
+  const group = new Group(3);
+  group.run(500);
+  const leader = group.leader();
+  const [one, another] = [1, 2, 3].filter((node) => node !== leader) as [number, number];
+  const campaign = { kind: "phase1a", ballot: ballot(9, nodeId(one)), fromSlot: slot(1) } as const;
+  for (const asked of [leader, another]) {
+    group.receive(asked, one, campaign);
+    expect(group.drop(ofKind("phase1b", "nack")).map(({ message }) => message.kind)).toEqual([
+      "nack",
+    ]);
+  }
+  expect(group.leader()).toBe(leader);
+  group.nowMs += 100;
+  group.tick(another);
+  group.receive(another, one, campaign);
+  expect(group.drop(ofKind("phase1b"))).toHaveLength(1);
+});
+
+test("a leader that campaigns anew leads no more: those who heard it promise", () => {
+  const group = new Group(3);
+  group.elect(1);
+  const campaign = { kind: "phase1a", ballot: ballot(9, nodeId(1)), fromSlot: slot(1) } as const;
+  group.receive(2, 1, campaign);
+  expect(group.drop(ofKind("phase1b"))).toHaveLength(1);
+});
+
+test("a prober asks again after a heartbeat, and a refusal takes an earlier grant back", () => {
+  const group = new Group(5);
+  group.pass(110, [1]);
+  const reply = { kind: "probeReply", attempt: 1, promised: group.promised(1) } as const;
+  group.receive(1, 2, { ...reply, granted: true });
+  group.receive(1, 2, { ...reply, granted: false });
+  group.receive(1, 3, { ...reply, granted: true });
+  expect(group.role(1)).toBe("prober");
+  group.drop();
+  group.pass(10, [1]);
+  expect(group.drop(ofKind("probe")).map(({ to: asked, message }) => [asked, message])).toEqual(
+    [2, 3, 4, 5].map((asked) => [asked, probe]),
+  );
+  group.receive(1, 2, { ...reply, granted: true });
+  expect(group.role(1)).toBe("candidate");
+});
+
+test("a prober whose log writes nothing asks nobody again", () => {
+  const group = new Group(3);
+  group.pass(110, [1]);
+  group.drop();
+  group.nowMs += 10;
+  group.tick(1, { logStalledMs: 100 });
+  expect(group.wire).toEqual([]);
+});
+
+test("a prober that promises another's ballot asks no more", () => {
+  const group = new Group(3);
+  group.pass(110, [1]);
+  group.receive(1, 2, { kind: "phase1a", ballot: ballot(9, nodeId(2)), fromSlot: slot(1) });
+  expect(group.role(1)).toBe("follower");
+});
+
+test("a leader without a quorum asks around at once, and its followers grant from then on", () => {
+  const group = new Group(5);
+  group.elect(1);
+  group.run(50);
+  group.run(110, ({ from, to: target }) => target !== 1 && (from === 1 || target === from));
+  expect(group.role(1)).toBe("prober");
+  group.drop();
+  group.receive(2, 3, probe);
+  expect(grants(group)).toEqual([true]);
+});
+
+test("having promised more than the leader's ballot, a node follows and learns, but answers and votes nothing", () => {
+  const group = new Group(3);
+  group.receive(3, 2, { kind: "phase1a", ballot: ballot(9, nodeId(2)), fromSlot: slot(1) });
+  group.drop();
+  group.campaign(1);
+  group.deliver(between(1, 2));
+  group.propose(1, "v");
+  group.run(500);
+  expect(group.leader()).toBe(1);
+  expect(group.promised(1)).toBeLessThan(group.promised(3));
+  expect(group.state(3).heardLeader?.node).toBe(1);
+  expect(group.applied(3)).toEqual(["v"]);
+  expect(group.records(3).map(({ kind }) => kind)).toEqual(["promised", "learned", "chosenUpTo"]);
+});
+
+test("its vote comes back with the next ballot, when the leader cannot do without it", () => {
+  const group = new Group(3);
+  group.receive(3, 2, { kind: "phase1a", ballot: ballot(9, nodeId(2)), fromSlot: slot(1) });
+  group.drop();
+  group.campaign(1);
+  group.deliver(between(1, 2));
+  group.run(100);
+  group.run(300, between(1, 3));
+  const leader = [1, 3].find((node) => group.role(node) === "leader");
+  expect(group.promised(leader ?? 0)).toBeGreaterThan(ballot(9, nodeId(2)));
 });

@@ -1,4 +1,5 @@
 /** Leading: window, votes, repetition, and every way in which leading ends. */
+import type { Ballot } from "../../shared/model/ids.ts";
 import { ballot, nodeId, slot } from "../../shared/model/ids.ts";
 import { InvariantViolation } from "../../shared/model/assert.ts";
 import type { PaxosMessage } from "../../coordinator/paxos/message.ts";
@@ -105,7 +106,8 @@ test("E3: a higher ballot, seen in any message, ends leading, and nothing more i
   ];
   for (const message of messages) {
     const group = led();
-    group.receive(1, 2, message);
+    group.silence();
+    for (const from of message.kind === "nack" ? [2, 3] : [2]) group.receive(1, from, message);
     expect(group.role(1)).toBe("follower");
     group.drop();
     group.pass(50, [1]);
@@ -113,14 +115,17 @@ test("E3: a higher ballot, seen in any message, ends leading, and nothing more i
   }
 });
 
-test("a nack that names a lower ballot than the leader's own deposes nobody", () => {
+test("nacks to an earlier ballot, or over and over from a node that leaves a quorum, depose nobody", () => {
   const group = led();
-  group.receive(1, 2, {
-    kind: "nack",
-    ballot: ballot(1, nodeId(1)),
-    promised: ballot(1, nodeId(1)),
-  });
+  const nack = (from: number, under: Ballot): void => {
+    group.receive(1, from, { kind: "nack", ballot: under, promised: ballot(7, nodeId(3)) });
+  };
+  nack(2, ballot(1, nodeId(2)));
+  nack(3, group.promised(1));
+  nack(3, group.promised(1));
   expect(group.role(1)).toBe("leader");
+  nack(2, group.promised(1));
+  expect(group.role(1)).toBe("follower");
 });
 
 test("a leader that hears no quorum for an election timeout steps down; heartbeat answers keep it", () => {
@@ -130,7 +135,7 @@ test("a leader that hears no quorum for an election timeout steps down; heartbea
   group.run(90, () => false);
   expect(group.role(1)).toBe("leader");
   group.run(20, () => false);
-  expect(group.role(1)).toBe("follower");
+  expect(group.role(1)).toBe("prober");
 });
 
 test("a leader whose log writes nothing for an election timeout steps down, and does not campaign meanwhile", () => {

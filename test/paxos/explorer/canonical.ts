@@ -4,7 +4,7 @@
  * Left out, because nothing in an exploration depends on it:
  * - times, beats and heartbeat answers: ticks come at time 0 (local-steps.ts), where every deadline is far away, and after
  *   time-outs all times are set back (node.ts);
- * - `heardLeader`, `probeAttempt`: only probes read them; there they are told;
+ * - `probeAttempt`, and `heardLeader`, which is always empty: only probes and time-outs read them; there they are told;
  * - `highestSeen`: it only numbers new ballots, and the exploration numbers them itself, but where there are probes;
  * - `catchUp`: only throttles requests; told where requests are explored;
  * - `hintedUpTo` and all records where no crash can follow.
@@ -42,7 +42,7 @@ function electionText(
 ): string {
   if (timeouts === undefined) return "";
   const grants = role.kind === "prober" ? role.grants.join("+") : "";
-  return `saw ${highestSeen} hears ${heardLeader?.node ?? 0} probes ${probeAttempt} ${grants}`;
+  return `saw ${highestSeen} hears ${heardLeader?.ballot ?? 0} of ${heardLeader?.node ?? 0} probes ${probeAttempt} ${grants}`;
 }
 
 function catchUpText({ catchUp: wanted }: PaxosState, { catchUp }: Scope): string {
@@ -64,7 +64,7 @@ function roleText(role: Role): string {
     case "candidate": {
       const progress = sorted(role.progress, (next) => String(next));
       const recovered = sorted(role.recovered, (r) => `${r.ballot}:${valueText(r.value)}`);
-      return `candidate ${role.ballot} from ${role.fromSlot} [${progress}] [${recovered}]`;
+      return `candidate ${role.ballot} from ${role.fromSlot} [${progress}] [${recovered}] ${refusals(role)}`;
     }
     case "leader": {
       const ahead = [...role.recovered].filter(([slot]) => slot >= role.nextSlot);
@@ -73,9 +73,13 @@ function roleText(role: Role): string {
         role.inFlight,
         (f) => `${valueText(f.value)}/${[...f.voters].sort().join("+")}`,
       );
-      return `leader ${role.ballot} ${role.recoverUpTo} ${role.nextSlot} [${recovered}] [${flying}]`;
+      return `leader ${role.ballot} ${role.recoverUpTo} ${role.nextSlot} [${recovered}] [${flying}] ${refusals(role)}`;
     }
   }
+}
+
+function refusals({ refusedBy }: { readonly refusedBy: readonly number[] }): string {
+  return [...refusedBy].sort().join("+");
 }
 
 function sorted<Item>(map: ReadonlyMap<number, Item>, text: (item: Item) => string): string {
@@ -103,7 +107,7 @@ export function messageText(message: ExploredMessage): string {
     case "phase2b":
       return `2b ${message.ballot} ${message.slot}`;
     case "nack":
-      return `no ${message.promised}`;
+      return `no ${message.ballot}`;
     case "heartbeat":
       return `hb ${message.ballot} ${message.chosenUpTo}`;
     case "learnRequest":

@@ -33,7 +33,9 @@ function probeBreach(
 ): string | undefined {
   if (message.kind === "probe") {
     const isTouched =
-      output.records.length > 0 || after.highestSeen !== before.highestSeen || after.role !== before.role;
+      output.records.length > 0 ||
+      after.highestSeen !== before.highestSeen ||
+      after.role !== before.role;
     return isTouched ? "a probe moves the node that it asks" : undefined;
   }
   if (message.kind !== "probeReply" || after.promised === before.promised) return undefined;

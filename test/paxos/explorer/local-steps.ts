@@ -18,11 +18,19 @@
  * - Time does not pass: what waits for it may happen at any moment, as often as the scope allows. A time-out is the tick at
  *   which everything is overdue; silence is the loss of the link to the leader.
  * - A snapshot is durable at any moment after its slot was applied; a peer's arrives at any moment after it was offered.
+ * - Where no time-outs are explored nobody has heard a leader of late, and a leader that is asked for a promise has heard
+ *   nobody: staying with it would only be as if the question were lost.
  * - Persisting is atomic with the step. A crash keeps exactly what was persisted; what was to be released may be lost,
  *   like any message. Of the log below a snapshot the store drops all it may; that it keeps more changes nothing is checked.
  */
 import { InvariantViolation } from "../../../shared/model/assert.ts";
-import { ballot, nextSlot, nodeId, slot as slotOf, ZERO_BALLOT } from "../../../shared/model/ids.ts";
+import {
+  ballot,
+  nextSlot,
+  nodeId,
+  slot as slotOf,
+  ZERO_BALLOT,
+} from "../../../shared/model/ids.ts";
 import type { Value } from "../../../coordinator/paxos/message.ts";
 import type { DurableRecord } from "../../../coordinator/paxos/record.ts";
 import type { PaxosInput, PaxosState } from "../../../coordinator/paxos/state.ts";
@@ -30,7 +38,7 @@ import { step as productionStep } from "../../../coordinator/paxos/step.ts";
 import { packAction, type NodeAction } from "./actions.ts";
 import { messageText } from "./canonical.ts";
 import { Interner } from "./interner.ts";
-import type { Sent } from "./messages.ts";
+import type { ExploredMessage, Sent } from "./messages.ts";
 import { Nodes, type Node } from "./node.ts";
 import { PairTable } from "./pair-table.ts";
 import type { Scope, Sight, StepFunction } from "./scope.ts";
@@ -60,6 +68,13 @@ export type Local =
 
 const HIGHEST_NODE = nodeId(1023);
 
+function afterSilence(state: PaxosState): PaxosState {
+  const { role, config } = state;
+  if (role.kind !== "leader") return state;
+  const heardAtMs = new Map(config.members.map((node) => [node, -config.electionTimeoutMs]));
+  return { ...state, role: { ...role, heardAtMs } };
+}
+
 export class LocalSteps {
   readonly nodes: Nodes;
   readonly messages = new Interner<Sent>();
@@ -87,11 +102,17 @@ export class LocalSteps {
     return this.#votes.idOf(key, () => votes);
   }
 
+  #asked(state: PaxosState, message: ExploredMessage): PaxosState {
+    const isCampaign = message.kind === "phase1a" && message.ballot > state.promised;
+    return isCampaign && this.#scope.timeouts === undefined ? afterSilence(state) : state;
+  }
+
   deliver(node: Node, message: number): Local {
     return this.#once(node, packAction({ kind: "deliver", message }), () => {
       const { from, message: content, content: held } = this.messages.get(message);
       if (content.kind !== "snapshotArrives") {
-        return this.#run(node, node.state, { kind: "message", from, message: content }, held);
+        const input = { kind: "message", from, message: content } as const;
+        return this.#run(node, this.#asked(node.state, content), input, held);
       }
       const input = { kind: "snapshotSaved", slot: content.slot, origin: "peer" } as const;
       return this.#run(node, node.state, input, held);

@@ -9,9 +9,10 @@
  * - phase2a below the promise; phase2a that was accepted, for its answer is in the set already; phase2a in a slot that the
  *   target knows to be chosen, once its sender does not count any more: one more vote for what is chosen; and phase2a in a
  *   slot that the target has truncated, once its sender does not lead any more: then it asks for what it lacks like anyone.
- * - heartbeat below the promise, or telling what the node knows. (In sending, each phase2a was split into one that names
+ * - heartbeat telling what the node knows. (In sending, each phase2a was split into one that names
  *   nothing chosen and a heartbeat that does: delivered one after the other they do the same.) Deposing a leader or
  *   candidate, which it could still do, only forbids things. Where leaders are heard in time, not before its sender is deposed.
+ * - nack to a ballot that ended, or from a node that refused it before.
  * - learnReply, once all in it is known to be chosen; learnRequest, once the sender knows the
  *   slot that it asks for: pages hold one slot, and what else an answer could tell, that to a later request tells as well.
  * - snapshotOffer and a snapshot on its way, once the target knows everything in it.
@@ -143,12 +144,12 @@ export function deadFrom({ from, message }: Sent, target: End, scope: Scope): nu
     case "phase2b":
       return when(!counts(state, message.ballot, message.slot));
     case "heartbeat": {
-      if (message.ballot < remembered.promised) return nacked;
       if (message.chosenUpTo > remembered.chosenUpTo) return NEVER;
+      if (message.ballot < remembered.promised) return nacked;
       return scope.timeouts === undefined ? Need.counts : Need.none;
     }
     case "nack":
-      return when(!canBeDeposed(state, message.promised));
+      return when(!isNewRefusal(state, from, message.ballot));
     case "probe":
     case "learnRequest":
       return Need.none;
@@ -181,7 +182,7 @@ function deadOnceAnswered(
   return entry?.ballot === ballot ? Need.counts : NEVER;
 }
 
-function canBeDeposed({ role }: PaxosState, by: Ballot): boolean {
+function isNewRefusal({ role }: PaxosState, from: NodeId, ballot: Ballot): boolean {
   const leads = role.kind === "leader" || role.kind === "candidate";
-  return leads && role.ballot < by;
+  return leads && role.ballot === ballot && !role.refusedBy.includes(from);
 }

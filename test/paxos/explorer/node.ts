@@ -134,7 +134,7 @@ export class Nodes {
     const { catchUp, timeouts } = this.#scope;
     const wanted = catchUp === "messages" ? state.catchUp : undefined;
     const normal = { ...state, catchUp: wanted && { ...wanted, askedAtMs: 0 } };
-    if (timeouts === undefined) return normal;
+    if (timeouts === undefined) return { ...normal, heardLeader: undefined };
     const { heardLeader, nowMs } = state;
     const isHeard = heardLeader !== undefined && nowMs - heardLeader.atMs < TIMEOUT_MS;
     return {
@@ -197,8 +197,8 @@ export class Nodes {
 function timelessRole(role: Role): Role {
   switch (role.kind) {
     case "follower":
-    case "prober":
       return role;
+    case "prober":
     case "candidate":
       return { ...role, askedAtMs: 0 };
     case "leader":
@@ -210,4 +210,3 @@ function timelessRole(role: Role): Role {
       };
   }
 }
-

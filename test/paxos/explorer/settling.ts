@@ -77,7 +77,12 @@ export class Settling {
     const { fetch } = output;
     if (fetch === undefined) return;
     const arrives = { kind: "snapshotArrives", slot: fetch.slot } as const;
-    this.#put({ from: fetch.peer, to: after.config.self, message: arrives, content: this.#content });
+    this.#put({
+      from: fetch.peer,
+      to: after.config.self,
+      message: arrives,
+      content: this.#content,
+    });
   }
 
   #persist({ config }: PaxosState, records: readonly DurableRecord[]): void {

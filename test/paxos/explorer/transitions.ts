@@ -238,7 +238,8 @@ export class Transitions {
     }
     const { from, to } = this.local.messages.get(id);
     const isUntouched = changed !== undefined && from - 1 !== changed && to - 1 !== changed;
-    if (isUntouched || this.#needOf(id, from - 1) < this.#deadFromIn(id, to - 1)) this.next.push(id);
+    if (isUntouched || this.#needOf(id, from - 1) < this.#deadFromIn(id, to - 1))
+      this.next.push(id);
   }
 
   #needOf(id: number, sender: number): number {

@@ -201,7 +201,19 @@ export class Group {
     for (const each of values) this.input(node, { kind: "propose", value: value(each) });
   }
 
+  /** As if nobody had heard anything for an election timeout. */
+  silence(): void {
+    for (const member of this.#members) {
+      const { role, config } = member.state;
+      const heardAtMs = new Map(config.members.map((node) => [node, -config.electionTimeoutMs]));
+      const silent = role.kind === "leader" ? { ...role, heardAtMs } : role;
+      member.state = { ...member.state, heardLeader: undefined, role: silent };
+    }
+  }
+
+  /** After a silence, so that nobody stays with another leader. */
   campaign(node: number): void {
+    this.silence();
     this.input(node, { kind: "campaign" });
   }
 

@@ -97,6 +97,7 @@ export class MemoryLog implements LogStore {
       "a snapshot is saved before it is named",
     );
     assert(record.slot >= this.#namedSlot, "a snapshot never goes back");
+    assert(record.truncatedUpTo <= record.slot, "a snapshot holds what the log leaves out");
     this.#namedSlot = record.slot;
     if (mutation === "truncateBeforeDurable") disk.truncate(record);
   }

@@ -20,6 +20,7 @@ export type Operation =
   | "close"
   | "rename"
   | "remove"
+  | "fetch"
   | "syncDirectory";
 
 class Process {
@@ -142,8 +143,17 @@ export class SimulatedDisk implements Disk {
     return this.#inode(path).cached.slice();
   }
 
-  readStart(path: string, length: number): Uint8Array {
-    return this.#inode(path).cached.slice(0, length);
+  readPart(path: string, position: number, length: number): Uint8Array {
+    return this.#inode(path).cached.slice(position, position + length);
+  }
+
+  async fetch(path: string, position: number, length: number): Promise<Uint8Array> {
+    await this.#perform("fetch", {});
+    return this.readPart(path, position, length);
+  }
+
+  lengthOf(path: string): number {
+    return this.#inode(path).cached.length;
   }
 
   async create(path: string): Promise<DiskFile> {
@@ -173,10 +183,12 @@ export class SimulatedDisk implements Disk {
     });
   }
 
-  remove(path: string): void {
-    this.#performNow("remove", () => {
-      this.#inode(path);
-      this.#names.change({ directory: dirname(path), removed: path, added: undefined });
+  remove(path: string): Promise<void> {
+    return this.#perform("remove", {
+      begin: () => {
+        this.#inode(path);
+        this.#names.change({ directory: dirname(path), removed: path, added: undefined });
+      },
     });
   }
 

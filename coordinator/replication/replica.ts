@@ -6,7 +6,9 @@
  *                                              ├────▶ chosen slots, in order ──▶ apply
  *                                              └────▶ snapshots (snapshots.ts) ──▶ snapshotSaved, an input like the others
  *
- * Everything happens on one thread and one input at a time; what a step causes meanwhile waits in the inbox. Any error
+ * Everything happens on one thread and one input at a time; what a step causes meanwhile waits in the inbox. What a turn
+ * chooses is applied last in that turn, so that peers and disk are at work meanwhile; an end of leadership or a snapshot
+ * that comes after it waits for it. Any error
  * in here (a broken invariant, a failed log) is fatal: the replica stops for good and says so.
  */
 import { assert } from "../../shared/model/assert.ts";

@@ -56,4 +56,8 @@ function asText(record: DurableRecord): string {
   }
 }
 
+/** The same of chunks. */
+export const contentsOf = (chunks: Iterable<Uint8Array>): string =>
+  [...chunks].map(content).join(" ");
+
 const content = (value: Uint8Array): string => `${value.length}#${crc32(value).toString(16)}`;

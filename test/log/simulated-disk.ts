@@ -44,7 +44,8 @@ class Process {
 
 interface Failing {
   readonly operation: Operation;
-  readonly message: string;
+  /** Undefined: it never ends. */
+  readonly message: string | undefined;
   skip: number;
 }
 
@@ -81,6 +82,11 @@ export class SimulatedDisk implements Disk {
   /** One operation fails, after `skip` of its kind. */
   failNext(operation: Operation, message: string, skip = 0): void {
     this.#failing = { operation, message, skip };
+  }
+
+  /** One operation begins and never ends; the process goes on. */
+  hangNext(operation: Operation, skip = 0): void {
+    this.#failing = { operation, message: undefined, skip };
   }
 
   /** The process ends, and a new one finds what the caches hold. */
@@ -262,8 +268,9 @@ export class SimulatedDisk implements Disk {
     begin?.();
     if (this.#endsNow(process)) return never();
     if (this.#failsNow(operation)) {
+      if (this.#failing?.message === undefined) return never();
       fail?.();
-      throw new Error(this.#failing?.message);
+      throw new Error(this.#failing.message);
     }
     finish?.();
     await Promise.resolve();

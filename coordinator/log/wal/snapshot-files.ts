@@ -13,6 +13,7 @@ import {
   type StoredSnapshot,
 } from "../log-store.ts";
 import { taken } from "../snapshot-chunks.ts";
+import { assertGoesOn } from "../truncation.ts";
 import { BLOCK_BYTES } from "./codec.ts";
 import { crc32 } from "./crc32.ts";
 import { writeAll, type Disk, type DiskFile } from "./disk.ts";
@@ -72,24 +73,26 @@ export class SnapshotFiles {
   readonly #saved = new Map<Slot, Layout>();
   #counting: Layout | undefined;
   /** By the last record that was given to the log. */
-  #namedSlot = ZERO_SLOT;
+  #named: SnapshotRecord | undefined;
 
   constructor(options: SnapshotFilesOptions) {
     this.#options = options;
   }
 
   /** The snapshot that a record of the log names. Throws LogCorruption. */
-  recover(slot: Slot): StoredSnapshot {
+  recover(named: SnapshotRecord): StoredSnapshot {
+    const { slot } = named;
     const layout = this.#read(slot);
     this.#saved.set(slot, layout);
-    this.#namedSlot = slot;
+    this.#named = named;
     this.count(slot);
     return { slot, chunks: () => this.#chunks(layout) };
   }
 
   /** Every operation on the disk goes through `perform`. */
   async save(slot: Slot, chunks: Chunks, perform: Perform): Promise<void> {
-    if (slot <= this.#namedSlot) throw new SnapshotAbandoned("a later snapshot counts already");
+    if (slot <= (this.#named?.slot ?? ZERO_SLOT))
+      throw new SnapshotAbandoned("a later snapshot counts already");
     const { disk, directory, owner } = this.#options;
     const path = join(directory, snapshotName(slot));
     const draft = `${path}.draft`;
@@ -139,11 +142,10 @@ export class SnapshotFiles {
   }
 
   /** A record that names this snapshot is about to be written. */
-  name({ slot, truncatedUpTo }: SnapshotRecord): void {
-    assert(this.#saved.has(slot), "a snapshot is saved before it is named");
-    assert(slot >= this.#namedSlot, "a snapshot never goes back");
-    assert(truncatedUpTo <= slot, "a snapshot holds what the log leaves out");
-    this.#namedSlot = slot;
+  name(record: SnapshotRecord): void {
+    assert(this.#saved.has(record.slot), "a snapshot is saved before it is named");
+    assertGoesOn(this.#named, record);
+    this.#named = record;
   }
 
   /** That record is durable. */

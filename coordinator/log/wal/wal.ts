@@ -136,14 +136,14 @@ export class WriteAheadLog implements LogStore {
     }
     const found = intact(scan(segments, identityText(stored)));
     this.#begin(stored);
-    const named = found.snapshot?.slot;
+    const named = found.snapshot;
     const snapshot = named === undefined ? undefined : this.#snapshots?.recover(named);
     await this.#files.removeDrafts();
     if ((await this.#writer?.goOn(found)) === "next") {
       await this.#files.cutOff(found.tail.file, found.tail.end);
     }
     await this.#files.removeSegments((segment) => segment < found.firstNeeded);
-    await this.#files.removeSnapshots((slot) => slot !== named);
+    await this.#files.removeSnapshots((slot) => slot !== named?.slot);
     const { records } = found;
     return { records, storageId: stored.storageId, created: false, snapshot };
   }

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import type { FromNode, Look, Ports, Replies, Request, ToNode } from "./protocol.ts";
 
-export const GROUP_SIZE = 3;
+const GROUP_SIZE = 3;
 const LEADER_DEADLINE_MS = 20_000;
 const LOOK_INTERVAL_MS = 20;
 

@@ -21,6 +21,8 @@ interface Options extends LogPlan {
 const DEFAULT_PROPOSERS = [1, 8, 64, 256];
 const MAX_PROPOSERS = 4_096;
 const BARE_MS = 150;
+/** At each number of proposers, most first: a few thousand decisions later the programs have compiled what they need. */
+const WARM_UP_MS = 2_000;
 const RETENTION_MS = 10_000;
 
 function proposerCounts(text: string): number[] {
@@ -63,9 +65,9 @@ async function measure(group: LogGroup, plan: LogPlan): Promise<readonly LogRun[
   const leader = await group.leader();
   const watched = watch(group, leader);
   const durationMs = plan.seconds * 1_000;
-  // Until the programs have compiled what they need.
-  for (const proposers of plan.proposers) {
-    await leader.ask({ kind: "measureLog", proposers, durationMs: 1_000 });
+  console.error("warming up");
+  for (const proposers of [...plan.proposers].reverse()) {
+    await leader.ask({ kind: "measureLog", proposers, durationMs: WARM_UP_MS });
   }
   const runs: LogRun[] = [];
   for (let repeat = 1; repeat <= plan.repeats; repeat += 1) {

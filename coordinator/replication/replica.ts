@@ -8,7 +8,9 @@
  *
  * Everything happens on one thread and one input at a time; what a step causes meanwhile waits in the inbox. Ticks go first,
  * and after a stall (a stopped process, a long pause of the event loop) one is made up: a leader that was away for an election
- * timeout steps down before it says anything. Any error in here (a broken invariant, a failed log) is fatal: the replica stops for good and says so.
+ * timeout steps down before it says anything. What a turn chooses is applied last in that turn, so that peers and disk are at
+ * work meanwhile; an end of leadership or a snapshot that comes after it waits for it. Any error in here (a broken invariant, a
+ * failed log) is fatal: the replica stops for good and says so.
  */
 import { assert } from "../../shared/model/assert.ts";
 import type { Ballot, NodeId, Slot } from "../../shared/model/ids.ts";
@@ -51,7 +53,7 @@ export class Replica {
   #tickIsDue = false;
   #tickedAtMs = 0;
   #state: PaxosState | undefined;
-  /** Chosen in this turn and not applied yet. */
+  /** In this turn, and not applied yet. */
   #chosen: ChosenSlot[] = [];
   #draining = false;
   #scheduled = false;

@@ -131,7 +131,10 @@ test("a message to a node that is not there, or to oneself, is dropped", async (
   alone.peers.send(one, probe(1));
   alone.peers.send(nodeId(9), probe(1));
   const other = await start(two, addresses);
-  await eventually("connected", () => other.peers.connected(one));
+  await eventually(
+    "both are connected",
+    () => other.peers.connected(one) && alone.peers.connected(two),
+  );
   alone.peers.send(two, probe(2));
   await eventually("the next arrives", () => other.received.length > 0);
   expect(other.received).toEqual([[one, probe(2)]]);

@@ -72,6 +72,25 @@ test("what is said within one tick leaves as one frame", async () => {
   expect(readFrame(raw.frames[0]!)).toHaveLength(52);
 });
 
+test("what is gathered leaves at once with a flush, and else with what is said besides", async () => {
+  const raw = await serveRaw();
+  const { channel, events } = dial(raw.port);
+  await eventually("up", () => events.includes("up"));
+  expect(channel().gather("one")).toBe(true);
+  await new Promise(setImmediate);
+  channel().gather("two");
+  channel().flush();
+  channel().gather("three");
+  channel().flush();
+  channel().gather("four");
+  channel().send("five");
+  await eventually("three frames arrived", () => raw.frames.length >= 3);
+  const bodies = raw.frames.map((frame) =>
+    readFrame(frame)?.map((part) => ("body" in part ? part.body : part.kind)),
+  );
+  expect(bodies).toEqual([["one", "two"], ["three"], ["four", "five"]]);
+});
+
 test("a handler that rejects, or throws, is answered with its sentence", async () => {
   const [client] = await pair((channel) => {
     channel.onRequest((body) => {

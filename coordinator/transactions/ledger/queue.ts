@@ -1,4 +1,6 @@
 /** First in, first out, at the same small cost however many wait: an array gives its taken places back in halves. */
+import { assert } from "../../../shared/model/assert.ts";
+
 export class Queue<Item> {
   #items: Item[] = [];
   #taken = 0;
@@ -12,6 +14,7 @@ export class Queue<Item> {
   }
 
   shift(): void {
+    assert(this.#taken < this.#items.length, "only what was pushed is taken");
     this.#taken += 1;
     if (2 * this.#taken < this.#items.length) return;
     this.#items = this.#items.slice(this.#taken);

@@ -207,3 +207,25 @@ test("#15 an answer to what was sent before the question, or under another ballo
   await settle(new ManualClock());
   expect(said).toEqual(["first true", "second false"]);
 });
+
+test("#16 to have led a moment ago proves nothing: with no answer a leader's question is answered no (sofa-jraft#34, etcd-io/raft#99, tikv#964)", async () => {
+  const bench = new Bench(3);
+  await bench.led();
+  const said: boolean[] = [];
+  const ask = (): void => {
+    void bench.replica.stillLeads(bench.replica.state!.promised).then((led) => said.push(led));
+  };
+  ask();
+  await settle(bench.clock);
+  expect(said).toEqual([]);
+  await bench.run(20);
+  expect(said).toEqual([true]);
+
+  ask();
+  for (let passed = 0; passed < 200; passed += 10) {
+    bench.clock.pass(10);
+    await settle(bench.clock);
+  }
+  expect(bench.role).not.toBe("leader");
+  expect(said).toEqual([true, false]);
+});

@@ -10,7 +10,6 @@
  * in here (a broken invariant, a failed log) is fatal: the replica stops for good and says so.
  */
 import { assert } from "../../shared/model/assert.ts";
-import { nextSlot, ZERO_SLOT } from "../../shared/model/ids.ts";
 import type { Ballot, NodeId, Slot } from "../../shared/model/ids.ts";
 import type { Cancel, Clock, Random } from "../../shared/model/ports.ts";
 import type { LogStore } from "../log/log-store.ts";
@@ -20,15 +19,12 @@ import type { PaxosConfig, PaxosInput, PaxosState } from "../paxos/state.ts";
 import { step } from "../paxos/step.ts";
 import type { EncodedCommand } from "../transactions/command.ts";
 import type { PeerTransport } from "../transport/peer-transport.ts";
+import { Applier, type AppliedEvents } from "./applier.ts";
 import { DurableOutbox } from "./durable-outbox.ts";
 import { Proposer, type LeadershipEvents } from "./proposer.ts";
 import { Snapshots, type SnapshotEvents, type SnapshotPolicy } from "./snapshots.ts";
 
-export interface ReplicaEvents extends LeadershipEvents, SnapshotEvents {
-  /** Called once per slot, in slot order, from the first slot on after each start, but for what `restore` covers. */
-  readonly apply: (chosen: ChosenSlot) => void;
-  /** All that was applied so far, if anything, gives way to what this snapshot says. */
-  readonly restore: (slot: Slot, chunks: Iterable<Uint8Array>) => void;
+export interface ReplicaEvents extends AppliedEvents, LeadershipEvents, SnapshotEvents {
   /** Fatal. The process must end. */
   readonly failed: (error: unknown) => void;
 }
@@ -49,9 +45,9 @@ export class Replica {
   readonly #outbox: DurableOutbox;
   readonly #proposer: Proposer;
   readonly #snapshots: Snapshots;
+  readonly #applier: Applier;
   readonly #inbox: PaxosInput[] = [];
   #state: PaxosState | undefined;
-  #appliedUpTo = ZERO_SLOT;
   #draining = false;
   #scheduled = false;
   #stopped = false;
@@ -61,6 +57,7 @@ export class Replica {
     this.#options = options;
     this.#proposer = new Proposer(options.config.phase2Quorum, options.events);
     this.#snapshots = this.#createSnapshots();
+    this.#applier = new Applier(options.events);
     this.#outbox = new DurableOutbox({
       log: options.log,
       clock: options.clock,
@@ -100,7 +97,7 @@ export class Replica {
     );
     this.#state = state;
     if (snapshot !== undefined) this.#restore(snapshot.slot, snapshot.chunks());
-    for (const chosen of apply) this.#apply(chosen);
+    this.#apply(apply);
     this.#options.peers.onMessage((from, message) => {
       this.#hear(from, message);
     });
@@ -234,20 +231,18 @@ export class Replica {
     const isFetched = input.kind === "snapshotSaved" && input.origin === "peer";
     const fetched = isFetched ? this.#snapshots.takeFetched() : [];
     if (output.restore !== undefined) this.#restore(output.restore, fetched);
-    for (const chosen of output.apply) this.#apply(chosen);
-  }
-
-  #apply(chosen: ChosenSlot): void {
-    assert(chosen.slot === nextSlot(this.#appliedUpTo), "S1: slots are applied in order");
-    this.#appliedUpTo = chosen.slot;
-    this.#options.events.apply(chosen);
-    this.#snapshots.applied(chosen);
+    this.#apply(output.apply);
   }
 
   #restore(slot: Slot, chunks: Iterable<Uint8Array>): void {
-    assert(slot > this.#appliedUpTo, "S3: a snapshot never moves the state back");
-    this.#appliedUpTo = slot;
-    this.#options.events.restore(slot, this.#snapshots.restoring(chunks));
+    this.#applier.restore(slot, this.#snapshots.restoring(chunks));
+  }
+
+  #apply(slots: readonly ChosenSlot[]): void {
+    for (const chosen of slots) {
+      this.#applier.apply(chosen);
+      this.#snapshots.applied(chosen);
+    }
   }
 
   #deliver(envelopes: readonly Envelope[]): void {

@@ -3,6 +3,7 @@
  * Looks after each event at whatever has moved.
  */
 import type { CoordinatorNode } from "../../../coordinator/coordinator-node.ts";
+import { checksum } from "../../../coordinator/log/snapshot-chunks.ts";
 import { sameValue } from "../../../coordinator/paxos/turn.ts";
 import type { Slot } from "../../../shared/model/ids.ts";
 import type { Decision, ReferenceLedger } from "./reference-ledger.ts";
@@ -11,7 +12,12 @@ import { demand } from "./violation.ts";
 interface ChosenHere {
   readonly value: Uint8Array;
   readonly summary: string;
+  /** The checksum of the first ledger that was looked at closely here. */
+  imageCrc?: number;
 }
+
+/** Every so many slots a ledger is compared as a whole, byte for byte. */
+const IMAGE_INTERVAL_SLOTS = 4;
 
 export class AgreementChecker {
   readonly #reference: ReferenceLedger;
@@ -39,13 +45,22 @@ export class AgreementChecker {
   observe(machine: string, node: CoordinatorNode): void {
     const { chosenUpTo } = node.replica;
     if (!this.observeChosen(machine, node)) return;
-    const expected = this.#chosen[chosenUpTo - 1]?.summary;
+    const chosen = this.#chosen[chosenUpTo - 1];
+    const expected = chosen?.summary;
     const actual = summaryOf(node);
     demand(
       actual === expected,
       "S2",
       () =>
         `the ledger of ${machine} at slot ${chosenUpTo} is [${actual}], not [${expected ?? ""}]`,
+    );
+    if (chosen === undefined || chosenUpTo % IMAGE_INTERVAL_SLOTS !== 0) return;
+    const imageCrc = imageCrcOf(node);
+    chosen.imageCrc ??= imageCrc;
+    demand(
+      imageCrc === chosen.imageCrc,
+      "S3",
+      () => `the ledger of ${machine} at slot ${chosenUpTo} is another than elsewhere`,
     );
   }
 
@@ -116,6 +131,13 @@ export class AgreementChecker {
       }
     }
   }
+}
+
+/** Equal ledgers make equal images, whether they came from the log or from a snapshot. */
+function imageCrcOf({ ledger }: CoordinatorNode): number {
+  let crc = 0;
+  for (const chunk of ledger.snapshot()) crc = checksum(chunk, crc);
+  return crc;
 }
 
 function summaryOf({ ledger }: CoordinatorNode): string {

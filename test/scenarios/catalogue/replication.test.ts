@@ -147,7 +147,7 @@ test("#9 the end of one write releases what waited for that one, and nothing of 
   const outbox = new DurableOutbox({
     log: {
       append: () =>
-        new Promise((resolve) => {
+        new Promise<void>((resolve) => {
           ends.push(resolve);
         }),
     } as unknown as MemoryLog,

@@ -151,6 +151,19 @@ test("a segment header is read as it was written", () => {
   );
 });
 
+test("a segment of the format without snapshots is read, one of no format is not", () => {
+  const header = { segment: 3, firstBatch: 7, chain: 9, owner: "owner" };
+  const ofVersion = (version: number): ReturnType<typeof decodeSegmentHeader> => {
+    const block = encodeSegmentHeader(header);
+    const view = new DataView(block.buffer);
+    view.setUint32(8, version, true);
+    view.setUint32(BLOCK_BYTES - 4, crc32(block.subarray(0, BLOCK_BYTES - 4)), true);
+    return decodeSegmentHeader(block);
+  };
+  expect(ofVersion(1)).toEqual({ kind: "header", ...header });
+  expect(ofVersion(0)).toEqual({ kind: "otherVersion", version: 0 });
+});
+
 test("an owner that does not fit is a programmer's error", () => {
   const header = { segment: 1, firstBatch: 1, chain: 0, owner: "x".repeat(BLOCK_BYTES) };
   expect(() => encodeSegmentHeader(header)).toThrow("an owner fits");

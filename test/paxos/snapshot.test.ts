@@ -2,8 +2,11 @@
 import { ballot, nodeId, slot } from "../../shared/model/ids.ts";
 import { InvariantViolation } from "../../shared/model/assert.ts";
 import type { PaxosMessage } from "../../coordinator/paxos/message.ts";
+import { assertLocalInvariants } from "../../coordinator/paxos/invariants.ts";
+import type { PaxosState } from "../../coordinator/paxos/state.ts";
 import { recover } from "../../coordinator/paxos/recover.ts";
 import { step } from "../../coordinator/paxos/step.ts";
+import { Turn } from "../../coordinator/paxos/turn.ts";
 import { between, configOf, Group, ofKind, to, value } from "./support/group.ts";
 
 const B11 = ballot(1, nodeId(1));
@@ -354,4 +357,42 @@ test("a leader that proposes what somebody has truncated was replaced, and learn
   group.deliver(between(1, 3));
   expect(group.role(1)).toBe("follower");
   expect(group.fetched(1)).toEqual({ peer: 3, slot: 7 });
+});
+
+const chosenFive = (): PaxosState => fiveChosen().state(1);
+
+describe("a core that broke the rules would halt", () => {
+  test.each([
+    ["a log without what no snapshot holds", { log: chosenFive().log.truncate(slot(3)) }],
+    ["a snapshot of what is not chosen", { snapshotSlot: slot(6) }],
+  ])("A6: on %s", (_, broken) => {
+    const before = chosenFive();
+    expect(() => {
+      assertLocalInvariants(before, { ...before, ...broken });
+    }).toThrow("A6: what is gone");
+  });
+
+  test("A6: on a snapshot that gives way to an older one", () => {
+    const before = { ...chosenFive(), snapshotSlot: slot(4) };
+    for (const older of [
+      { ...before, snapshotSlot: slot(3) },
+      { ...before, log: before.log.truncate(slot(1)) },
+    ]) {
+      const [from, to] = older.snapshotSlot === 4 ? [older, before] : [before, older];
+      expect(() => {
+        assertLocalInvariants(from, to);
+      }).toThrow("A6: a snapshot only gives way");
+    }
+  });
+
+  test("S3: on a snapshot that would move the state back, or come behind a later slot", () => {
+    expect(() => {
+      new Turn(chosenFive()).restore(slot(5));
+    }).toThrow("S3");
+    const turn = new Turn(chosenFive());
+    turn.markChosen(slot(6), value("six"));
+    expect(() => {
+      turn.restore(slot(9));
+    }).toThrow("S3");
+  });
 });

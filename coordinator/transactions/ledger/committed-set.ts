@@ -27,19 +27,20 @@ export interface ChunkPlace {
 export interface ChunkImage extends ChunkPlace {
   /** The time of the newest commit or completion: what retention goes by. */
   readonly lastActiveAtMs: number;
+  readonly words: Readonly<Chunk>;
 }
 
 export interface CommittedImage {
   readonly forgottenUpTo: ChunkPlace | null;
   /** Those that owe nothing come in the order in which they age. */
   readonly chunks: readonly ChunkImage[];
-  /** The bits of all of them, in the same order: one array, because many small ones take long to copy. */
-  readonly words: Uint32Array;
 }
 
 interface KeptChunk extends ChunkPlace {
   lastActiveAtMs: number;
-  readonly words: Chunk;
+  words: Chunk;
+  /** The last image that may hold `words`: they are copied before they change after it. */
+  copiedAfterImage: number;
   /** Commits that are not complete. */
   owed: number;
 }
@@ -55,6 +56,7 @@ export class CommittedSet {
   readonly #ageing = new Set<KeptChunk>();
   #forgottenUpTo: ChunkPlace | null = null;
   #chunks = 0;
+  #images = 0;
 
   /** Memory in use, in bytes, without the maps' own overhead. */
   get bytes(): number {
@@ -76,6 +78,10 @@ export class CommittedSet {
   add(ballot: Ballot, sequence: number, atMs: number): void {
     assert(!this.isForgotten(ballot, sequence), "what is forgotten is never committed");
     const chunk = this.#find(ballot, sequence) ?? this.#begin(ballot, sequence, atMs);
+    if (chunk.copiedAfterImage < this.#images) {
+      chunk.words = chunk.words.slice();
+      chunk.copiedAfterImage = this.#images;
+    }
     setSequence(chunk.words, sequence);
     chunk.owed += 1;
     chunk.lastActiveAtMs = Math.max(chunk.lastActiveAtMs, atMs);
@@ -98,29 +104,27 @@ export class CommittedSet {
     }
   }
 
-  /** A copy. */
+  /** What is now; later changes do not touch it. Bits are copied when they change, because few of many do. */
   image(): CommittedImage {
-    const kept = [...this.#byBallot.values()].flatMap(({ chunks }) => [...chunks.values()]);
-    const owing = kept.filter(({ owed }) => owed > 0).sort(compare);
-    const words = new Uint32Array(this.#chunks * CHUNK_WORDS);
-    const chunks = [...owing, ...this.#ageing].map((chunk, place): ChunkImage => {
-      words.set(chunk.words, place * CHUNK_WORDS);
-      const { ballot, index, lastActiveAtMs } = chunk;
-      return { ballot, index, lastActiveAtMs };
-    });
-    return { forgottenUpTo: this.#forgottenUpTo, chunks, words };
+    const owing: KeptChunk[] = [];
+    for (const { chunks } of this.#byBallot.values()) {
+      for (const chunk of chunks.values()) if (chunk.owed > 0) owing.push(chunk);
+    }
+    const chunks = [...owing.sort(compare), ...this.#ageing].map(
+      ({ ballot, index, lastActiveAtMs, words }) => ({ ballot, index, lastActiveAtMs, words }),
+    );
+    this.#images += 1;
+    return { forgottenUpTo: this.#forgottenUpTo, chunks };
   }
 
   /** `owed` names every (ballot, sequence) that was added and is not settled, as often as it was added. */
   static of(image: CommittedImage, owed: Iterable<readonly [Ballot, number]>): CommittedSet {
     const set = new CommittedSet();
     set.#forgottenUpTo = image.forgottenUpTo;
-    image.chunks.forEach((chunk, place) => {
-      const isTwice = set.#byBallot.get(chunk.ballot)?.chunks.has(chunk.index) === true;
-      if (isTwice) malformed("a chunk comes twice");
-      const words = image.words.slice(place * CHUNK_WORDS, (place + 1) * CHUNK_WORDS);
-      set.#keep({ ...chunk, words, owed: 0 });
-    });
+    for (const { ballot, index, lastActiveAtMs, words } of image.chunks) {
+      if (set.#byBallot.get(ballot)?.chunks.has(index) === true) malformed("a chunk comes twice");
+      set.#keep({ ballot, index }, lastActiveAtMs, words.slice());
+    }
     for (const [ballot, sequence] of owed) {
       const chunk = set.#find(ballot, sequence);
       if (chunk === undefined || !hasSequence(chunk.words, sequence)) {
@@ -141,8 +145,7 @@ export class CommittedSet {
     const known = this.#byBallot.get(ballot);
     const before = known?.chunks.get(known.newest);
     if (before !== undefined && before.index < index) this.#renew(before, atMs);
-    const words = new Uint32Array(CHUNK_WORDS);
-    return this.#keep({ ballot, index, lastActiveAtMs: atMs, words, owed: 0 });
+    return this.#keep({ ballot, index }, atMs, new Uint32Array(CHUNK_WORDS));
   }
 
   #renew(chunk: KeptChunk, atMs: number): void {
@@ -150,8 +153,9 @@ export class CommittedSet {
     if (this.#ageing.delete(chunk)) this.#ageing.add(chunk);
   }
 
-  #keep(chunk: KeptChunk): KeptChunk {
-    const { ballot, index } = chunk;
+  #keep({ ballot, index }: ChunkPlace, lastActiveAtMs: number, words: Chunk): KeptChunk {
+    const copiedAfterImage = this.#images;
+    const chunk = { ballot, index, lastActiveAtMs, words, copiedAfterImage, owed: 0 };
     const known = this.#byBallot.get(ballot) ?? { chunks: new Map(), newest: index };
     known.chunks.set(index, chunk);
     known.newest = Math.max(known.newest, index);

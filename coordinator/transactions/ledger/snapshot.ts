@@ -83,7 +83,7 @@ function* recordsFrom(image: LedgerImage): Generator<Uint8Array> {
   };
   yield json(head);
   for (const carrier of incomplete) yield json(carrier);
-  yield* chunkRecords(committed);
+  for (const chunk of committed.chunks) yield chunkRecord(chunk);
   for (const { key, fingerprint, transactionId, atMs, results } of answers.answers) {
     yield json([key, fingerprint, transactionId, atMs, results]);
   }
@@ -106,7 +106,7 @@ export function decodeImage(chunks: Iterable<Uint8Array>): LedgerImage {
     incomplete: times(head.carriers, carrierFrom),
     committed: {
       forgottenUpTo: head.forgottenUpTo as CommittedImage["forgottenUpTo"],
-      ...committedFrom(times(head.chunks, (record) => record)),
+      chunks: times(head.chunks, chunkFrom),
     },
     answers: {
       forgottenUpToMs: head.answersForgottenUpToMs,
@@ -150,34 +150,27 @@ function answerFrom(record: Uint8Array): KeyedAnswer {
   return { key, fingerprint, transactionId, atMs, results: results as OperationResult[] };
 }
 
-function* chunkRecords({ chunks, words }: CommittedImage): Generator<Uint8Array> {
-  for (const [place, { ballot, index, lastActiveAtMs }] of chunks.entries()) {
-    const record = new Uint8Array(CHUNK_RECORD_BYTES);
-    const view = new DataView(record.buffer);
-    view.setFloat64(0, ballot, true);
-    view.setFloat64(8, index, true);
-    view.setFloat64(16, lastActiveAtMs, true);
-    for (let word = 0; word < CHUNK_WORDS; word += 1) {
-      const bits = words[place * CHUNK_WORDS + word] ?? 0;
-      view.setUint32(CHUNK_HEAD_BYTES + 4 * word, bits, true);
-    }
-    yield record;
-  }
+function chunkRecord({ ballot, index, lastActiveAtMs, words }: ChunkImage): Uint8Array {
+  const record = new Uint8Array(CHUNK_RECORD_BYTES);
+  const view = new DataView(record.buffer);
+  view.setFloat64(0, ballot, true);
+  view.setFloat64(8, index, true);
+  view.setFloat64(16, lastActiveAtMs, true);
+  words.forEach((word, place) => {
+    view.setUint32(CHUNK_HEAD_BYTES + 4 * place, word, true);
+  });
+  return record;
 }
 
-function committedFrom(records: readonly Uint8Array[]): Pick<CommittedImage, "chunks" | "words"> {
-  const words = new Uint32Array(records.length * CHUNK_WORDS);
-  const chunks = records.map((record, place): ChunkImage => {
-    if (record.length !== CHUNK_RECORD_BYTES) malformed("committed sequences of another length");
-    const view = new DataView(record.buffer, record.byteOffset, record.length);
-    for (let word = 0; word < CHUNK_WORDS; word += 1) {
-      words[place * CHUNK_WORDS + word] = view.getUint32(CHUNK_HEAD_BYTES + 4 * word, true);
-    }
-    const [ballot, index] = [view.getFloat64(0, true), view.getFloat64(8, true)];
-    const lastActiveAtMs = view.getFloat64(16, true);
-    const areCounts = [ballot, index].every((value) => Number.isSafeInteger(value) && value >= 0);
-    if (!areCounts || !Number.isFinite(lastActiveAtMs)) malformed("committed sequences of nobody");
-    return { ballot: ballot as Ballot, index, lastActiveAtMs };
-  });
-  return { chunks, words };
+function chunkFrom(record: Uint8Array): ChunkImage {
+  if (record.length !== CHUNK_RECORD_BYTES) malformed("committed sequences of another length");
+  const view = new DataView(record.buffer, record.byteOffset, record.length);
+  const [ballot, index] = [view.getFloat64(0, true), view.getFloat64(8, true)];
+  const lastActiveAtMs = view.getFloat64(16, true);
+  const areCounts = [ballot, index].every((value) => Number.isSafeInteger(value) && value >= 0);
+  if (!areCounts || !Number.isFinite(lastActiveAtMs)) malformed("committed sequences of nobody");
+  const words = Uint32Array.from({ length: CHUNK_WORDS }, (_word, place) =>
+    view.getUint32(CHUNK_HEAD_BYTES + 4 * place, true),
+  );
+  return { ballot: ballot as Ballot, index, lastActiveAtMs, words };
 }

@@ -94,24 +94,16 @@ class Bench {
 }
 
 function replyTo(message: PeerMessage): PaxosMessage | undefined {
-  switch (message.kind) {
-    case "probe":
-      return {
-        kind: "probeReply",
-        attempt: message.attempt,
-        granted: true,
-        promised: ballot(1, nodeId(2)),
-      };
-    case "phase1a": {
-      const { ballot: asked, fromSlot } = message;
-      const nothing = { slots: [], nextSlot: null, truncatedUpTo: slot(0) };
-      return { kind: "phase1b", ballot: asked, fromSlot, ...nothing };
-    }
-    case "heartbeat":
-      return { kind: "heartbeatReply", ballot: message.ballot, beat: message.beat };
-    default:
-      return undefined;
+  if (message.kind === "probe") {
+    const { attempt } = message;
+    return { kind: "probeReply", attempt, granted: true, promised: ballot(1, nodeId(2)) };
   }
+  if (message.kind === "phase1a") {
+    const nothing = { slots: [], nextSlot: null, truncatedUpTo: slot(0) };
+    return { kind: "phase1b", ballot: message.ballot, fromSlot: message.fromSlot, ...nothing };
+  }
+  if (message.kind !== "heartbeat") return undefined;
+  return { kind: "heartbeatReply", ballot: message.ballot, beat: message.beat };
 }
 
 test("#1 a group of one acknowledges nothing before its own log has it (etcd#14370)", async () => {

@@ -6,6 +6,7 @@
  *
  * The ports are bound before the node starts, so that a taken port ends the process before it takes part in anything.
  */
+import { existsSync } from "node:fs";
 import { assert } from "../shared/model/assert.ts";
 import type { NodeId, ShardId } from "../shared/model/ids.ts";
 import type { ReachFailpoint } from "../shared/model/failpoints.ts";
@@ -17,28 +18,15 @@ import { loadSqlParser } from "../shared/runtime/sql-statement.ts";
 import { createForwarder } from "./api/forwarding.ts";
 import { createApi } from "./api/server.ts";
 import type { CoordinatorConfig } from "./config.ts";
+import { consensusSettings } from "./consensus-settings.ts";
 import { createCoordinatorNode, type CoordinatorNode } from "./coordinator-node.ts";
 import type { LogContents, LogStore } from "./log/log-store.ts";
 import { WriteAheadLog } from "./log/wal/wal.ts";
-import { majority } from "./paxos/recover.ts";
-import type { PaxosConfig } from "./paxos/state.ts";
+import { PeersFile, peersPath } from "./transport/peers-file.ts";
+import { positionOf } from "./transport/position.ts";
 import { SocketParticipants } from "./transport/socket-participants.ts";
 import { SocketPeers } from "./transport/socket-peers.ts";
 
-/** Unchosen slots at once. */
-const WINDOW_SLOTS = 16;
-const PAGE_SLOTS = 64;
-const PAGE_BYTES = 256 * 1024;
-/** Log kept below a snapshot: a peer that missed a minute or so catches up without one. */
-const TRAILING_SLOTS = 4_096;
-const TRAILING_BYTES = 4 * 1024 * 1024;
-/**
- * Log between two snapshots while the ledger is small: 8,192 slots of one block each, which a restart replays in well under a
- * second. With the trailing part that is at most 48 MiB of blocks.
- */
-const SNAPSHOT_GROWTH_BYTES = 32 * 1024 * 1024;
-/** The node looks at its deadlines so many times per heartbeat. */
-const TICKS_PER_HEARTBEAT = 3;
 const UPGRADE_REQUIRED = 426;
 
 export interface CoordinatorOptions {
@@ -73,15 +61,21 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
 }
 
 async function start(options: CoordinatorOptions, undo: Undo[]): Promise<number> {
-  const { config, logger } = options;
+  const { config, logger, onFatal } = options;
   const { clusterId, nodeId: self, peers: peerAddresses, participants } = config;
   for (const warning of config.warnings) logger.warn({}, warning);
   await loadSqlParser();
   const identity = { clusterId, nodeId: self };
-  const wal = new WriteAheadLog({ directory: config.dataDir, identity });
+  // Who has met peers has had a log.
+  const expectExisting = existsSync(peersPath(config.dataDir));
+  const wal = new WriteAheadLog({ directory: config.dataDir, identity, expectExisting });
   const contents = await wal.open();
   const log = opened(wal, contents);
   undo.push(() => log.close());
+  const memory = new PeersFile({ directory: config.dataDir, clock: systemClock, onFatal });
+  undo.push(() => {
+    memory.close();
+  });
   const peerListener = await listenHttp((_, response) => {
     answerJson(response, UPGRADE_REQUIRED, { detail: "this port is for other coordinators" });
   }, config.peerListen);
@@ -90,14 +84,15 @@ async function start(options: CoordinatorOptions, undo: Undo[]): Promise<number>
   const common = { clusterId, self, random: systemRandom, logger };
   const peers = new SocketPeers({
     ...common,
-    ...{ storageId, peers: formatted(peerAddresses), server: peerListener.server },
+    ...{ storageId, memory, peers: formatted(peerAddresses), server: peerListener.server, onFatal },
   });
   const links = new SocketParticipants({ ...common, participants: formatted(participants) });
   const node = createNode(options, log, peers, links);
   const http = await serveClients(options, node, links, undo);
   await node.start();
   undo.splice(-1, 0, () => node.stop());
-  peers.start();
+  assert(node.replica.state !== undefined, "a node that has started has recovered");
+  peers.start(positionOf(node.replica.state));
   links.start();
   undo.splice(-1, 0, () => {
     links.stop();
@@ -145,22 +140,9 @@ function createNode(
   links: SocketParticipants,
 ): CoordinatorNode {
   return createCoordinatorNode({
-    ...{ clusterId: config.clusterId, paxos: paxosConfig(config), log, peers, links },
+    ...{ clusterId: config.clusterId, ...consensusSettings(config), log, peers, links },
     ...{ clock: systemClock, random: systemRandom, logger, onFatal, failpoint },
-    tickIntervalMs: config.heartbeatIntervalMs / TICKS_PER_HEARTBEAT,
-    snapshots: { minGrowthBytes: SNAPSHOT_GROWTH_BYTES },
   });
-}
-
-function paxosConfig(config: CoordinatorConfig): PaxosConfig {
-  const { nodeId: self, members, heartbeatIntervalMs, electionTimeoutMs } = config;
-  const quorum = majority(members.length);
-  return {
-    ...{ self, members, heartbeatIntervalMs, electionTimeoutMs },
-    ...{ phase1Quorum: quorum, phase2Quorum: quorum },
-    ...{ windowSlots: WINDOW_SLOTS, pageSlots: PAGE_SLOTS, pageBytes: PAGE_BYTES },
-    ...{ trailingSlots: TRAILING_SLOTS, trailingBytes: TRAILING_BYTES },
-  };
 }
 
 async function serveClients(

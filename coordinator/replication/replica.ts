@@ -48,6 +48,8 @@ export class Replica {
   readonly #applier: Applier;
   readonly #inbox: PaxosInput[] = [];
   #state: PaxosState | undefined;
+  /** Chosen in this turn and not applied yet. */
+  #chosen: ChosenSlot[] = [];
   #draining = false;
   #scheduled = false;
   #stopped = false;
@@ -198,13 +200,26 @@ export class Replica {
     try {
       for (let input = this.#next(); input !== undefined; input = this.#next()) this.#step(input);
       this.#outbox.flush();
-      this.#snapshots.takeIfDue();
     } catch (error) {
       this.#fail(error);
     } finally {
       this.#draining = false;
     }
     if (this.#inbox.length > 0) this.#schedule();
+    // In this same turn, but when the log and the peers have been given what they shall work at meanwhile.
+    void Promise.resolve().then(() => {
+      this.#settle();
+    });
+  }
+
+  #settle(): void {
+    if (this.#stopped) return;
+    try {
+      this.#applyChosen();
+      this.#snapshots.takeIfDue();
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   /** The next input: what arrived first, then whatever may be proposed. */
@@ -223,6 +238,7 @@ export class Replica {
     this.#state = state;
     this.#outbox.collect(output);
     for (const { to, message } of output.send) this.#send(to, message);
+    if (state.role.kind !== before.role.kind || output.restore !== undefined) this.#applyChosen();
     this.#proposer.noteRole(state.role);
     if (input.kind === "message" && input.from !== state.config.self) {
       this.#proposer.heard(input.from, input.message);
@@ -231,7 +247,13 @@ export class Replica {
     const isFetched = input.kind === "snapshotSaved" && input.origin === "peer";
     const fetched = isFetched ? this.#snapshots.takeFetched() : [];
     if (output.restore !== undefined) this.#restore(output.restore, fetched);
-    this.#apply(output.apply);
+    for (const chosen of output.apply) this.#chosen.push(chosen);
+  }
+
+  #applyChosen(): void {
+    const chosen = this.#chosen;
+    this.#chosen = [];
+    this.#apply(chosen);
   }
 
   #restore(slot: Slot, chunks: Iterable<Uint8Array>): void {

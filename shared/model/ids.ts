@@ -119,9 +119,9 @@ export interface Origin {
 
 function originFrom(match: RegExpExecArray | null): Origin | undefined {
   if (match === null) return undefined;
-  const [round, node, sequence] = [match[1], match[2], match[3]].map((text, index) =>
-    Number.parseInt(text ?? "", index === 1 ? 10 : 36),
-  ) as [number, number, number];
+  const round = Number.parseInt(match[1] ?? "", 36);
+  const node = Number.parseInt(match[2] ?? "", 10);
+  const sequence = Number.parseInt(match[3] ?? "", 36);
   const inRange =
     round > 0 &&
     round <= MAX_ROUND &&

@@ -1,12 +1,13 @@
 /**
  * The two ends of a channel: a server that accepts after a hello, and a client that connects again for ever.
  *
- * The first frame of each side is its hello, packed alone. A server that refuses closes with code 4000 and a sentence.
+ * The first frame of each side is its hello, packed alone. Whoever refuses closes with a sentence, and with code 4000, or 4001
+ * when it can never be otherwise: the other side should stop trying.
  *
  *   client                          server
  *     ├── upgrade ────────────────────▶│
  *     ├── hello ──────────────────────▶│ acceptHello
- *     │◀───────────── reply, or 4000 ──┤
+ *     │◀───────── reply, or 4000/4001 ─┤
  *   acceptReply, onUp               onChannel
  */
 import type { IncomingMessage, Server } from "node:http";
@@ -17,15 +18,20 @@ import { pack, unpack } from "./channel-frame.ts";
 import { Channel, CHANNEL_LIMITS, closeReason } from "./channel.ts";
 
 const REFUSED = 4000;
+export const REFUSED_FOR_GOOD = 4001;
 const HELLO_TIMEOUT_MS = 2_000;
 const FIRST_RETRY_MS = 20;
 const LAST_RETRY_MS = 1_000;
 /** Open sockets per path; far above any cluster, far below what exhausts a process. */
 const MAX_SOCKETS = 1_024;
 
-export type HelloVerdict =
-  | { readonly accept: true; readonly reply: unknown }
-  | { readonly accept: false; readonly sentence: string };
+export interface HelloRefusal {
+  readonly accept: false;
+  readonly sentence: string;
+  readonly forGood?: boolean;
+}
+
+export type HelloVerdict = { readonly accept: true; readonly reply: unknown } | HelloRefusal;
 
 export interface ServeOptions {
   readonly server: Server;
@@ -103,7 +109,7 @@ function welcome(
     const hello = tryUnpack(data);
     const verdict = options.acceptHello(hello);
     if (!verdict.accept) {
-      refuse(socket, verdict.sentence);
+      refuse(socket, verdict);
       return;
     }
     socket.send(pack(verdict.reply));
@@ -116,14 +122,14 @@ function welcome(
   });
 }
 
-function refuse(socket: WebSocket, sentence: string): void {
+function refuse(socket: WebSocket, { sentence, forGood = false }: HelloRefusal): void {
   const timer = setTimeout(() => {
     socket.terminate();
   }, CHANNEL_LIMITS.closeTimeoutMs);
   socket.once("close", () => {
     clearTimeout(timer);
   });
-  socket.close(REFUSED, closeReason(sentence));
+  socket.close(forGood ? REFUSED_FOR_GOOD : REFUSED, closeReason(sentence));
 }
 
 /** Undefined for bytes that are no msgpack: no verdict accepts that. */
@@ -139,13 +145,13 @@ export interface ConnectOptions {
   readonly url: string;
   readonly hello: unknown;
   readonly random: Random;
-  /** Judges the server's hello. False: hang up, and try again later. */
-  readonly acceptReply: (reply: unknown) => boolean;
+  /** Judges the server's hello. Otherwise: hang up, with the sentence where there is one, and try again later. */
+  readonly acceptReply: (reply: unknown) => boolean | HelloRefusal;
   readonly onUp: (channel: Channel, reply: unknown) => void;
   /** The channel that was up ended. */
   readonly onDown: () => void;
-  /** The server refused the hello, with its sentence; the client keeps trying, slowly. */
-  readonly onRefused: (sentence: string) => void;
+  /** The server refused the hello, with its sentence; the client keeps trying, slowly, until it is closed. */
+  readonly onRefused: (sentence: string, forGood: boolean) => void;
   /** An attempt came to nothing (nobody listens, no reply in time). For debug logs: it repeats while the server is away. */
   readonly onFailed?: (sentence: string) => void;
 }
@@ -212,16 +218,19 @@ class Connector implements Connection {
       if (this.#socket !== socket || this.#channel !== undefined) return;
       clearTimeout(this.#timer);
       if (this.#closed) return;
-      if (code === REFUSED) this.#refused(reason.toString());
+      const forGood = code === REFUSED_FOR_GOOD;
+      if (code === REFUSED || forGood) this.#refused(reason.toString(), forGood);
       else this.#options.onFailed?.(failure);
       this.#retry();
     });
   }
 
   #judge(socket: WebSocket, reply: unknown): void {
-    if (this.#closed || !this.#options.acceptReply(reply)) {
+    const verdict = !this.#closed && this.#options.acceptReply(reply);
+    if (verdict !== true) {
       this.#retryMs = LAST_RETRY_MS;
-      socket.terminate();
+      if (verdict === false) socket.terminate();
+      else this.#hangUp(socket, verdict);
       return;
     }
     this.#retryMs = FIRST_RETRY_MS;
@@ -236,9 +245,18 @@ class Connector implements Connection {
     this.#options.onUp(channel, reply);
   }
 
-  #refused(sentence: string): void {
+  /** The server echoes the close code: that is no refusal of ours. */
+  #hangUp(socket: WebSocket, refusal: HelloRefusal): void {
+    this.#socket = undefined;
+    socket.once("close", () => {
+      this.#retry();
+    });
+    refuse(socket, refusal);
+  }
+
+  #refused(sentence: string, forGood: boolean): void {
     this.#retryMs = LAST_RETRY_MS;
-    this.#options.onRefused(sentence);
+    this.#options.onRefused(sentence, forGood);
   }
 
   #retry(): void {

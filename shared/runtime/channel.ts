@@ -60,11 +60,13 @@ export class Channel {
   /** Requests from this id on have not left the queue. */
   #unsentFrom = 1;
   #served = 0;
+  /** A flush is on its way. */
+  #flushes = false;
   #silentBeats = 0;
   #closed = false;
   #onMessage: ((body: unknown) => void) | undefined;
   #onRequest: ((body: unknown) => Promise<unknown>) | undefined;
-  readonly #onClose: ((reason: string) => void)[] = [];
+  readonly #onClose: ((reason: string, code?: number) => void)[] = [];
 
   /** Takes over an open socket whose hello is done. */
   constructor(id: string, socket: WebSocket) {
@@ -79,8 +81,8 @@ export class Channel {
     });
     socket.on("pong", heard);
     socket.on("ping", heard);
-    socket.on("close", (_code, reason) => {
-      this.#end(reason.length > 0 ? reason.toString() : "the connection ended");
+    socket.on("close", (code, reason) => {
+      this.#end(reason.length > 0 ? reason.toString() : "the connection ended", code);
     });
     socket.on("error", (error) => {
       this.#abort(error.message);
@@ -101,16 +103,34 @@ export class Channel {
     this.#onRequest = answer;
   }
 
-  /** Called once. After it nothing is received any more. */
-  onClose(notify: (reason: string) => void): void {
+  /** Called once; with the WebSocket's close code where the other side ended it. After it nothing is received any more. */
+  onClose(notify: (reason: string, code?: number) => void): void {
     if (this.#closed) notify("the channel is closed");
     else this.#onClose.push(notify);
   }
 
   /** False when it was dropped: the channel is closed, or the other side does not keep up. */
   send(body: unknown): boolean {
+    const isTaken = this.gather(body);
+    if (isTaken) this.#scheduleFlush();
+    return isTaken;
+  }
+
+  /** As `send`, but it leaves with the next `flush`, or with what else leaves: for whoever knows when all is said. */
+  gather(body: unknown): boolean {
     if (this.#closed) return false;
     return this.#enqueue(packPart({ kind: "message", body }));
+  }
+
+  /** What is queued leaves now. */
+  flush(): void {
+    if (this.#closed || this.#queued.length === 0) return;
+    for (const frame of joinFrames(this.#queued, CHANNEL_LIMITS.maxFrameBytes)) {
+      this.#socket.send(frame, { binary: true });
+    }
+    this.#queued = [];
+    this.#queuedBytes = 0;
+    this.#unsentFrom = this.#nextId;
   }
 
   /** Rejects with ChannelDown, ChannelClosed, ChannelTimeout or ChannelRemoteError (channel-errors.ts). */
@@ -123,6 +143,7 @@ export class Channel {
     if (!this.#enqueue(packPart({ kind: "request", id, body }))) {
       return refused("the request is too large, or the other side does not keep up");
     }
+    this.#scheduleFlush();
     this.#nextId += 1;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
@@ -136,7 +157,7 @@ export class Channel {
   /** What is queued still leaves; requests without a reply are rejected. */
   close(reason = "closed"): void {
     if (this.#closed) return;
-    this.#flush();
+    this.flush();
     this.#end(reason);
     const timer = setTimeout(() => {
       this.#socket.terminate();
@@ -160,7 +181,6 @@ export class Channel {
     if (part.length > maxMessageBytes || buffered + part.length > maxBufferedBytes) return false;
     this.#queued.push(part);
     this.#queuedBytes += part.length;
-    if (this.#queued.length === 1) this.#scheduleFlush();
     return true;
   }
 
@@ -169,22 +189,15 @@ export class Channel {
    * is in it, and where many wait anyway a millisecond is nothing to any of them.
    */
   #scheduleFlush(): void {
+    if (this.#flushes) return;
+    this.#flushes = true;
     const flush = (): void => {
-      this.#flush();
+      this.#flushes = false;
+      this.flush();
     };
     const conversations = this.#waiting.size + this.#served;
     if (conversations < CHANNEL_LIMITS.busyConversations) setImmediate(flush);
     else setTimeout(flush, CHANNEL_LIMITS.busyFlushMs);
-  }
-
-  #flush(): void {
-    if (this.#closed || this.#queued.length === 0) return;
-    for (const frame of joinFrames(this.#queued, CHANNEL_LIMITS.maxFrameBytes)) {
-      this.#socket.send(frame, { binary: true });
-    }
-    this.#queued = [];
-    this.#queuedBytes = 0;
-    this.#unsentFrom = this.#nextId;
   }
 
   #beat(): void {
@@ -241,7 +254,11 @@ export class Channel {
       answer = packPart({ kind: "failure", id, sentence: short });
     }
     this.#served -= 1;
-    if (this.#closed || this.#enqueue(answer)) return;
+    if (this.#closed) return;
+    if (this.#enqueue(answer)) {
+      this.#scheduleFlush();
+      return;
+    }
     // Without its reply the other side would wait for its deadline; a closed channel tells it at once.
     this.close("the other side does not take its replies");
   }
@@ -263,7 +280,7 @@ export class Channel {
     return waiting;
   }
 
-  #end(reason: string): void {
+  #end(reason: string, code?: number): void {
     if (this.#closed) return;
     this.#closed = true;
     clearInterval(this.#pinger);
@@ -275,7 +292,7 @@ export class Channel {
     this.#waiting.clear();
     this.#queued = [];
     this.#queuedBytes = 0;
-    for (const notify of this.#onClose) notify(reason);
+    for (const notify of this.#onClose) notify(reason, code);
   }
 }
 

@@ -2,7 +2,9 @@ import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import { WebSocket } from "ws";
 import type { PeerMessage } from "../../coordinator/paxos/message.ts";
-import { SocketPeers } from "../../coordinator/transport/socket-peers.ts";
+import type { PeerMemory } from "../../coordinator/transport/known-peers.ts";
+import { NOWHERE, type Position } from "../../coordinator/transport/position.ts";
+import { NodeRefused, SocketPeers } from "../../coordinator/transport/socket-peers.ts";
 import { freePorts } from "../../demo/ports.ts";
 import { ballot, clusterId, nodeId, slot, type NodeId } from "../../shared/model/ids.ts";
 import { PROTOCOL_VERSION } from "../../shared/model/protocol.ts";
@@ -10,6 +12,7 @@ import { pack } from "../../shared/runtime/channel-frame.ts";
 import { systemRandom } from "../../shared/runtime/clock.ts";
 import { closeChannels, closeLater, HOST } from "../support/channels.ts";
 import { collectedLog, type CollectedLog } from "../support/collected-log.ts";
+import { VolatilePeers } from "../support/volatile-peers.ts";
 import { eventually } from "../support/wait.ts";
 
 const cluster = clusterId("bank");
@@ -26,6 +29,7 @@ interface Node {
   /** Upgrades that this node's server saw. */
   readonly dialled: () => number;
   readonly stop: () => void;
+  readonly fatal: readonly unknown[];
 }
 
 type Addresses = ReadonlyMap<NodeId, string>;
@@ -35,25 +39,38 @@ async function group(...ids: NodeId[]): Promise<Addresses> {
   return new Map(ids.map((id, index) => [id, `${HOST}:${String(ports[index])}`]));
 }
 
-async function start(self: NodeId, peers: Addresses, storageId = `disk ${self}`): Promise<Node> {
+interface Disk {
+  readonly storageId?: string;
+  readonly holds?: Position;
+  readonly memory?: PeerMemory;
+}
+
+async function start(
+  self: NodeId,
+  peers: Addresses,
+  { storageId = `disk ${self}`, holds = NOWHERE, memory = new VolatilePeers() }: Disk = {},
+): Promise<Node> {
   const server = createServer();
   let upgrades = 0;
   server.on("upgrade", () => (upgrades += 1));
   await once(server.listen(Number(peers.get(self)!.split(":")[1]), HOST), "listening");
   const log = collectedLog();
-  const options = { clusterId: cluster, self, storageId, peers, server, random: systemRandom };
-  const transport = new SocketPeers({ ...options, logger: log });
+  const fatal: unknown[] = [];
+  const transport = new SocketPeers({
+    ...{ clusterId: cluster, self, storageId, memory, peers, server },
+    ...{ random: systemRandom, logger: log, onFatal: (error: unknown) => fatal.push(error) },
+  });
   const received: [NodeId, PeerMessage][] = [];
   const lost: NodeId[] = [];
   transport.onMessage((from, message) => received.push([from, message]));
   transport.onPeerLost((node) => lost.push(node));
-  transport.start();
+  transport.start(holds);
   const stop = (): void => {
     transport.stop();
     server.close();
   };
   closeLater(stop);
-  return { peers: transport, server, log, received, lost, dialled: () => upgrades, stop };
+  return { peers: transport, server, log, received, lost, dialled: () => upgrades, stop, fatal };
 }
 
 async function startAll(addresses: Addresses): Promise<readonly Node[]> {
@@ -145,27 +162,136 @@ test.each([
 test.each([
   ["the dialling", one, two],
   ["the dialled", two, one],
-])("when %s node comes back with another disk, it is refused", async (_, gone, stays) => {
+])(
+  "when %s node comes back with another disk, it is refused and must stop",
+  async (_, gone, stays) => {
+    const addresses = await group(one, two);
+    const nodes = new Map(
+      await Promise.all([one, two].map(async (id) => [id, await start(id, addresses)] as const)),
+    );
+    const rest = nodes.get(stays)!;
+    await eventually("connected", () => rest.peers.connected(gone));
+    nodes.get(gone)!.stop();
+    await eventually("lost", () => rest.lost.length > 0);
+    const stranger = await start(gone, addresses, { storageId: "an empty disk" });
+    const complaint = `error: node ${gone} came back with another disk: give it a new node id`;
+    await eventually("refused", () => rest.log.lines.includes(complaint));
+    rest.peers.send(gone, probe(1));
+    expect(rest.peers.connected(gone)).toBe(false);
+    expect(stranger.received).toEqual([]);
+    await eventually("it hears why", () => stranger.fatal.length > 0);
+    expect(stranger.fatal[0]).toBeInstanceOf(NodeRefused);
+    expect(String(stranger.fatal[0])).toContain(
+      `node ${stays} refuses this node (its directory was empty when it started): node ${gone} came back`,
+    );
+    expect(rest.fatal).toEqual([]);
+    stranger.stop();
+    await start(gone, addresses);
+    await eventually("the old disk is welcome", () => rest.peers.connected(gone));
+  },
+);
+
+const hello = {
+  ...{ protocol: PROTOCOL_VERSION, clusterId: "bank", nodeId: 1, storageId: "disk 1" },
+  ...{ bootId: "first", holds: NOWHERE },
+};
+
+const vote = (round: number, at: number): PeerMessage => {
+  return { kind: "phase2b", ballot: ballot(round, two), slot: slot(at) };
+};
+
+test.each([
+  ["the dialling", one, two],
+  ["the dialled", two, one],
+])(
+  "when %s node comes back with less than it acknowledged, it is refused and must stop",
+  async (_, gone, stays) => {
+    const addresses = await group(one, two);
+    const rest = await start(stays, addresses);
+    const voter = await start(gone, addresses);
+    await eventually("connected", () => rest.peers.connected(gone) && voter.peers.connected(stays));
+    voter.peers.send(stays, vote(3, 7));
+    voter.peers.send(stays, {
+      ...vote(4, 1),
+      kind: "phase1b",
+      fromSlot: slot(1),
+      nextSlot: null,
+      slots: [],
+    } as PeerMessage);
+    await eventually("voted", () => rest.received.length === 2);
+    voter.stop();
+    for (const [holds, accepted] of [
+      [{ promised: ballot(4, two), slot: slot(6) }, false],
+      [{ promised: ballot(4, one), slot: slot(7) }, false],
+      [{ promised: ballot(4, two), slot: slot(7) }, true],
+    ] as const) {
+      await eventually("gone", () => !rest.peers.connected(gone));
+      const again = await start(gone, addresses, { holds });
+      await eventually("judged", () => again.fatal.length > 0 || rest.peers.connected(gone));
+      expect(again.fatal.length === 0).toBe(accepted);
+      if (!accepted) expect(String(again.fatal[0])).toContain("acknowledged slot 7, ballot 4.2");
+      again.stop();
+    }
+    expect(rest.fatal).toEqual([]);
+  },
+);
+
+test("a node that stays up may connect again, whatever it has acknowledged since it started", async () => {
   const addresses = await group(one, two);
-  const nodes = new Map(
-    await Promise.all([one, two].map(async (id) => [id, await start(id, addresses)] as const)),
-  );
-  const rest = nodes.get(stays)!;
-  await eventually("connected", () => rest.peers.connected(gone));
-  nodes.get(gone)!.stop();
-  await eventually("lost", () => rest.lost.length > 0);
-  const stranger = await start(gone, addresses, "an empty disk");
-  const complaint = `error: node ${gone} came back with another disk: give it a new node id`;
-  await eventually("refused", () => rest.log.lines.includes(complaint));
-  rest.peers.send(gone, probe(1));
-  expect(rest.peers.connected(gone)).toBe(false);
-  expect(stranger.received).toEqual([]);
-  stranger.stop();
-  await start(gone, addresses);
-  await eventually("the old disk is welcome", () => rest.peers.connected(gone));
+  const memory = new VolatilePeers();
+  const rest = await start(two, addresses, { memory });
+  const voter = await start(one, addresses);
+  await eventually("connected", () => rest.peers.connected(one) && voter.peers.connected(two));
+  voter.peers.send(two, vote(3, 7));
+  await eventually("voted", () => rest.received.length === 1);
+  rest.stop();
+  await eventually("gone", () => !voter.peers.connected(two));
+  const restarted = await start(two, addresses, { memory });
+  await eventually("connected again", () => restarted.peers.connected(one));
+  expect(voter.fatal).toEqual([]);
 });
 
-const hello = { protocol: PROTOCOL_VERSION, clusterId: "bank", nodeId: 1, storageId: "disk 1" };
+test("who forgot its peers in a restart remembers what it had written down of them", async () => {
+  const addresses = await group(one, two);
+  const memory = new VolatilePeers();
+  const rest = await start(two, addresses, { memory });
+  const voter = await start(one, addresses);
+  await eventually("connected", () => rest.peers.connected(one) && voter.peers.connected(two));
+  voter.peers.send(two, vote(3, 7));
+  await eventually("voted", () => rest.received.length === 1);
+  voter.stop();
+  rest.stop();
+  await start(two, addresses, { memory });
+  const rolledBack = await start(one, addresses);
+  await eventually("refused", () => rolledBack.fatal.length > 0);
+  expect(String(rolledBack.fatal[0])).toContain("acknowledged slot 7, ballot 3.2");
+});
+
+test("one disk under two node ids is refused for good", async () => {
+  const addresses = await group(one, two, three);
+  const node = await start(three, addresses);
+  const as = (id: number, storageId: string): unknown => ({ ...hello, nodeId: id, storageId });
+  const address = addresses.get(three)!;
+  expect(await introduce(address, as(1, "disk 1"))).toBeUndefined();
+  expect(await introduce(address, as(2, "disk 1"))).toBe(
+    "4001 node 2 shows the disk of node 1: give it an empty one",
+  );
+  expect(await introduce(address, as(2, "disk 3"))).toBe(
+    "4001 node 2 shows the disk of node 3: give it an empty one",
+  );
+  expect(node.fatal).toEqual([]);
+});
+
+test("a disk that cannot be remembered is not accepted, and the node must stop", async () => {
+  const addresses = await group(one, two);
+  const memory = new VolatilePeers();
+  memory.saveNow = () => {
+    throw new Error("the disk is full");
+  };
+  const node = await start(two, addresses, { memory });
+  expect(await introduce(addresses.get(two)!, hello)).toBe("4000 the disk of this node has failed");
+  expect(String(node.fatal[0])).toContain("the disk is full");
+});
 
 /** Says hello as whoever, and answers how the node takes it: the close reason, or undefined when it is let in. */
 async function introduce(address: string, as: unknown): Promise<string | undefined> {

@@ -1,289 +1,202 @@
 /**
  * Explores every history of a small group, breadth first, over the production `step`: a violation comes with a shortest
- * schedule that leads to it. What may happen is in explorer/local-steps.ts, when a message is dead in
- * explorer/messages.ts, what must hold in explorer/ghost.ts and in `#successor` here.
- *
- *   world = local state of each node · who campaigned · living messages · ghost votes
+ * schedule that leads to it. How one world leads to the next is in explorer/transitions.ts.
  */
 import type { NodeId } from "../../shared/model/ids.ts";
-import { roundOf } from "../../shared/model/ids.ts";
-import { valueText } from "./explorer/canonical.ts";
-import type { Action } from "./explorer/actions.ts";
-import { fitsPattern, ownerPatterns, packAction, unpackAction } from "./explorer/actions.ts";
-import { Ghost } from "./explorer/ghost.ts";
-import { LocalSteps, type Local, type Node } from "./explorer/local-steps.ts";
-import { isDead } from "./explorer/messages.ts";
+import { packAction, unpackAction, type Action } from "./explorer/actions.ts";
+import { CLIENT_ALONE } from "./explorer/client.ts";
 import { actionLine } from "./explorer/schedule.ts";
-import type { Exploration, Scope, Violation } from "./explorer/scope.ts";
-import { worldFrom, worldText, type World } from "./explorer/world.ts";
+import type { Application, Directive, Exploration, Scope, Violation } from "./explorer/scope.ts";
+import { Transitions } from "./explorer/transitions.ts";
+import { WorldTable } from "./explorer/world-table.ts";
+import { World } from "./explorer/world.ts";
 
 /** Enough for every scope in the suite; a scope that outgrows it says so. */
-const DEFAULT_MAX_STATES = 2_000_000;
+const DEFAULT_MAX_STATES = 3_000_000;
+/** Deliveries after which a group that has not come to rest never will. */
+const MAX_SETTLING_STEPS = 10_000;
+/** A retry to each peer and the way there and back, for each slot. */
+const ROUNDS_PER_NODE_AND_SLOT = 2;
 
 export function explore(scope: Scope): Exploration {
   return new Explorer(scope).run();
 }
 
-type Successor = { readonly world: World } | { readonly broken: string } | undefined;
-
-function isKnown(world: World, sent: readonly number[]): boolean {
-  return sent.every((id) => world.messages.includes(id));
-}
-
 class Explorer {
   readonly #scope: Scope;
-  readonly #local: LocalSteps;
-  readonly #ghost: Ghost;
-  readonly #patterns: readonly (readonly number[])[];
-  readonly #known = new Set<string>();
-  readonly #texts: string[] = [];
-  readonly #parents: number[] = [];
-  readonly #actions: number[] = [];
-  readonly #chosen = new Set<number>();
-  readonly #seenById = new Map<number, number>();
+  readonly #application: Application;
+  readonly #transitions: Transitions;
+  readonly #worlds = new WorldTable();
   readonly #prologue: string[] = [];
-  #transitions = 0;
+  readonly #world: World;
+  #taken = 0;
 
   constructor(scope: Scope) {
     this.#scope = scope;
-    this.#local = new LocalSteps(scope);
-    this.#ghost = new Ghost(scope, this.#local.values);
-    this.#patterns = ownerPatterns(scope.nodes, scope.ballots);
+    this.#application = scope.application ?? CLIENT_ALONE;
+    this.#transitions = new Transitions(scope);
+    this.#world = new World(scope.nodes);
   }
 
   run(): Exploration {
     const startedAtMs = performance.now();
     this.#begin();
-    let violation: Violation | undefined;
     const maxStates = this.#scope.maxStates ?? DEFAULT_MAX_STATES;
+    let violation: Violation | undefined;
     let depth = 0;
-    let levelEnd = this.#texts.length;
-    for (let index = 0; index < this.#texts.length && violation === undefined; index += 1) {
+    let levelEnd = this.#worlds.size;
+    for (let index = 0; index < this.#worlds.size && violation === undefined; index += 1) {
       if (index === levelEnd) {
         depth += 1;
-        levelEnd = this.#texts.length;
+        levelEnd = this.#worlds.size;
       }
-      if (this.#texts.length > maxStates) break;
-      violation = this.#expand(index);
+      if (this.#worlds.size > maxStates) break;
+      violation = this.#expand(index) ?? this.#stuck(index);
     }
+    const { local } = this.#transitions;
     return {
-      complete: violation === undefined && this.#texts.length <= maxStates,
-      states: this.#texts.length,
-      transitions: this.#transitions,
-      localSteps: this.#local.calls,
+      complete: violation === undefined && this.#worlds.size <= maxStates,
+      states: this.#worlds.size,
+      transitions: this.#taken,
+      localSteps: local.calls,
       depth,
       milliseconds: Math.round(performance.now() - startedAtMs),
-      sights: this.#local.sights,
-      chosen: new Set([...this.#chosen].map((votes) => this.#ghost.chosenText(votes))),
+      sights: new Set<string>([...local.sights, ...this.#application.sights]),
+      chosen: this.#transitions.chosen(),
       violation,
     };
   }
 
-  #world(index: number): World {
-    const { nodes, ballots } = this.#scope;
-    return worldFrom(this.#texts[index] ?? "", { nodes, rounds: ballots });
-  }
-
-  #node(world: World, index: number): Node {
-    return this.#local.nodes.get(world.nodes[index] ?? -1);
-  }
-
   /** The first world, after the prologue; a prologue breaks nothing. */
   #begin(): void {
-    const { nodes, ballots, crashes, prologue } = this.#scope;
-    const fresh = Array.from({ length: nodes }, (_, index) => this.#local.fresh(index).id);
-    let world: World = {
-      nodes: fresh,
-      owners: Array<number>(ballots).fill(0),
-      crashesLeft: crashes ?? 0,
-      seen: 0,
-      votes: this.#ghost.none(),
-      messages: [],
-    };
-    for (const directive of prologue ?? []) {
-      if (directive.kind === "settle") {
-        world = this.#settle(world);
-      } else {
-        const node = directive.node - 1;
-        world = this.#must(world, { ...directive, node });
-      }
+    const world = this.#transitions.first();
+    for (const directive of this.#scope.prologue ?? []) this.#direct(world, directive);
+    this.#worlds.add(world.words, world.length, -1, 0);
+  }
+
+  #direct(world: World, directive: Directive): void {
+    if (directive.kind === "settle") {
+      this.#prologue.push(...this.#settle(world, directive.without));
+      return;
     }
-    this.#add(world, -1, 0);
+    const action = actionOf(directive);
+    const line = this.#line(world, action);
+    if (this.#transitions.take(world, action) !== "changed") throw new Error(`not possible: ${line}`);
+    world.copy(this.#transitions.next);
+    this.#prologue.push(line);
   }
 
-  #must(world: World, action: Action): World {
-    const next = this.#apply(world, action);
-    if (next === undefined || "broken" in next) throw new Error(`${action.kind} is not possible`);
-    this.#prologue.push(this.#line(world, action));
-    return next.world;
-  }
-
-  #settle(from: World): World {
-    let world = from;
-    for (;;) {
-      const moved = world.messages
-        .map((message) => ({ kind: "deliver", message }) as const)
-        .find((action) => {
-          const next = this.#apply(world, action);
-          return (
-            next !== undefined && "world" in next && worldText(next.world) !== worldText(world)
-          );
-        });
-      if (moved === undefined) return world;
-      world = this.#must(world, moved);
+  /** Delivers, to and from all but one, whatever still changes something. What it did, in words. */
+  #settle(world: World, without?: number): readonly string[] {
+    const lines: string[] = [];
+    for (let left = MAX_SETTLING_STEPS; left > 0; left -= 1) {
+      const message = world.messages().find((id) => {
+        const { from, to } = this.#transitions.local.messages.get(id);
+        if (Number(from) === without || Number(to) === without) return false;
+        const isTaken = this.#transitions.deliver(world, id) === "changed";
+        return isTaken && !this.#transitions.next.equals(world);
+      });
+      if (message === undefined) return lines;
+      lines.push(this.#line(world, { kind: "deliver", message }));
+      this.#transitions.deliver(world, message);
+      world.copy(this.#transitions.next);
     }
+    throw new Error("messages go round for ever");
   }
 
-  #add(world: World, parent: number, action: number): void {
-    const text = worldText(world);
-    if (this.#known.has(text)) return;
-    this.#known.add(text);
-    this.#texts.push(text);
-    this.#parents.push(parent);
-    this.#actions.push(action);
+  #load(index: number, into: World): World {
+    into.length = this.#worlds.load(index, into.words);
+    return into;
   }
 
   #expand(index: number): Violation | undefined {
-    const world = this.#world(index);
-    for (const action of this.#possible(world)) {
-      const next = this.#apply(world, action);
-      if (next === undefined) continue;
-      this.#transitions += 1;
-      if ("broken" in next) return this.#violation(next.broken, index, action);
-      this.#add(next.world, index, packAction(action));
+    const world = this.#load(index, this.#world);
+    for (let at = world.firstMessage; at < world.length; at += 1) {
+      const message = world.words[at] ?? 0;
+      const taken = this.#transitions.deliver(world, message);
+      if (taken === "same") continue;
+      const action = { kind: "deliver", message } as const;
+      if (taken !== "changed") return this.#violation(taken.broken, index, action);
+      this.#add(index, packAction(action));
+    }
+    for (let node = 0; node < world.nodes; node += 1) {
+      for (const action of this.#transitions.node(world, node).actions) {
+        const taken = this.#transitions.act(world, action);
+        if (taken === "same") continue;
+        if (taken !== "changed") return this.#violation(taken.broken, index, action);
+        this.#add(index, packAction(action));
+      }
+    }
+    for (const move of this.#transitions.moves(world)) {
+      const action = { kind: "outside", move } as const;
+      const taken = this.#transitions.take(world, action);
+      if (taken === "same") continue;
+      if (taken !== "changed") return this.#violation(taken.broken, index, action);
+      this.#add(index, packAction(action));
     }
     return undefined;
   }
 
-  #possible(world: World): readonly Action[] {
-    const actions: Action[] = world.messages.map((message) => ({ kind: "deliver", message }));
-    for (let node = 0; node < this.#scope.nodes; node += 1) {
-      actions.push({ kind: "propose", node });
-      for (let round = 1; round <= this.#scope.ballots; round += 1) {
-        if (this.#mayCampaign(world, node, round)) actions.push({ kind: "campaign", node, round });
-      }
-      for (let peer = 0; peer < this.#scope.nodes; peer += 1) {
-        actions.push({ kind: "learn", node, peer });
-      }
-      if (world.crashesLeft > 0) actions.push({ kind: "restart", node });
-    }
-    return actions;
+  #add(parent: number, action: number): void {
+    this.#taken += 1;
+    const { words, length } = this.#transitions.next;
+    this.#worlds.add(words, length, parent, action);
   }
 
-  /** A node that knows every slot in scope could only make others promise, which only forbids things. */
-  #mayCampaign(world: World, node: number, round: number): boolean {
-    const { promised, chosenUpTo } = this.#node(world, node).state;
-    if (world.owners[round - 1] !== 0 || round <= roundOf(promised)) return false;
-    if (chosenUpTo >= this.#scope.slots) return false;
-    return fitsPattern(world.owners.with(round - 1, node + 1), this.#patterns);
-  }
-
-  /** Undefined where it cannot happen or changes nothing. */
-  #apply(world: World, action: Action): Successor {
-    switch (action.kind) {
-      case "deliver": {
-        const target = this.#local.messages.get(action.message).to - 1;
-        const local = this.#local.deliver(this.#node(world, target), action.message);
-        return this.#successor(world, target, local);
+  /** With everything delivered and everybody asking on, all that is known to be missing arrives. */
+  #stuck(index: number): Violation | undefined {
+    const every = this.#scope.convergesFromEvery;
+    if (every === undefined || index % every !== 0) return undefined;
+    const world = this.#load(index, new World(this.#scope.nodes));
+    const lines: string[] = [];
+    for (let round = 0; ; round += 1) {
+      const lacking = this.#transitions
+        .states(world)
+        .findIndex(({ catchUp, chosenUpTo }) => chosenUpTo < (catchUp?.upTo ?? 0));
+      if (lacking < 0) return undefined;
+      if (round === ROUNDS_PER_NODE_AND_SLOT * this.#scope.nodes * this.#scope.slots) {
+        const what = `node ${lacking + 1} never gets what it knows to be chosen`;
+        return this.#violationAfter(what, index, lines);
       }
-      case "campaign": {
-        const owners = world.owners.with(action.round - 1, action.node + 1);
-        const local = this.#local.campaign(this.#node(world, action.node), action.round);
-        return this.#successor({ ...world, owners }, action.node, local);
-      }
-      case "propose":
-        return this.#successor(
-          world,
-          action.node,
-          this.#local.propose(this.#node(world, action.node)),
-        );
-      case "learn": {
-        const peer = this.#node(world, action.peer);
-        const local = this.#local.learn(this.#node(world, action.node), peer);
-        return this.#successor(world, action.node, local);
-      }
-      case "restart": {
-        const crashesLeft = world.crashesLeft - 1;
-        const local = this.#local.restart(this.#node(world, action.node));
-        return this.#successor({ ...world, crashesLeft }, action.node, local);
-      }
+      lines.push(...this.#retryAll(world), ...this.#deliverAll(world));
     }
   }
 
-  #successor(world: World, index: number, local: Local | undefined): Successor {
-    if (local === undefined) return undefined;
-    if (local.kind === "halted") {
-      if (this.#scope.ignoreHalts === true) return undefined;
-      return { broken: `node ${index + 1} halts: ${local.why}` };
+  /** Each message that is there now, once. */
+  #deliverAll(world: World): readonly string[] {
+    const lines: string[] = [];
+    for (const message of world.messages()) {
+      if (this.#transitions.deliver(world, message) !== "changed") continue;
+      lines.push(this.#line(world, { kind: "deliver", message }));
+      world.copy(this.#transitions.next);
     }
-    if (local.node.id === world.nodes[index] && isKnown(world, local.sent)) return undefined;
-    const cast = this.#ghost.add(world.votes, index, local.votes);
-    if (typeof cast === "string") return { broken: cast };
-    if (local.votes.length > 0) this.#chosen.add(cast);
-    const nodes = this.#nodesAfter(world, index, local.node);
-    const votes = this.#ghost.relevant(cast, nodes);
-    const seen = world.seen | this.#seenAt(local.node);
-    const broken =
-      this.#unfounded(votes, index, local.node) ?? this.#scope.observer?.conflict(seen);
-    if (broken !== undefined) return { broken };
-    const messages = this.#living(world.messages, local.sent, nodes);
-    const { owners, crashesLeft } = world;
-    const ids = nodes.map(({ id }) => id);
-    return { world: { nodes: ids, owners, crashesLeft, seen, votes, messages } };
+    return lines;
   }
 
-  #nodesAfter(world: World, index: number, node: Node): readonly Node[] {
-    const canCrash = world.crashesLeft > 0 || node.durable === undefined;
-    return world.nodes.map((id, at) => {
-      const after = at === index ? node : this.#local.nodes.get(id);
-      return canCrash ? after : this.#local.immortal(after);
-    });
-  }
-
-  #seenAt(node: Node): number {
-    const { observer } = this.#scope;
-    if (observer === undefined) return 0;
-    const known = this.#seenById.get(node.id);
-    const bits = known ?? observer.look(node.state);
-    this.#seenById.set(node.id, bits);
-    return bits;
-  }
-
-  #unfounded(votes: number, index: number, node: Node): string | undefined {
-    if (this.#scope.onlyAgreement === true) return undefined;
-    const slot = this.#ghost.unfounded(votes, node);
-    if (slot === undefined) return undefined;
-    return `C3: node ${index + 1} takes for chosen in slot ${slot} what no quorum accepted`;
-  }
-
-  #living(
-    known: readonly number[],
-    sent: readonly number[],
-    nodes: readonly Node[],
-  ): readonly number[] {
-    const fresh = sent.filter((id) => !known.includes(id));
-    const messages = fresh.length === 0 ? known : [...known, ...fresh];
-    const living =
-      this.#scope.keepsDead === true
-        ? [...messages]
-        : messages.filter((id) => !this.#isDead(id, nodes));
-    return fresh.length === 0 ? living : living.sort((left, right) => left - right);
-  }
-
-  #isDead(id: number, nodes: readonly Node[]): boolean {
-    const sent = this.#local.messages.get(id);
-    const sender = nodes[sent.from - 1];
-    const target = nodes[sent.to - 1];
-    if (sender === undefined || target === undefined) throw new Error("messages go between nodes");
-    return isDead(sent, sender.state, target, this.#scope.nacks ?? false);
+  #retryAll(world: World): readonly string[] {
+    const lines: string[] = [];
+    for (let node = 0; node < world.nodes; node += 1) {
+      const action = { kind: "retry", node, detail: 0 } as const;
+      if (!this.#transitions.node(world, node).actions.some(({ kind }) => kind === "retry")) continue;
+      if (this.#transitions.act(world, action) !== "changed") continue;
+      lines.push(this.#line(world, action));
+      world.copy(this.#transitions.next);
+    }
+    return lines;
   }
 
   #violation(what: string, index: number, last: Action): Violation {
-    const lines = [this.#line(this.#world(index), last)];
-    for (let at = index; (this.#parents[at] ?? -1) >= 0; at = this.#parents[at] ?? -1) {
-      const parent = this.#world(this.#parents[at] ?? -1);
-      const action = unpackAction(this.#actions[at] ?? 0);
-      lines.unshift(...this.#linesOf(parent, this.#world(at), action));
+    const before = this.#load(index, this.#world);
+    return this.#violationAfter(what, index, this.#linesOf(before, this.#transitions.next, last));
+  }
+
+  #violationAfter(what: string, index: number, last: readonly string[]): Violation {
+    const lines = [...last];
+    const [before, after] = [new World(this.#scope.nodes), new World(this.#scope.nodes)];
+    for (let at = index; this.#worlds.parentOf(at) >= 0; at = this.#worlds.parentOf(at)) {
+      this.#load(this.#worlds.parentOf(at), before);
+      this.#load(at, after);
+      lines.unshift(...this.#linesOf(before, after, unpackAction(this.#worlds.actionOf(at))));
     }
     const schedule = [...this.#prologue, ...lines, what];
     return { what, schedule: schedule.map((line, at) => `${at + 1}. ${line}`) };
@@ -291,19 +204,29 @@ class Explorer {
 
   #linesOf(before: World, after: World, action: Action): readonly string[] {
     const line = this.#line(before, action);
-    const newBits = after.seen & ~before.seen;
-    if (newBits === 0) return [line];
-    const index = after.nodes.findIndex((id, at) => id !== before.nodes[at]);
-    const node = this.#node(after, index);
-    const look = this.#seenAt(node) & newBits;
-    const seen = this.#scope.observer?.describe((index + 1) as NodeId, look) ?? [];
-    return [line, ...seen];
+    if (before.application === after.application) return [line];
+    const index = action.kind === "outside" ? -1 : this.#changed(before, after);
+    const { describeChange } = this.#application;
+    return [line, ...describeChange(before.application, after.application, (index + 1) as NodeId)];
+  }
+
+  #changed(before: World, after: World): number {
+    for (let node = 0; node < before.nodes; node += 1) {
+      if (before.node(node) !== after.node(node)) return node;
+    }
+    return -1;
   }
 
   #line(world: World, action: Action): string {
-    const describe = this.#scope.describeValue ?? valueText;
-    const node = "node" in action ? this.#node(world, action.node).state : undefined;
-    const sent = action.kind === "deliver" ? this.#local.messages.get(action.message) : undefined;
-    return actionLine(action, { node, sent, describe });
+    const { local } = this.#transitions;
+    const node = "node" in action ? this.#transitions.node(world, action.node).state : undefined;
+    const sent = action.kind === "deliver" ? local.messages.get(action.message) : undefined;
+    return actionLine(action, { node, sent, application: this.#application });
   }
+}
+
+function actionOf(directive: Exclude<Directive, { kind: "settle" }>): Action {
+  if (directive.kind === "outside") return directive;
+  const detail = directive.kind === "campaign" ? directive.round : 0;
+  return { kind: directive.kind, node: directive.node - 1, detail };
 }

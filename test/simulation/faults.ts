@@ -3,7 +3,10 @@
  * everything heals: no fault is left, and what is down starts.
  */
 import type { ShardId } from "../../shared/model/ids.ts";
+import type { Tally } from "./checkers/tally.ts";
 import type { Knobs } from "./knobs.ts";
+import { drawLastingFaults, NOTHING_LASTS, type LastingFaults } from "./lasting-faults.ts";
+import { between, bothWays, drawPartition, type Wall } from "./partitions.ts";
 import type { CoordinatorHost } from "./world/coordinator-host.ts";
 import type { Incarnation } from "./world/incarnation.ts";
 import type { ParticipantHost } from "./world/participant-host.ts";
@@ -16,18 +19,22 @@ export interface FaultTargets {
   readonly scheduler: Scheduler;
   readonly network: SimulatedNetwork;
   readonly trace: Trace;
+  readonly tally: Tally;
   readonly coordinators: readonly CoordinatorHost[];
   readonly participants: readonly ParticipantHost[];
 }
 
-/** One direction of one wall. */
-type Wall = readonly [from: string, to: string];
+/** The longest that a clog lasts. */
+const MAX_CLOG_MS = 5_000;
+const STORM = { least: 3, most: 10, meanUpMs: 40, meanDownMs: 10 } as const;
+const SLOW_DISK = { factor: 30, meanMs: 800 } as const;
 
 export class Faults {
   readonly #targets: FaultTargets;
   readonly #knobs: Knobs;
   readonly #random: SeededRandom;
   #stopped = false;
+  #lasting = NOTHING_LASTS;
 
   constructor(targets: FaultTargets, knobs: Knobs, random: SeededRandom) {
     this.#targets = targets;
@@ -37,6 +44,10 @@ export class Faults {
 
   get stopped(): boolean {
     return this.#stopped;
+  }
+
+  get lasting(): LastingFaults {
+    return this.#lasting;
   }
 
   start(): void {
@@ -55,10 +66,12 @@ export class Faults {
       random.pick(this.#targets.participants).crashDatabase();
     });
     this.#stream("sabotage", faults.sabotageIntervalMs, (random) => {
+      this.#count("sabotage");
       random.pick(this.#targets.participants).sabotage(random);
     });
     this.#stream("blackout", faults.blackoutIntervalMs, () => {
       this.#targets.trace.line("world", "BLACKOUT");
+      this.#count("blackout");
       for (const host of this.#targets.coordinators) host.crash("blackout");
       for (const host of this.#targets.participants) {
         host.crash("blackout");
@@ -73,16 +86,22 @@ export class Faults {
       this.#pause(random);
     });
     this.#stream("partition", faults.partitionIntervalMs, (random) => {
-      this.#partition(random, this.#drawWalls(random));
+      this.#drawPartition(random);
     });
     this.#stream("leader isolation", faults.leaderIsolationIntervalMs, (random) => {
       this.#isolateLeader(random);
     });
     this.#stream("clog", faults.clogIntervalMs, (random) => {
-      const [from, to] = this.#twoMachines(random);
-      this.#targets.network.clog(from, to, random.exponential(500));
+      this.#clog(random);
+    });
+    this.#stream("restart storm", faults.restartStormIntervalMs, (random) => {
+      this.#restartStorm(random);
+    });
+    this.#stream("slow disk", faults.slowDiskIntervalMs, (random) => {
+      this.#slowDisk(random);
     });
     this.#stream("link cut", faults.linkCutIntervalMs, (random) => {
+      this.#count("link cut");
       random.pick(this.#targets.coordinators).cutLink(random.pick(this.#shards()));
     });
   }
@@ -91,42 +110,35 @@ export class Faults {
     const [one, other] = (this.#knobs.faults.estranged ?? []).map(
       (place) => this.#targets.coordinators[place],
     );
-    if (one !== undefined && other !== undefined) this.#block([one], [other]);
+    if (one === undefined || other === undefined) return;
+    this.#build(bothWays([one.machine], [other.machine]));
+    this.#count("two estranged from the start");
   }
 
-  /** The end of all faults but the one that lasts. */
+  /** The end of all faults but those that last. */
   stop(): void {
     this.#stopped = true;
-    this.#targets.trace.line("world", "ALL FAULTS END");
-    this.#heal();
-    const { lasting } = this.#knobs.faults;
-    if (lasting === "none") return;
-    const random = this.#random.fork("lasting");
     const { coordinators, trace } = this.#targets;
-    const leader = this.#leader();
-    const victim = leader !== undefined && random.chance(0.5) ? leader : random.pick(coordinators);
-    const others = coordinators.filter((host) => host !== victim);
-    trace.line("world", `but ${victim.machine} stays ${lasting}`);
-    switch (lasting) {
-      case "down":
-        victim.staysDown = true;
-        victim.crash("lasting fault");
-        return;
-      case "deaf":
-        this.#blockOneWay(others, [victim]);
-        return;
-      case "mute":
-        this.#blockOneWay([victim], others);
-        return;
-      case "estranged":
-        this.#block([victim], [random.pick(others)]);
-        return;
+    trace.line("world", "ALL FAULTS END");
+    this.#heal();
+    const random = this.#random.fork("lasting");
+    const { lasting } = this.#knobs.faults;
+    this.#lasting = drawLastingFaults(random, lasting, coordinators, this.#shards());
+    for (const { host, how, walls } of this.#lasting.broken) {
+      trace.line("world", `but ${host.machine} stays ${how}`);
+      this.#count(`${how} to the end`);
+      this.#build(walls);
+      if (how === "frozen" && host.process !== undefined) host.process.paused = true;
+      if (how !== "down") continue;
+      host.staysDown = true;
+      host.crash("lasting fault");
     }
   }
 
-  /** Now that one ends as well. */
+  /** Now they end as well. */
   end(): void {
-    this.#targets.trace.line("world", "THE LASTING FAULT ENDS");
+    this.#targets.trace.line("world", "NO FAULT IS LEFT");
+    this.#lasting = NOTHING_LASTS;
     for (const host of this.#targets.coordinators) host.staysDown = false;
     this.#heal();
   }
@@ -135,7 +147,7 @@ export class Faults {
     const { network, coordinators, participants } = this.#targets;
     network.heal();
     for (const host of coordinators) {
-      host.slowDisk = false;
+      host.diskFactor = 0;
       if (host.process !== undefined) this.#resume(host.process);
       host.start();
     }
@@ -146,15 +158,12 @@ export class Faults {
     }
   }
 
-  #block(left: readonly CoordinatorHost[], right: readonly CoordinatorHost[]): void {
-    this.#blockOneWay(left, right);
-    this.#blockOneWay(right, left);
+  #build(walls: readonly Wall[]): void {
+    for (const [from, to] of walls) this.#targets.network.block(from, to);
   }
 
-  #blockOneWay(from: readonly CoordinatorHost[], to: readonly CoordinatorHost[]): void {
-    for (const { machine } of from) {
-      for (const host of to) this.#targets.network.block(machine, host.machine);
-    }
+  #count(kind: string): void {
+    this.#targets.tally.count(`fault: ${kind}`);
   }
 
   #stream(name: string, intervalMs: number, strike: (random: SeededRandom) => void): void {
@@ -185,9 +194,46 @@ export class Faults {
     );
   }
 
-  #twoMachines(random: SeededRandom): Wall {
+  #clog(random: SeededRandom): void {
+    const { network, trace } = this.#targets;
     const from = random.pick(this.#machines());
-    return [from, random.pick(this.#machines().filter((machine) => machine !== from))];
+    const to = random.pick(this.#machines().filter((machine) => machine !== from));
+    const forMs = Math.min(MAX_CLOG_MS, random.exponential(this.#knobs.faults.meanClogMs));
+    this.#count("clog");
+    trace.line("world", `CLOG of ${from}>${to} for ${forMs.toFixed(0)} ms`);
+    network.clog(from, to, forMs);
+  }
+
+  #restartStorm(random: SeededRandom): void {
+    const { coordinators, participants, trace, scheduler } = this.#targets;
+    const host = random.chance(0.4)
+      ? (this.#leader() ?? random.pick(coordinators))
+      : random.pick([...coordinators, ...participants]);
+    let left = Math.floor(random.between(STORM.least, STORM.most + 1));
+    this.#count("restart storm");
+    trace.line("world", `RESTART STORM, ${left} times`);
+    const strike = (): void => {
+      if (this.#stopped || left === 0) return;
+      left -= 1;
+      host.crash("restart storm");
+      scheduler.after(random.exponential(STORM.meanDownMs), undefined, () => {
+        host.start();
+      });
+      scheduler.after(random.exponential(STORM.meanUpMs), undefined, strike);
+    };
+    strike();
+  }
+
+  #slowDisk(random: SeededRandom): void {
+    const { coordinators, trace, scheduler } = this.#targets;
+    const host = this.#leader() ?? random.pick(coordinators);
+    const forMs = random.exponential(SLOW_DISK.meanMs);
+    this.#count("slow disk");
+    trace.line(host.machine, `SLOW DISK for ${forMs.toFixed(0)} ms`);
+    host.diskFactor = SLOW_DISK.factor;
+    scheduler.after(forMs, undefined, () => {
+      host.diskFactor = 1;
+    });
   }
 
   #pause(random: SeededRandom): void {
@@ -198,6 +244,7 @@ export class Faults {
     const { process } = host;
     if (process === undefined || process.paused) return;
     const pauseMs = random.exponential(this.#knobs.faults.meanPauseMs);
+    this.#count("pause");
     trace.line(process.name, `PAUSE for ${pauseMs.toFixed(0)} ms`);
     process.paused = true;
     scheduler.after(pauseMs, undefined, () => {
@@ -216,9 +263,22 @@ export class Faults {
     const leader = this.#leader();
     if (leader === undefined) return;
     const others = this.#targets.coordinators.filter((host) => host !== leader);
-    const out = others.map(({ machine }): Wall => [leader.machine, machine]);
-    const back = others.map(({ machine }): Wall => [machine, leader.machine]);
-    this.#partition(random, random.pick([out, back, [...out, ...back]]));
+    this.#count("leader isolated");
+    const [self, rest] = [[leader.machine], others.map(({ machine }) => machine)];
+    this.#partition(
+      random,
+      random.pick([between(self, rest), between(rest, self), bothWays(self, rest)]),
+    );
+  }
+
+  #drawPartition(random: SeededRandom): void {
+    const { shape, walls } = drawPartition(random, {
+      nodes: this.#targets.coordinators.map(({ machine }) => machine),
+      shards: this.#shards(),
+      leader: this.#leader()?.machine,
+    });
+    this.#count(`partition, ${shape}`);
+    this.#partition(random, walls);
   }
 
   #partition(random: SeededRandom, walls: readonly Wall[]): void {
@@ -243,39 +303,6 @@ export class Faults {
         const isBetween =
           (host.machine === from && shard === to) || (host.machine === to && shard === from);
         if (isBetween) host.cutLink(shard);
-      }
-    }
-  }
-
-  #drawWalls(random: SeededRandom): readonly Wall[] {
-    const machines = this.#machines();
-    const nodes = this.#targets.coordinators.map(({ machine }) => machine);
-    const between = (left: readonly string[], right: readonly string[]): Wall[] =>
-      left.flatMap((from) => right.map((to): Wall => [from, to]));
-    const others = (all: readonly string[], one: string): readonly string[] =>
-      all.filter((machine) => machine !== one);
-    const leader = this.#leader()?.machine;
-    const one = leader !== undefined && random.chance(0.5) ? leader : random.pick(nodes);
-    switch (random.integer(5)) {
-      case 0:
-        return [...between([one], others(machines, one)), ...between(others(machines, one), [one])];
-      case 1:
-        return between([one], others(nodes, one));
-      case 2:
-        return between(others(nodes, one), [one]);
-      case 3: {
-        const left = machines.filter(() => random.chance(0.5));
-        const right = machines.filter((machine) => !left.includes(machine));
-        return [...between(left, right), ...between(right, left)];
-      }
-      default: {
-        const [from, to] = this.#twoMachines(random);
-        return random.chance(0.5)
-          ? [[from, to]]
-          : [
-              [from, to],
-              [to, from],
-            ];
       }
     }
   }

@@ -17,11 +17,8 @@ export interface PaxosKnobs {
   readonly trailingSlots: number;
 }
 
-/**
- * What stays broken when all else has healed: a minority that is down, hears nobody, is heard by nobody; or two that
- * cannot hear each other. The others must come to rest all the same.
- */
-export const LASTING_FAULTS = ["none", "down", "deaf", "mute", "estranged"] as const;
+/** What stays broken, each at one node, when all else has healed; lasting-faults.ts says what they are. */
+const LASTING_FAULTS = ["down", "frozen", "deaf", "mute", "cut", "alone", "estranged"] as const;
 export type LastingFault = (typeof LASTING_FAULTS)[number];
 
 export interface FaultKnobs {
@@ -38,12 +35,18 @@ export interface FaultKnobs {
   /** The leader is cut off from the other coordinators, but not from participants and clients. */
   readonly leaderIsolationIntervalMs: number;
   readonly clogIntervalMs: number;
+  readonly meanClogMs: number;
+  /** One process is killed and started again many times in a row. */
+  readonly restartStormIntervalMs: number;
+  /** One coordinator's disk takes many times as long for a while. */
+  readonly slowDiskIntervalMs: number;
   readonly linkCutIntervalMs: number;
   /** Somebody rolls back a prepared branch by hand: never in an ordinary world, because the books cannot survive it. */
   readonly sabotageIntervalMs: number;
   /** Everything crashes at once: all coordinators, participants and databases. */
   readonly blackoutIntervalMs: number;
-  readonly lasting: LastingFault;
+  /** At most as many as a minority has nodes; "estranged" comes alone. */
+  readonly lasting: readonly LastingFault[];
   /** Chance that a coordinator or participant ends at any one of its effects. */
   readonly crashAtEffectChance: number;
   /** Chance that a coordinator ends right after it gave a promise, accepted, or proposed to one of the others. */
@@ -97,6 +100,8 @@ export interface Knobs {
   readonly coordinators: 3 | 5;
   readonly shards: 2 | 3;
   readonly activeMs: number;
+  /** How far clocks may run too fast or too slow: 0.1 is a tenth. */
+  readonly clockSpread: number;
   readonly network: NetworkCharacter;
   readonly paxos: PaxosKnobs;
   readonly faults: FaultKnobs;
@@ -120,7 +125,15 @@ function drawPaxos(random: SeededRandom): PaxosKnobs {
   };
 }
 
-function drawFaults(random: SeededRandom): FaultKnobs {
+/** Most often a whole minority, so that the quorum that is kept has nobody to spare. */
+function drawLasting(random: SeededRandom, coordinators: number): readonly LastingFault[] {
+  if (random.chance(0.2)) return [];
+  const first = random.pick(LASTING_FAULTS);
+  if (coordinators === 3 || first === "estranged" || random.chance(0.2)) return [first];
+  return [first, random.pick(LASTING_FAULTS.filter((kind) => kind !== "estranged"))];
+}
+
+function drawFaults(random: SeededRandom, coordinators: number): FaultKnobs {
   const interval = (low: number, high: number): number =>
     random.chance(0.5) ? 0 : random.between(low, high);
   return {
@@ -134,10 +147,13 @@ function drawFaults(random: SeededRandom): FaultKnobs {
     estranged: random.chance(0.9) ? null : [0, 1],
     leaderIsolationIntervalMs: interval(600, 4_000),
     clogIntervalMs: interval(300, 3_000),
+    meanClogMs: random.pick([100, 500, 2_000]),
+    restartStormIntervalMs: random.chance(0.7) ? 0 : random.between(1_500, 6_000),
+    slowDiskIntervalMs: random.chance(0.7) ? 0 : random.between(800, 4_000),
     linkCutIntervalMs: interval(200, 3_000),
     sabotageIntervalMs: 0,
     blackoutIntervalMs: random.chance(0.8) ? 0 : random.between(2_000, 6_000),
-    lasting: random.pick(LASTING_FAULTS),
+    lasting: drawLasting(random, coordinators),
     crashAtEffectChance: random.chance(0.6) ? 0 : random.between(0, 0.003),
     crashAfterPromiseChance: random.knob(0.2, 0.7),
     crashAfterAcceptChance: random.knob(0.02, 0.7),
@@ -165,8 +181,10 @@ function drawWorkload(random: SeededRandom): WorkloadKnobs {
 }
 
 export function drawKnobs(random: SeededRandom): Knobs {
+  const coordinators = random.chance(0.85) ? 3 : 5;
   return {
-    coordinators: random.chance(0.85) ? 3 : 5,
+    coordinators,
+    clockSpread: random.knob(0.1, 0.3),
     shards: random.chance(0.75) ? 2 : 3,
     activeMs: random.between(3_000, 12_000),
     network: {
@@ -176,10 +194,10 @@ export function drawKnobs(random: SeededRandom): Knobs {
       meanDelayMs: random.pick([0.5, 2, 8, 25]),
     },
     paxos: drawPaxos(random),
-    faults: drawFaults(random),
+    faults: drawFaults(random, coordinators),
     disk: {
       meanAppendMs: random.pick([0.1, 1, 8]),
-      hangChance: random.knob(0.01, 0.6),
+      hangChance: random.knob(0.03, 0.6),
       failChance: random.knob(0.003, 0.7),
     },
     database: {

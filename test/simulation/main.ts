@@ -1,9 +1,12 @@
 /**
- * `npm run simulate -- --seed 7` replays one seed; `--seeds 5000` tries many, `--minutes 10` tries for a while, from a random
- * first seed unless `--from` names one. Ends with exit code 1 and the seed's story when a promise is broken.
+ * `npm run simulate -- --seed 7` replays one seed; `--seeds 5000` tries many, `--hours 1` (or `--minutes 10`) tries for a while,
+ * from a random first seed unless `--from` names one, in `--jobs` processes. Ends with exit code 1 and the seed's story when a
+ * promise is broken.
  */
 import { randomInt } from "node:crypto";
+import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
+import { hunt, MAX_SEED } from "./hunt.ts";
 import { readMutation } from "./mutation.ts";
 import { storyOf } from "./report.ts";
 import { simulate } from "./simulation.ts";
@@ -13,7 +16,9 @@ const { values } = parseArgs({
     seed: { type: "string" },
     seeds: { type: "string" },
     from: { type: "string" },
+    hours: { type: "string" },
     minutes: { type: "string" },
+    jobs: { type: "string" },
     /** How much of the trace to show. */
     lines: { type: "string" },
     /** A safety rule to switch off, and the world in which that shows soonest; see mutation.ts. */
@@ -22,11 +27,19 @@ const { values } = parseArgs({
   },
 });
 
-const MAX_SEED = 2 ** 31;
+const MS_IN_A_MINUTE = 60_000;
 const DEFAULT_SEEDS = 100;
 const mutation = readMutation(values.mutation);
 const world = readMutation(values.world);
-const lines = values.lines === undefined ? undefined : Number(values.lines);
+const lines = numberFrom("lines");
+
+function numberFrom(name: "seed" | "seeds" | "from" | "hours" | "minutes" | "jobs" | "lines") {
+  const text = values[name];
+  if (text === undefined) return undefined;
+  const number = Number(text);
+  if (text.trim() !== "" && number >= 0) return number;
+  throw new Error(`--${name} wants a number, not "${text}"`);
+}
 
 async function replay(seed: number): Promise<number> {
   const result = await simulate({ seed, mutation, world });
@@ -34,32 +47,20 @@ async function replay(seed: number): Promise<number> {
   return result.failure === undefined ? 0 : 1;
 }
 
-async function hunt(first: number, count: number, forMs: number): Promise<number> {
-  const startedMs = performance.now();
-  const totals = new Map<string, number>();
-  let [done, failed] = [0, 0];
-  for (; done < count && performance.now() - startedMs < forMs; done += 1) {
-    const result = await simulate({ seed: (first + done) % MAX_SEED, mutation, world });
-    for (const [what, times] of result.counts) totals.set(what, (totals.get(what) ?? 0) + times);
-    if (result.failure === undefined) continue;
-    failed += 1;
-    console.log(storyOf(result, lines));
-  }
-  for (const [what, times] of [...totals].sort()) {
-    console.log(`${String(times).padStart(9)}  ${what}`);
-  }
-  const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
-  console.log(`${done} seeds from ${first} in ${seconds} s, ${failed} failed`);
-  return failed > 0 ? 1 : 0;
+async function huntAsTold(): Promise<number> {
+  const hours = numberFrom("hours");
+  const minutes = hours === undefined ? numberFrom("minutes") : hours * 60;
+  const firstSeed = numberFrom("from") ?? randomInt(MAX_SEED);
+  const jobs = Math.max(1, numberFrom("jobs") ?? availableParallelism());
+  console.log(`seeds from ${firstSeed} on, in ${jobs} processes`);
+  const totals = await hunt({
+    ...{ firstSeed, jobs, mutation, world, lines },
+    maxSeeds: numberFrom("seeds") ?? (minutes === undefined ? DEFAULT_SEEDS : MAX_SEED),
+    forMs: (minutes ?? Infinity) * MS_IN_A_MINUTE,
+  });
+  console.log(`\n${totals.tables()}`);
+  return totals.failed.length > 0 ? 1 : 0;
 }
 
-const { seed, seeds, from, minutes } = values;
-const many = seeds ?? (minutes === undefined ? DEFAULT_SEEDS : MAX_SEED);
-process.exitCode =
-  seed === undefined
-    ? await hunt(
-        Number(from ?? randomInt(MAX_SEED)),
-        Number(many),
-        Number(minutes ?? Infinity) * 60_000,
-      )
-    : await replay(Number(seed));
+const seed = numberFrom("seed");
+process.exitCode = seed === undefined ? await huntAsTold() : await replay(seed);

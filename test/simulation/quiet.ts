@@ -1,6 +1,6 @@
 /**
- * When the faults have ended the cluster must come to rest: somebody leads, everybody whom the leader can talk to knows the
- * same, nothing is in doubt, and every client has its answer. Says what is still missing.
+ * When the faults have ended the cluster must come to rest: somebody leads, the quorum that is kept knows the same and follows
+ * that leader, nothing is in doubt on any shard, and every client has its answer. Says what is still missing.
  */
 import { majority } from "../../coordinator/paxos/recover.ts";
 import type { CoordinatorHost } from "./world/coordinator-host.ts";
@@ -13,8 +13,8 @@ export function restlessness(world: World): string | undefined {
   if (leader === undefined || serving.length > 1) {
     return `${serving.length} nodes lead and serve: ${serving.map((host) => host.machine).join(" ")}`;
   }
-  const core = coreOf(world, leader);
-  if (core.length < majority(world.coordinators.length)) {
+  const core = world.faults.lasting.kept ?? coreOf(world, leader);
+  if (core.length < majority(world.coordinators.length) || !core.includes(leader)) {
     return `${leader.machine} leads, but can talk to no quorum`;
   }
   return (
@@ -22,8 +22,8 @@ export function restlessness(world: World): string | undefined {
   );
 }
 
-function isServing({ node }: CoordinatorHost): boolean {
-  const view = node?.gateway.view();
+function isServing({ node, process }: CoordinatorHost): boolean {
+  const view = process?.paused === true ? undefined : node?.gateway.view();
   return view?.role === "leader" && view.serving;
 }
 

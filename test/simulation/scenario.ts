@@ -67,14 +67,11 @@ export class Scenario {
 
   /** Lets events happen for so long. */
   async pass(forMs: number): Promise<void> {
-    const untilMs = this.world.scheduler.nowMs + forMs;
-    while (
-      await this.world.scheduler.step(untilMs, () => {
-        this.world.observe();
-      })
-    ) {
+    const { scheduler } = this.world;
+    await scheduler.run(scheduler.nowMs + forMs, () => {
+      this.world.checkers.observe();
       if (this.#failure instanceof Error) throw this.#failure;
-    }
+    });
   }
 
   /** Whoever serves as the leader, other than `except`. */
@@ -122,7 +119,7 @@ export class Scenario {
   /** When all is quiet, the books must be right. */
   async close(): Promise<void> {
     await this.until("all is quiet", () => restlessness(this.world) === undefined);
-    this.world.auditor.closeTheBooks(this.world.history);
+    this.world.checkers.auditor.closeTheBooks(this.world.history);
   }
 
   story(): string {

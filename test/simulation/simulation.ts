@@ -1,8 +1,9 @@
 /**
- * One seed, from its first event to its last: a time with faults; then a time with at most one lasting fault, in which the
- * others must come to rest; then a time without any, in which all must.
+ * One seed, from its first event to its last: a time with faults; then a time in which a minority stays broken and the others
+ * must come to rest; then a time without faults, in which all must.
  */
 import { assert } from "../../shared/model/assert.ts";
+import { compareEverywhere } from "./checkers/last-comparison.ts";
 import { demand } from "./checkers/violation.ts";
 import { drawKnobs, type Knobs } from "./knobs.ts";
 import type { Mutation } from "./mutation.ts";
@@ -60,14 +61,14 @@ export async function simulate({
   } finally {
     process.off("unhandledRejection", fail);
   }
-  const { trace, scheduler, history, agreement, tally } = world;
+  const { trace, scheduler, history, checkers, tally } = world;
   return {
     ...{ seed, mutation, world: worldOf, failure, knobs },
     traceHash: trace.hash,
     lastLines: trace.last(KEPT_LINES),
     events: scheduler.eventCount,
     virtualMs: scheduler.nowMs,
-    slots: agreement.slots,
+    slots: checkers.agreement.slots,
     calls: history.calls.length,
     counts: tally.counts,
   };
@@ -78,21 +79,23 @@ async function live(world: World, failure: () => Error | undefined): Promise<voi
   await runUntil(world, world.knobs.activeMs, failure);
   world.faults.stop();
   await comeToRest(world, failure);
-  const { lasting } = world.knobs.faults;
-  world.tally.count(`came to rest, lasting fault: ${lasting}`);
-  if (lasting !== "none") {
+  world.tally.count("a quorum came to rest");
+  if (world.faults.lasting.broken.length > 0) {
     world.faults.end();
     await comeToRest(world, failure);
   }
-  for (const { machine, node } of world.coordinators) {
+  for (const { node } of world.coordinators) {
     assert(node !== undefined, "every node is up when all is quiet");
-    world.agreement.compareDecisions(machine, node);
   }
+  compareEverywhere({
+    ...{ checkers: world.checkers, history: world.history, coordinators: world.coordinators },
+    books: world.participants.map(({ database }) => database),
+  });
   const contradicted = world.contradicted();
   const unnoticed = contradicted.filter((gid) => !world.incidents.has(gid));
   // What was destroyed by hand cannot be made whole; but somebody must have been told.
   if (contradicted.length > 0 && unnoticed.length === 0) return;
-  world.auditor.closeTheBooks(world.history);
+  world.checkers.auditor.closeTheBooks(world.history);
   demand(
     unnoticed.length === 0,
     "no silent loss",
@@ -114,17 +117,11 @@ async function comeToRest(world: World, failure: () => Error | undefined): Promi
   }
 }
 
-async function runUntil(
-  world: World,
-  untilMs: number,
-  failure: () => Error | undefined,
-): Promise<void> {
-  const observe = (): void => {
+function runUntil(world: World, untilMs: number, failure: () => Error | undefined): Promise<void> {
+  return world.scheduler.run(untilMs, () => {
     const found = failure();
     if (found !== undefined) throw found;
-    world.observe();
-  };
-  while (await world.scheduler.step(untilMs, observe)) {
+    world.checkers.observe();
     assert(world.scheduler.eventCount < MAX_EVENTS, "a simulation ends");
-  }
+  });
 }

@@ -138,17 +138,16 @@ export class Ledger {
 
   #commit(command: CommitCommand): Applied {
     const { carrierId, ballot, members, atMs } = command;
-    assert(
-      carrierOrigin(carrierId)?.ballot === ballot,
-      "a commit carries the ballot its carrier was begun under",
-    );
-    const known = this.carrierOutcome(carrierId);
+    const origins = originsOf(command);
+    const [carrierAt] = origins;
+    assert(carrierAt.ballot === ballot, "a commit carries the ballot its carrier was begun under");
+    const present = this.#incomplete.get(carrierId);
+    const known = this.#outcome(ballot, carrierAt.sequence, present);
     if (known.kind === "committed") {
       return known.carrier === undefined
         ? { kind: "completed", carrierIds: [carrierId] }
         : { kind: "committed", carrier: known.carrier };
     }
-    const origins = originsOf(command);
     const isForgotten = origins.some((at) => this.#committed.isForgotten(at.ballot, at.sequence));
     const isLate = ballot < this.#floor && this.#options.voidsCommitsBelowFloor;
     if (isForgotten || isLate || members.some((member) => this.#isAnsweredElsewhere(member))) {
@@ -219,13 +218,15 @@ export class Ledger {
   }
 }
 
-/** The places in their leaders' sequences that a carrier and its members take. */
-function originsOf({ carrierId, members }: CommitCommand): readonly Origin[] {
+/** The places in their leaders' sequences that a carrier, first, and its members take. */
+function originsOf({ carrierId, members }: CommitCommand): readonly [Origin, ...Origin[]] {
   return [
-    carrierOrigin(carrierId),
-    ...members.map(({ transactionId }) => transactionOrigin(transactionId)),
-  ].map((origin) => {
-    assert(origin !== undefined, "the ids of carriers and transactions name their origin");
-    return origin;
-  });
+    named(carrierOrigin(carrierId)),
+    ...members.map(({ transactionId }) => named(transactionOrigin(transactionId))),
+  ];
+}
+
+function named(origin: Origin | undefined): Origin {
+  assert(origin !== undefined, "the ids of carriers and transactions name their origin");
+  return origin;
 }

@@ -1,47 +1,64 @@
 /**
  * Everything that can happen next, as one number each, so that millions of parents fit in memory.
  */
+const NODE_ACTION_KINDS = [
+  /** With a ballot of the round that `detail` names. */
+  "campaign",
+  "propose",
+  /** The next chosen slot from the node of index `detail`. */
+  "learn",
+  "restart",
+  /** Whatever it waits for has not come in time. */
+  "timeout",
+  /** The leader that it hears is heard no more. */
+  "silence",
+  /** Asks the next peer for what it lacks. */
+  "retry",
+  /** Its own snapshot of the slot `detail` is durable. */
+  "save",
+] as const;
+
+type NodeActionKind = (typeof NODE_ACTION_KINDS)[number];
+
+export interface NodeAction {
+  readonly kind: NodeActionKind;
+  readonly node: number;
+  readonly detail: number;
+}
+
 export type Action =
   | { readonly kind: "deliver"; readonly message: number }
-  | { readonly kind: "campaign"; readonly node: number; readonly round: number }
-  | { readonly kind: "propose"; readonly node: number }
-  | { readonly kind: "learn"; readonly node: number; readonly peer: number }
-  | { readonly kind: "restart"; readonly node: number };
+  /** Outside the nodes: see `Application` in scope.ts. */
+  | { readonly kind: "outside"; readonly move: number }
+  | NodeAction;
 
-export const ACTION_KINDS = ["deliver", "campaign", "propose", "learn", "restart"] as const;
-const KIND_SPAN = 8;
-const NODE_SPAN = 32;
+const KINDS: readonly Action["kind"][] = ["deliver", "outside", ...NODE_ACTION_KINDS];
+const KIND_SPAN = 16;
+const NODE_SPAN = 8;
 
 export function packAction(action: Action): number {
-  const kind = ACTION_KINDS.indexOf(action.kind);
+  const kind = KINDS.indexOf(action.kind);
   switch (action.kind) {
     case "deliver":
       return action.message * KIND_SPAN + kind;
-    case "campaign":
-      return (action.node * NODE_SPAN + action.round) * KIND_SPAN + kind;
-    case "learn":
-      return (action.node * NODE_SPAN + action.peer) * KIND_SPAN + kind;
-    case "propose":
-    case "restart":
-      return action.node * NODE_SPAN * KIND_SPAN + kind;
+    case "outside":
+      return action.move * KIND_SPAN + kind;
+    default:
+      return (action.detail * NODE_SPAN + action.node) * KIND_SPAN + kind;
   }
 }
 
 export function unpackAction(packed: number): Action {
-  const kind = ACTION_KINDS[packed % KIND_SPAN];
+  const kind = KINDS[packed % KIND_SPAN];
   const rest = Math.floor(packed / KIND_SPAN);
-  const node = Math.floor(rest / NODE_SPAN);
   if (kind === undefined) throw new Error(`${packed} is no action`);
   switch (kind) {
-    case "campaign":
-      return { kind, node, round: rest % NODE_SPAN };
-    case "learn":
-      return { kind, node, peer: rest % NODE_SPAN };
-    case "propose":
-    case "restart":
-      return { kind, node };
     case "deliver":
       return { kind, message: rest };
+    case "outside":
+      return { kind, move: rest };
+    default:
+      return { kind, node: rest % NODE_SPAN, detail: Math.floor(rest / NODE_SPAN) };
   }
 }
 

@@ -2,16 +2,18 @@
  * Canonical text of states and messages: equal text means equal behaviour for ever after, in an exploration.
  *
  * Left out, because nothing in an exploration depends on it:
- * - times, beats and heartbeat answers: ticks come only at time 0 (local-steps.ts), where every deadline is far away;
- * - `heardLeader`, `probeAttempt`: only probes and timeouts read them;
- * - `highestSeen`: it only numbers new ballots, and the exploration numbers them itself (local-steps.ts);
- * - `catchUp`: only throttles requests, and any node may learn from any other at any time (local-steps.ts);
+ * - times, beats and heartbeat answers: ticks come at time 0 (local-steps.ts), where every deadline is far away, and after
+ *   time-outs all times are set back (node.ts);
+ * - `heardLeader`, `probeAttempt`: only probes read them; there they are told;
+ * - `highestSeen`: it only numbers new ballots, and the exploration numbers them itself, but where there are probes;
+ * - `catchUp`: only throttles requests; told where requests are explored;
  * - `hintedUpTo` and all records where no crash can follow.
  */
 import type { Value } from "../../../coordinator/paxos/message.ts";
 import type { Entry, PaxosState, Role } from "../../../coordinator/paxos/state.ts";
 import { slot as slotOf } from "../../../shared/model/ids.ts";
 import type { ExploredMessage } from "./messages.ts";
+import type { Scope } from "./scope.ts";
 
 const FIRST_SLOT = slotOf(1);
 
@@ -26,11 +28,26 @@ export function valueText(value: Value): string {
   return text;
 }
 
-export function stateText(state: PaxosState): string {
+export function stateText(state: PaxosState, scope: Scope): string {
   const { config, promised, log, chosenUpTo, snapshotSlot, role } = state;
   const entries = [...log.from(FIRST_SLOT)].map(([slot, entry]) => `${slot}${entryText(entry)}`);
   const covered = `${log.truncatedUpTo}-${snapshotSlot}`;
-  return [config.self, promised, chosenUpTo, covered, roleText(role), ...entries].join("|");
+  const more = `${electionText(state, scope)}${catchUpText(state, scope)}`;
+  return [config.self, promised, chosenUpTo, covered, roleText(role), more, ...entries].join("|");
+}
+
+function electionText(
+  { highestSeen, heardLeader, probeAttempt, role }: PaxosState,
+  { timeouts }: Scope,
+): string {
+  if (timeouts === undefined) return "";
+  const grants = role.kind === "prober" ? role.grants.join("+") : "";
+  return `saw ${highestSeen} hears ${heardLeader?.node ?? 0} probes ${probeAttempt} ${grants}`;
+}
+
+function catchUpText({ catchUp: wanted }: PaxosState, { catchUp }: Scope): string {
+  if (catchUp !== "messages" || wanted === undefined) return "";
+  return `wants ${wanted.upTo} of ${wanted.peer}`;
 }
 
 function entryText(entry: Entry): string {
@@ -89,7 +106,19 @@ export function messageText(message: ExploredMessage): string {
       return `no ${message.promised}`;
     case "heartbeat":
       return `hb ${message.ballot} ${message.chosenUpTo}`;
-    case "learnReply":
-      return `lr ${message.slots.map(({ slot, value }) => `${slot}=${valueText(value)}`).join("|")}`;
+    case "learnRequest":
+      return `lq ${message.fromSlot}`;
+    case "learnReply": {
+      const slots = message.slots.map(({ slot, value }) => `${slot}=${valueText(value)}`);
+      return `lr ${message.chosenUpTo} ${slots.join("|")}`;
+    }
+    case "probe":
+      return `pq ${message.attempt}`;
+    case "probeReply":
+      return `pr ${message.attempt} ${message.granted} ${message.promised}`;
+    case "snapshotOffer":
+      return `so ${message.slot} ${message.chosenUpTo}`;
+    case "snapshotArrives":
+      return `sa ${message.slot}`;
   }
 }

@@ -1,24 +1,28 @@
 /**
- * What no node sees: every vote that matters, and so what is chosen. For each (slot, round) one number: the value, and a
+ * What no node sees: every vote that matters, and so what is chosen. For each (slot, ballot) one number: the value, and a
  * bit for each node that accepted it. Such a table of votes is interned, so that each question is worked out once.
  *
  * A vote matters while its ballot could still be chosen with a value that is not. Of what is chosen only the value and
  * the ballot are kept. Both make states equal that no check could ever tell apart.
  */
 import { majority } from "../../../coordinator/paxos/recover.ts";
-import type { Value } from "../../../coordinator/paxos/message.ts";
+import { ballot, nodeId } from "../../../shared/model/ids.ts";
 import { valueText } from "./canonical.ts";
 import { Interner } from "./interner.ts";
-import type { Node, Vote } from "./local-steps.ts";
+import type { Vote } from "./local-steps.ts";
+import type { Node, Nodes } from "./node.ts";
+import { PairTable } from "./pair-table.ts";
 import type { Scope } from "./scope.ts";
 
 interface Votes {
-  /** By slot, then round; 0 where there is none that matters. */
+  /** By slot, then rank; 0 where there is none that matters. */
   readonly casts: readonly number[];
   /** By slot, from 1: the id of the chosen value, or undefined. */
   readonly chosen: readonly (number | undefined)[];
 }
 
+/** What client.ts submits. */
+const CLIENT_VALUE = /^value of (\d+)\.(\d+) for slot (\d+)$/;
 const NODE_BITS = 5;
 const EVERYONE = (1 << NODE_BITS) - 1;
 const valueOf = (cast: number): number => (cast >> NODE_BITS) - 1;
@@ -26,19 +30,23 @@ const valueOf = (cast: number): number => (cast >> NODE_BITS) - 1;
 export class Ghost {
   readonly #scope: Scope;
   readonly #quorum: number;
-  readonly #values: Interner<Value>;
+  /** Ballots that can be: the rank of the highest. */
+  readonly #ranks: number;
+  readonly #nodes: Nodes;
   readonly #votes = new Interner<Votes>();
-  readonly #relevant = new Map<number, number>();
+  readonly #relevant = new PairTable();
+  readonly #unfounded = new PairTable();
 
-  constructor(scope: Scope, values: Interner<Value>) {
+  constructor(scope: Scope, nodes: Nodes) {
     this.#scope = scope;
     this.#quorum = majority(scope.nodes);
-    this.#values = values;
+    this.#ranks = scope.timeouts === undefined ? scope.ballots : scope.ballots * scope.nodes;
+    this.#nodes = nodes;
   }
 
   /** The id of the table without any vote. */
   none(): number {
-    return this.#idOf(Array<number>(this.#scope.slots * this.#scope.ballots).fill(0));
+    return this.#idOf(Array<number>(this.#scope.slots * this.#ranks).fill(0));
   }
 
   #idOf(casts: readonly number[]): number {
@@ -53,8 +61,7 @@ export class Ghost {
   }
 
   #castIn(casts: readonly number[], slot: number): readonly number[] {
-    const { ballots } = this.#scope;
-    return casts.slice((slot - 1) * ballots, slot * ballots);
+    return casts.slice((slot - 1) * this.#ranks, slot * this.#ranks);
   }
 
   #isQuorum(cast: number): boolean {
@@ -67,22 +74,24 @@ export class Ghost {
   add(id: number, node: number, added: readonly Vote[]): number | string {
     if (added.length === 0) return id;
     const after = [...this.#votes.get(id).casts];
-    for (const { slot, round, value } of added) {
-      const index = (slot - 1) * this.#scope.ballots + round - 1;
+    for (const { slot, rank, value } of added) {
+      const index = (slot - 1) * this.#ranks + rank - 1;
       const cast = after[index] ?? 0;
       if (cast !== 0 && valueOf(cast) !== value) {
-        return `P1: two values were accepted in slot ${slot} under ballots of round ${round}`;
+        return `P1: two values were accepted in slot ${slot} under the ballot of rank ${rank}`;
       }
-      if (!this.#isValid(value, slot, round)) return `C4: nobody submitted what slot ${slot} holds`;
+      if (!this.#isValid(value, slot, rank)) return `C4: nobody submitted what slot ${slot} holds`;
       after[index] = ((value + 1) << NODE_BITS) | (cast & EVERYONE) | (1 << node);
     }
     return this.#broken(after) ?? this.#idOf(after);
   }
 
   /** C4. Values of other clients than the explorer's own are taken as they are. */
-  #isValid(value: number, slot: number, round: number): boolean {
-    const match = /^value (\d+)\.(\d+)$/.exec(valueText(this.#values.get(value)));
-    return match === null || (Number(match[1]) <= round && Number(match[2]) === slot);
+  #isValid(value: number, slot: number, rank: number): boolean {
+    const match = CLIENT_VALUE.exec(valueText(this.#nodes.valueOf(value)));
+    if (match === null) return true;
+    const [round, owner, wanted] = match.slice(1).map(Number) as [number, number, number];
+    return this.#nodes.rankOf(ballot(round, nodeId(owner))) <= rank && wanted === slot;
   }
 
   #broken(casts: readonly number[]): string | undefined {
@@ -103,12 +112,12 @@ export class Ghost {
 
   /** The id of the table without what cannot matter any more, given what each node promised and will not forget. */
   relevant(id: number, nodes: readonly Node[]): number {
-    let key = id;
-    for (const { promisedRound } of nodes) key = key * (this.#scope.ballots + 1) + promisedRound;
-    const known = this.#relevant.get(key);
-    if (known !== undefined) return known;
+    let promises = 0;
+    for (const { promisedRank } of nodes) promises = promises * (this.#ranks + 1) + promisedRank;
+    const known = this.#relevant.get(id, promises);
+    if (known >= 0) return known;
     const relevant = this.#idOf(this.#relevantCasts(this.#votes.get(id).casts, nodes));
-    this.#relevant.set(key, relevant);
+    this.#relevant.set(id, promises, relevant);
     return relevant;
   }
 
@@ -127,24 +136,28 @@ export class Ghost {
     return after;
   }
 
-  #canBeChosen(cast: number, round: number, nodes: readonly Node[]): boolean {
+  #canBeChosen(cast: number, rank: number, nodes: readonly Node[]): boolean {
     const able = nodes.filter(
-      ({ promisedRound }, index) => ((cast >> index) & 1) === 1 || promisedRound <= round,
+      ({ promisedRank }, index) => ((cast >> index) & 1) === 1 || promisedRank <= rank,
     );
     return able.length >= this.#quorum;
   }
 
-  /** C3, C5: what the node holds for chosen was accepted by a quorum, with that value. The slot where it was not. */
-  unfounded(id: number, { chosen: taken }: Node): number | undefined {
+  /** C3, C5: what the node holds for chosen was accepted by a quorum, with that value. The slot where it was not, or 0. */
+  unfounded(id: number, { chosen: taken, chosenId }: Node): number {
+    const known = this.#unfounded.get(id, chosenId);
+    if (known >= 0) return known;
     const { chosen } = this.#votes.get(id);
-    return taken.find(([slot, value]) => chosen[slot] !== value)?.[0];
+    const slot = taken.find(([at, value]) => chosen[at] !== value)?.[0] ?? 0;
+    this.#unfounded.set(id, chosenId, slot);
+    return slot;
   }
 
   /** What is chosen, in words. */
   chosenText(id: number): string {
     const words = this.#votes.get(id).chosen.flatMap((value, slot) => {
       if (value === undefined) return [];
-      return [`${slot}: ${valueText(this.#values.get(value)) || "no-op"}`];
+      return [`${slot}: ${valueText(this.#nodes.valueOf(value)) || "no-op"}`];
     });
     return words.join(", ");
   }

@@ -4,275 +4,207 @@
  *
  * What an exploration lets happen to a node, and why nothing is missed:
  * - A ballot is numbered by the exploration: the round is given, the owner is the node. Production takes the round after
- *   the highest it saw; since only the order of ballots matters, any history there has its twin here.
+ *   the highest it saw; since only the order of ballots matters, any history there has its twin here. (With time-outs the core
+ *   numbers them, and what would lie above the scope does not happen.)
  * - Its own phase1a and phase2b come to a node at once. The report of its own log could later differ only by slots marked
  *   chosen, which it would skip anyway; and a vote counted early is like another's vote delivered late. Its own phase1b
  *   stays in the message set: a quorum of others may come first.
- * - After each step a leader gets a tick at time 0, with intervals of 0: it says now what it could ever say about what is
- *   chosen, and the message set keeps it for as late as one likes.
+ * - After each step a leader gets a tick in which no time has passed, with intervals of 0: it says now what it could ever say
+ *   about what is chosen, and the message set keeps it for as late as one likes.
  * - Any node learns the next slot from any other that knows it, at any time, by the production request and reply: every
- *   catch-up, whoever asked when and however pages were cut, is a sequence of these.
+ *   catch-up, whoever asked when and however pages were cut, is a sequence of these; where the other has truncated the slot,
+ *   it is offered a snapshot. (Or requests and replies are messages
+ *   like others, see `catchUp` in scope.ts.)
+ * - Time does not pass: what waits for it may happen at any moment, as often as the scope allows. A time-out is the tick at
+ *   which everything is overdue; silence is the loss of the link to the leader.
+ * - A snapshot is durable at any moment after its slot was applied; a peer's arrives at any moment after it was offered.
  * - Persisting is atomic with the step. A crash keeps exactly what was persisted; what was to be released may be lost,
- *   like any message.
+ *   like any message. Of the log below a snapshot the store drops all it may; that it keeps more changes nothing is checked.
  */
 import { InvariantViolation } from "../../../shared/model/assert.ts";
-import type { Slot } from "../../../shared/model/ids.ts";
-import {
-  ballot,
-  nextSlot,
-  nodeId,
-  roundOf,
-  ZERO_BALLOT,
-  ZERO_SLOT,
-} from "../../../shared/model/ids.ts";
-import { canPropose } from "../../../coordinator/paxos/leader.ts";
+import { ballot, nextSlot, nodeId, slot as slotOf, ZERO_BALLOT } from "../../../shared/model/ids.ts";
 import type { Value } from "../../../coordinator/paxos/message.ts";
 import type { DurableRecord } from "../../../coordinator/paxos/record.ts";
-import { majority, recover } from "../../../coordinator/paxos/recover.ts";
-import type {
-  Entry,
-  PaxosConfig,
-  PaxosInput,
-  PaxosState,
-} from "../../../coordinator/paxos/state.ts";
+import type { PaxosInput, PaxosState } from "../../../coordinator/paxos/state.ts";
 import { step as productionStep } from "../../../coordinator/paxos/step.ts";
-import { ACTION_KINDS, type Action } from "./actions.ts";
-import { messageText, stateText, valueText } from "./canonical.ts";
+import { packAction, type NodeAction } from "./actions.ts";
+import { messageText } from "./canonical.ts";
 import { Interner } from "./interner.ts";
-import { explored, type Sent } from "./messages.ts";
+import type { Sent } from "./messages.ts";
+import { Nodes, type Node } from "./node.ts";
+import { PairTable } from "./pair-table.ts";
 import type { Scope, Sight, StepFunction } from "./scope.ts";
+import { Settling, tick } from "./settling.ts";
 import { sightsOf } from "./sights.ts";
-
-export interface Node {
-  readonly id: number;
-  readonly state: PaxosState;
-  /** Undefined where no crash can follow. */
-  readonly durable: readonly DurableRecord[] | undefined;
-  /** What a crash would leave. */
-  readonly remembered: PaxosState;
-  /** The remembered log as an array, by slot. */
-  readonly rememberedLog: readonly (Entry | undefined)[];
-  /** The round of the remembered promise. */
-  readonly promisedRound: number;
-  /** Slots that it knows to be chosen, with the id of the value. */
-  readonly chosen: readonly (readonly [number, number])[];
-}
 
 export interface Vote {
   readonly slot: number;
-  readonly round: number;
+  readonly rank: number;
   readonly value: number;
 }
 
 export type Local =
+  | { readonly kind: "broken"; readonly what: string }
   | { readonly kind: "halted"; readonly why: string }
+  /** It does not happen within the scope. */
+  | { readonly kind: "beyond" }
   | {
       readonly kind: "stepped";
       readonly node: Node;
       readonly sent: readonly number[];
-      readonly votes: readonly Vote[];
+      /** The number of this list of votes; 0 is the empty one. */
+      readonly votes: number;
+      /** The rank of the ballot for which it now campaigns, and did not before; 0 if it does not. */
+      readonly campaigned: number;
     };
 
-const TIMELESS_TICK: PaxosInput = { kind: "tick", nowMs: 0, jitter: 0, logStalledMs: 0 };
 const HIGHEST_NODE = nodeId(1023);
 
 export class LocalSteps {
-  readonly nodes = new Interner<Node>();
+  readonly nodes: Nodes;
   readonly messages = new Interner<Sent>();
-  readonly values = new Interner<Value>();
   readonly sights = new Set<Sight>();
   readonly #scope: Scope;
   readonly #step: StepFunction;
-  readonly #known = new Map<number, Local>();
+  readonly #votes = new Interner<readonly Vote[]>();
+  readonly #places = new PairTable();
+  readonly #locals: Local[] = [];
   calls = 0;
 
   constructor(scope: Scope) {
     this.#scope = scope;
     this.#step = scope.step ?? productionStep;
+    this.nodes = new Nodes(scope);
+    this.#votesId([]);
   }
 
-  fresh(index: number): Node {
-    return this.#intern(recover(this.#config(index), []).state, this.#isMortal() ? [] : undefined);
+  votesOf(id: number): readonly Vote[] {
+    return this.#votes.get(id);
   }
 
-  #isMortal(): boolean {
-    return (this.#scope.crashes ?? 0) > 0;
-  }
-
-  #config(index: number): PaxosConfig {
-    const { nodes, slots, windowSlots, pageSlots } = this.#scope;
-    return {
-      self: nodeId(index + 1),
-      members: Array.from({ length: nodes }, (_, member) => nodeId(member + 1)),
-      phase1Quorum: majority(nodes),
-      phase2Quorum: majority(nodes),
-      heartbeatIntervalMs: 0,
-      electionTimeoutMs: 1,
-      windowSlots: windowSlots ?? slots,
-      pageSlots: pageSlots ?? 1000,
-      pageBytes: 1_000_000,
-      trailingSlots: 0,
-      trailingBytes: 0,
-    };
-  }
-
-  #intern(reached: PaxosState, durable: readonly DurableRecord[] | undefined): Node {
-    const state = { ...reached, catchUp: undefined };
-    const remembered = durable === undefined ? state : this.#recovered(state.config, durable);
-    const key = durable === undefined ? "" : ` ${stateText(remembered)} ${remembered.promised}`;
-    const id = this.nodes.idOf(stateText(state) + key, () => {
-      const entries = new Map(remembered.log.from(nextSlot(ZERO_SLOT)));
-      return {
-        id: this.nodes.size,
-        state,
-        durable,
-        remembered,
-        rememberedLog: Array.from({ length: this.#scope.slots + 1 }, (_, at) =>
-          entries.get(at as Slot),
-        ),
-        promisedRound: roundOf(remembered.promised),
-        chosen: this.#chosenIn(state),
-      };
-    });
-    return this.nodes.get(id);
-  }
-
-  #chosenIn({ log }: PaxosState): readonly (readonly [number, number])[] {
-    return [...log.from(nextSlot(ZERO_SLOT))].flatMap(([slot, { kind, value }]) =>
-      kind === "chosen" ? [[slot, this.#valueId(value)] as const] : [],
-    );
-  }
-
-  #valueId(value: Value): number {
-    return this.values.idOf(valueText(value), () => value);
-  }
-
-  #recovered(config: PaxosConfig, durable: readonly DurableRecord[]): PaxosState {
-    return recover(config, this.#scope.onRestart?.(durable) ?? durable).state;
-  }
-
-  /** The same node where no crash can follow: its records no longer tell it from others. */
-  immortal(node: Node): Node {
-    return node.durable === undefined ? node : this.#intern(node.state, undefined);
+  #votesId(votes: readonly Vote[]): number {
+    const key = votes.map(({ slot, rank, value }) => `${slot} ${rank} ${value}`).join();
+    return this.#votes.idOf(key, () => votes);
   }
 
   deliver(node: Node, message: number): Local {
-    return this.#once("deliver", node, message, () => {
-      const { from, message: content } = this.messages.get(message);
-      return this.#run(node, node.state, { kind: "message", from, message: content });
+    return this.#once(node, packAction({ kind: "deliver", message }), () => {
+      const { from, message: content, content: held } = this.messages.get(message);
+      if (content.kind !== "snapshotArrives") {
+        return this.#run(node, node.state, { kind: "message", from, message: content }, held);
+      }
+      const input = { kind: "snapshotSaved", slot: content.slot, origin: "peer" } as const;
+      return this.#run(node, node.state, input, held);
     });
   }
 
-  campaign(node: Node, round: number): Local {
-    return this.#once("campaign", node, round, () => {
-      const highestSeen = round === 1 ? ZERO_BALLOT : ballot(round - 1, HIGHEST_NODE);
-      return this.#run(node, { ...node.state, highestSeen }, { kind: "campaign" });
+  /** All but `propose` and `learn`, which depend on more than the node. */
+  act(node: Node, action: NodeAction): Local {
+    return this.#once(node, packAction({ ...action, node: 0 }), () => {
+      const { state } = node;
+      switch (action.kind) {
+        case "campaign":
+          return this.#campaign(node, action.detail);
+        case "restart":
+          return this.#restart(node);
+        case "timeout":
+          return this.#run(node, state, tick(state.nowMs + state.config.electionTimeoutMs));
+        case "retry":
+          return this.#run(node, state, tick(state.nowMs));
+        case "silence":
+          if (state.heardLeader === undefined) return { kind: "beyond" };
+          return this.#run(node, state, { kind: "peerLost", node: state.heardLeader.node });
+        case "save": {
+          const slot = slotOf(action.detail);
+          return this.#run(node, state, { kind: "snapshotSaved", slot, origin: "own" });
+        }
+        case "propose":
+        case "learn":
+          throw new Error(`${action.kind} needs more than the node`);
+      }
     });
   }
 
-  /** Undefined when the client has nothing to propose here. */
-  propose(node: Node): Local | undefined {
-    const { role } = node.state;
-    if (role.kind !== "leader" || role.nextSlot > this.#scope.slots) return undefined;
-    if (!canPropose(node.state)) return undefined;
-    const value = (this.#scope.client ?? distinctValue)(node.state);
-    if (value === undefined) return undefined;
-    return this.#once("propose", node, 0, () =>
+  #campaign(node: Node, round: number): Local {
+    const highestSeen = round === 1 ? ZERO_BALLOT : ballot(round - 1, HIGHEST_NODE);
+    return this.#run(node, { ...node.state, highestSeen }, { kind: "campaign" });
+  }
+
+  propose(node: Node, value: Value): Local {
+    const detail = this.nodes.valueId(value);
+    return this.#once(node, packAction({ kind: "propose", node: 0, detail }), () =>
       this.#run(node, node.state, { kind: "propose", value }),
     );
   }
 
-  /** Undefined when `peer` knows nothing new for `node`. */
-  learn(node: Node, peer: Node): Local | undefined {
-    if (peer.state.chosenUpTo <= node.state.chosenUpTo) return undefined;
-    return this.#once("learn", node, peer.id, () => {
+  /** Of a peer that knows nothing new: beyond. */
+  learn(node: Node, peer: Node): Local {
+    if (peer.state.chosenUpTo <= node.state.chosenUpTo) return { kind: "beyond" };
+    return this.#once(node, packAction({ kind: "learn", node: 0, detail: peer.id }), () => {
       const onePage = { ...peer.state, config: { ...peer.state.config, pageSlots: 1 } };
       const fromSlot = nextSlot(node.state.chosenUpTo);
       const from = node.state.config.self;
       const request = { kind: "learnRequest", fromSlot } as const;
       const { output } = this.#step(onePage, { kind: "message", from, message: request });
-      const [reply] = output.send;
+      const [reply] = [...output.send, ...output.release];
       if (reply === undefined) return { kind: "halted", why: "a node that knows does not tell" };
-      const sender = peer.state.config.self;
-      return this.#run(node, node.state, { kind: "message", from: sender, message: reply.message });
+      const { message } = reply;
+      const input = { kind: "message", from: peer.state.config.self, message } as const;
+      return this.#run(node, node.state, input, peer.saved);
     });
   }
 
-  restart(node: Node): Local {
-    return this.#once("restart", node, 0, () => {
-      this.sights.add("a node restarts");
-      const restarted = this.#intern(node.remembered, node.durable);
-      return { kind: "stepped", node: restarted, sent: [], votes: [] };
-    });
+  #restart(node: Node): Local {
+    this.sights.add("a node restarts");
+    const { state, durable, saved } = node;
+    const { state: recovered, apply } = this.nodes.restarted(state.config, durable ?? []);
+    if (saved.length > 0) this.sights.add("a node restarts from a snapshot");
+    const applied = [...saved, ...apply.map(({ value }) => this.nodes.valueId(value))];
+    const restarted = this.nodes.intern({ state: recovered, durable, applied, saved });
+    return { kind: "stepped", node: restarted, sent: [], votes: 0, campaigned: 0 };
   }
 
-  /** One number names the step: 2^24 messages or nodes, and five kinds. */
-  #once(kind: Action["kind"], node: Node, other: number, compute: () => Local): Local {
-    const key = (node.id * 2 ** 24 + other) * 8 + ACTION_KINDS.indexOf(kind);
-    const known = this.#known.get(key);
+  #once(node: Node, input: number, compute: () => Local): Local {
+    const place = this.#places.get(node.id, input);
+    const known = place < 0 ? undefined : this.#locals[place];
     if (known !== undefined) return known;
     const local = compute();
-    this.#known.set(key, local);
+    this.#places.set(node.id, input, this.#locals.length);
+    this.#locals.push(local);
     return local;
   }
 
-  #run(node: Node, from: PaxosState, input: PaxosInput): Local {
+  #run(node: Node, from: PaxosState, input: PaxosInput, content?: readonly number[]): Local {
     try {
-      return this.#settled(node, from, input);
+      return new Settling(this, this.#scope, node, content).settle(from, input);
     } catch (error) {
       if (error instanceof InvariantViolation) return { kind: "halted", why: error.message };
       throw error;
     }
   }
 
-  /** One input and whatever the node then says to itself. */
-  #settled(node: Node, from: PaxosState, first: PaxosInput): Local {
-    const records: DurableRecord[] = [];
-    const sent = new Set<number>();
-    const inputs = [first];
-    const { self } = from.config;
-    let state = from;
-    for (let input = inputs.shift(); input !== undefined; input = inputs.shift()) {
-      const { state: after, output } = this.#step(state, input);
-      this.calls += 1;
-      output.apply.forEach(({ slot }, index) => {
-        if (slot !== state.chosenUpTo + 1 + index) throw new Error("S1: applied in slot order");
-      });
-      state = after;
-      records.push(...output.records);
-      for (const { to, message } of [...output.release, ...output.send]) {
-        const isOwn = to === self && message.kind !== "phase1b";
-        if (isOwn) inputs.push({ kind: "message", from: to, message });
-        else
-          for (const kept of explored(message))
-            sent.add(this.#idOf({ from: self, to, message: kept }));
-      }
-      const isQuiet = inputs.length === 0 && input.kind !== "tick";
-      if (isQuiet && state.role.kind === "leader") inputs.push(TIMELESS_TICK);
+  /** One call of the core, counted. */
+  stepOnce(state: PaxosState, input: PaxosInput): ReturnType<StepFunction> {
+    this.calls += 1;
+    const stepped = this.#step(state, input);
+    for (const sight of sightsOf(state, stepped.state, input, stepped.output)) {
+      this.sights.add(sight);
     }
-    for (const sight of sightsOf(from, state, first, records)) this.sights.add(sight);
-    const durable = node.durable === undefined ? undefined : [...node.durable, ...records];
-    return {
-      kind: "stepped",
-      node: this.#intern(state, durable),
-      sent: [...sent],
-      votes: records.flatMap((record) => this.#votes(record)),
-    };
+    return stepped;
   }
 
-  #votes(record: DurableRecord): readonly Vote[] {
-    if (record.kind !== "accepted") return [];
-    const { slot, ballot: under, value } = record;
-    return [{ slot, round: roundOf(under), value: this.#valueId(value) }];
+  messageId(sent: Sent): number {
+    const { from, to, message, content } = sent;
+    const key = `${from}>${to} ${messageText(message)} ${content?.join() ?? ""}`;
+    return this.messages.idOf(key, () => sent);
   }
 
-  #idOf(sent: Sent): number {
-    return this.messages.idOf(`${sent.from}>${sent.to} ${messageText(sent.message)}`, () => sent);
+  votesIn(records: readonly DurableRecord[]): number {
+    const votes = records.flatMap((record): readonly Vote[] => {
+      if (record.kind !== "accepted") return [];
+      const value = this.nodes.valueId(record.value);
+      return [{ slot: record.slot, rank: this.nodes.rankOf(record.ballot), value }];
+    });
+    return this.#votesId(votes);
   }
-}
-
-/** Round and slot make it unlike any other. */
-function distinctValue({ role }: PaxosState): Value | undefined {
-  if (role.kind !== "leader") return undefined;
-  return new TextEncoder().encode(`value ${roundOf(role.ballot)}.${role.nextSlot}`);
 }

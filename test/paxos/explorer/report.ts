@@ -1,26 +1,72 @@
-/** One line for a figure, and the schedule for a violation, straight to the terminal. */
+/** Figures in rows, and the schedule for a violation, straight to the terminal. */
 import type { Exploration, Scope } from "./scope.ts";
 
-export function scopeText({ nodes, slots, ballots, crashes, nacks, windowSlots }: Scope): string {
-  const parts = [counted(nodes, "node"), counted(slots, "slot"), counted(ballots, "ballot")];
-  if (crashes !== undefined && crashes > 0) parts.push(`crashes ${crashes}`);
-  if (nacks === true) parts.push("nacks");
-  if (windowSlots !== undefined) parts.push(`window ${windowSlots}`);
-  return parts.join(" × ");
+export function scopeText(scope: Scope): string {
+  const { nodes, slots, ballots, crashes = 0, snapshots = 0, timeouts = 0 } = scope;
+  const parts = [`${nodes} × ${slots} × ${ballots}`];
+  if (crashes > 0) parts.push(counted(crashes, "crash", "crashes"));
+  if (snapshots > 0) parts.push(counted(snapshots, "snapshot"));
+  if (timeouts > 0) parts.push(counted(timeouts, "time-out"));
+  if (scope.nacks === true) parts.push("nacks");
+  if (scope.windowSlots !== undefined) parts.push(`window ${scope.windowSlots}`);
+  if (scope.pageSlots !== undefined) parts.push(`pages of ${scope.pageSlots}`);
+  return parts.join(", ");
 }
 
-function counted(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? "" : "s"}`;
+function counted(number: number, noun: string, plural = `${noun}s`): string {
+  return `${number} ${number === 1 ? noun : plural}`;
 }
 
+export function unmet({ sights }: Exploration, mustMeet: readonly string[]): readonly string[] {
+  return mustMeet.filter((sight) => !sights.has(sight));
+}
+
+const COLUMNS = [55, 36, 9, 11, 7, 6, 8] as const;
+
+function row(cells: readonly (string | number)[]): void {
+  const padded = cells.map((cell, index) => {
+    const width = COLUMNS[index] ?? 0;
+    return typeof cell === "number" ? String(cell).padStart(width) : cell.padEnd(width);
+  });
+  process.stdout.write(`${padded.join(" ").trimEnd()}\n`);
+}
+
+export function header(): void {
+  const scope = "nodes × slots × ballots";
+  row(["check", scope, "   states", "transitions", "  steps", " depth", " seconds", "verdict"]);
+}
+
+export function reportRow(
+  title: string,
+  scope: Scope,
+  exploration: Exploration,
+  mustMeet: readonly string[],
+): Exploration {
+  const { states, transitions, localSteps, depth, milliseconds } = exploration;
+  const seconds = Math.round(milliseconds / 100) / 10;
+  const verdict = verdictOf(exploration, mustMeet);
+  row([title, scopeText(scope), states, transitions, localSteps, depth, seconds, verdict]);
+  for (const sight of [...exploration.sights].sort()) process.stdout.write(`    met: ${sight}\n`);
+  for (const line of exploration.violation?.schedule ?? []) process.stdout.write(`    ${line}\n`);
+  return exploration;
+}
+
+function verdictOf(exploration: Exploration, mustMeet: readonly string[]): string {
+  const { violation, complete } = exploration;
+  if (violation !== undefined) return violation.what;
+  if (!complete) return "INCOMPLETE";
+  const missing = unmet(exploration, mustMeet);
+  return missing.length > 0 ? `NEVER MET: ${missing.join("; ")}` : "holds";
+}
+
+/** The same for a test, in one line. */
 export function report(title: string, exploration: Exploration): Exploration {
-  const { states, transitions, localSteps, depth, milliseconds, complete, violation } = exploration;
+  const { states, transitions, localSteps, depth, milliseconds } = exploration;
   const seconds = (milliseconds / 1000).toFixed(1);
-  const verdict = violation === undefined ? (complete ? "holds" : "INCOMPLETE") : violation.what;
   process.stdout.write(
     `${title}: ${states} states, ${transitions} transitions, ${localSteps} steps, ` +
-      `depth ${depth}, ${seconds} s: ${verdict}\n`,
+      `depth ${depth}, ${seconds} s: ${verdictOf(exploration, [])}\n`,
   );
-  for (const line of violation?.schedule ?? []) process.stdout.write(`    ${line}\n`);
+  for (const line of exploration.violation?.schedule ?? []) process.stdout.write(`    ${line}\n`);
   return exploration;
 }

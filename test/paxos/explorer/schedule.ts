@@ -5,6 +5,7 @@ import type { Ballot } from "../../../shared/model/ids.ts";
 import { ownerOf, roundOf } from "../../../shared/model/ids.ts";
 import type { Action } from "./actions.ts";
 import type { ExploredMessage, Sent } from "./messages.ts";
+import type { Application } from "./scope.ts";
 
 type Describe = (value: Value) => string;
 
@@ -12,27 +13,41 @@ export interface LineContext {
   /** The node that acts, before it does. */
   readonly node: PaxosState | undefined;
   readonly sent: Sent | undefined;
-  readonly describe: Describe;
+  readonly application: Application;
 }
 
-export function actionLine(action: Action, { node, sent, describe }: LineContext): string {
+export function actionLine(action: Action, { node, sent, application }: LineContext): string {
+  const describe = application.describeValue;
+  const self = "node" in action ? `node ${action.node + 1}` : "";
   switch (action.kind) {
     case "deliver": {
       if (sent === undefined) return "a message arrives";
       const { from, to, message } = sent;
       return `node ${to} receives from node ${from}: ${messageLine(message, describe)}`;
     }
+    case "outside":
+      return application.describeMove(action.move);
     case "campaign":
-      return `node ${action.node + 1} campaigns with ballot ${action.round}.${action.node + 1}`;
+      return `${self} campaigns with ballot ${action.detail}.${action.node + 1}`;
     case "propose": {
       const slot = node?.role.kind === "leader" ? node.role.nextSlot : "?";
       const under = node?.role.kind === "leader" ? ballotText(node.role.ballot) : "?";
-      return `node ${action.node + 1} proposes for its client in slot ${slot} under ballot ${under}`;
+      return `${self} proposes for its client in slot ${slot} under ballot ${under}`;
     }
     case "learn":
-      return `node ${action.node + 1} learns the next chosen slot from node ${action.peer + 1}`;
+      return `${self} learns the next chosen slot from node ${action.detail + 1}`;
     case "restart":
-      return `node ${action.node + 1} crashes and restarts from its log`;
+      return `${self} crashes and restarts from its log`;
+    case "timeout":
+      return node?.role.kind === "leader"
+        ? `${self} hears no quorum for an election timeout`
+        : `${self} has waited long enough and probes`;
+    case "silence":
+      return `${self} loses its link to the leader, node ${node?.heardLeader?.node ?? "?"}`;
+    case "retry":
+      return `${self} asks the next peer for what it lacks`;
+    case "save":
+      return `${self} has a durable snapshot of everything up to slot ${action.detail}`;
   }
 }
 
@@ -55,7 +70,9 @@ function messageLine(message: ExploredMessage, describe: Describe): string {
           : `slot ${reported.slot} accepted ${named(reported.value, describe)} under ${ballotText(reported.ballot)}`,
       );
       const report = slots.length === 0 ? "nothing accepted" : slots.join(", ");
-      return `phase1b ballot ${ballotText(message.ballot)}: ${report}`;
+      const { truncatedUpTo } = message;
+      const floor = truncatedUpTo > 0 ? `, truncated up to slot ${truncatedUpTo}` : "";
+      return `phase1b ballot ${ballotText(message.ballot)}: ${report}${floor}`;
     }
     case "phase2a":
       return `phase2a ballot ${ballotText(message.ballot)}, slot ${message.slot}: ${named(message.value, describe)}`;
@@ -65,6 +82,16 @@ function messageLine(message: ExploredMessage, describe: Describe): string {
       return `heartbeat ballot ${ballotText(message.ballot)}: chosen up to slot ${message.chosenUpTo}`;
     case "nack":
       return `nack: promised ${ballotText(message.promised)}`;
+    case "probe":
+      return `probe ${message.attempt}`;
+    case "probeReply":
+      return `probeReply ${message.attempt}: ${message.granted ? "granted" : "refused"}`;
+    case "learnRequest":
+      return `learnRequest from slot ${message.fromSlot}`;
+    case "snapshotOffer":
+      return `snapshotOffer of slot ${message.slot}`;
+    case "snapshotArrives":
+      return `its snapshot of slot ${message.slot}, all of it`;
     case "learnReply": {
       const slots = message.slots.map((s) => `slot ${s.slot}: ${named(s.value, describe)}`);
       return `learnReply: chosen are ${slots.join(", ")}`;

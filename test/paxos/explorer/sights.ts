@@ -1,32 +1,109 @@
 /** Situations by name, so that a check can show that it met them. */
 import { nextSlot, ownerOf } from "../../../shared/model/ids.ts";
 import type { DurableRecord } from "../../../coordinator/paxos/record.ts";
-import type { PaxosInput, PaxosState } from "../../../coordinator/paxos/state.ts";
+import type { PaxosInput, PaxosState, PaxosOutput } from "../../../coordinator/paxos/state.ts";
 import type { Sight } from "./scope.ts";
 
+/** Of one step of the core. */
 export function sightsOf(
   before: PaxosState,
   after: PaxosState,
   input: PaxosInput,
-  records: readonly DurableRecord[],
+  output: PaxosOutput,
 ): readonly Sight[] {
-  const sights = proposalSights(after, records);
+  const sights: Sight[] = [...proposalSights(after, output.records)];
   const chosenAhead = [...after.log.from(nextSlot(nextSlot(after.chosenUpTo)))];
   if (chosenAhead.some(([, entry]) => entry.kind === "chosen")) {
     sights.push("a slot is chosen before an earlier one");
   }
-  if (input.kind !== "message") return sights;
-  const { kind } = input.message;
-  const isDeposed = before.role.kind === "leader" && after.role.kind === "follower";
-  const hasAdvanced = after.chosenUpTo > before.chosenUpTo;
-  if (kind === "nack" && isDeposed) sights.push("a leader is preempted by a nack");
-  if (kind === "learnReply") sights.push("a chosen slot is learned from a peer");
-  if (kind === "learnReply" && isDeposed) sights.push("a leader learns that it was replaced");
-  if (kind === "heartbeat" && hasAdvanced) sights.push("a follower takes its leader's word");
+  if (after.log.truncatedUpTo > before.log.truncatedUpTo) {
+    const isOwn = output.restore === undefined;
+    sights.push(isOwn ? "a log is truncated below a snapshot" : "a peer's snapshot is installed");
+  }
+  switch (input.kind) {
+    case "message":
+      sights.push(...messageSights(before, after, input.message, output));
+      break;
+    case "tick":
+      if (wasDeposed(before, after)) sights.push("a leader hears no quorum and steps down");
+      if (output.send.some(({ message }) => message.kind === "learnRequest")) {
+        sights.push("a node asks another peer for what it lacks");
+      }
+      break;
+    case "snapshotSaved":
+      if (output.records.length === 0) sights.push("a snapshot comes too late and is ignored");
+      break;
+    case "propose":
+    case "peerLost":
+    case "campaign":
+      break;
+  }
   return sights;
 }
 
-function proposalSights({ role, config }: PaxosState, records: readonly DurableRecord[]): Sight[] {
+function wasDeposed(before: PaxosState, after: PaxosState): boolean {
+  return before.role.kind === "leader" && after.role.kind === "follower";
+}
+
+function messageSights(
+  before: PaxosState,
+  after: PaxosState,
+  message: Extract<PaxosInput, { kind: "message" }>["message"],
+  output: PaxosOutput,
+): readonly Sight[] {
+  const sights: Sight[] = [];
+  const isDeposed = wasDeposed(before, after);
+  const hasAdvanced = after.chosenUpTo > before.chosenUpTo;
+  const says = [...output.send, ...output.release].map((envelope) => envelope.message);
+  if (says.some(({ kind }) => kind === "snapshotOffer")) sights.push("a snapshot is offered");
+  switch (message.kind) {
+    case "nack":
+      if (isDeposed) sights.push("a leader is preempted by a nack");
+      break;
+    case "learnReply":
+      sights.push("a chosen slot is learned from a peer");
+      if (isDeposed) sights.push("a leader learns that it was replaced");
+      if (hasAdvanced && before.catchUp !== undefined) {
+        sights.push("a chosen slot arrives on a page");
+      }
+      break;
+    case "heartbeat":
+      if (hasAdvanced) sights.push("a follower takes its leader's word");
+      if (before.role.kind === "prober" && after.role.kind === "follower") {
+        sights.push("a prober hears a leader and follows");
+      }
+      break;
+    case "probe": {
+      const isGranted = says.some((said) => said.kind === "probeReply" && said.granted);
+      sights.push(isGranted ? "a probe is granted" : "a probe is refused for a living leader");
+      break;
+    }
+    case "phase1b":
+      if (after.role.kind === "leader" && after.probeAttempt > 0) {
+        sights.push("a leader is elected by way of probes");
+      }
+      if (before.role.kind === "candidate" && after.role.kind === "follower") {
+        sights.push("a candidate meets a truncation above what it knows and gives up");
+      }
+      break;
+    case "snapshotOffer":
+      if (isDeposed) sights.push("a leader is offered a snapshot and steps down");
+      break;
+    case "phase1a":
+    case "phase2a":
+    case "phase2b":
+    case "probeReply":
+    case "heartbeatReply":
+    case "learnRequest":
+      break;
+  }
+  return sights;
+}
+
+function proposalSights(
+  { role, config }: PaxosState,
+  records: readonly DurableRecord[],
+): readonly Sight[] {
   if (role.kind !== "leader") return [];
   const sights: Sight[] = [];
   for (const record of records) {

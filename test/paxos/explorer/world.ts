@@ -1,52 +1,114 @@
 /**
- * One global state and its compact text, by which states are told apart.
+ * One global state as a row of small numbers:
+ *
+ *   node ids … · owners · budgets · votes · application · message ids …, ascending
+ *
+ * Owners: who campaigned, by round; or, where the core numbers ballots, a bit by the rank of each ballot that was campaigned for.
  */
-export interface World {
-  /** Ids of the nodes' local states. */
-  readonly nodes: readonly number[];
-  /** By round: the node that campaigned, 0 while none has. */
-  readonly owners: readonly number[];
-  readonly crashesLeft: number;
-  /** What the observer ever saw, as bits. */
-  readonly seen: number;
-  /** Id of the table of votes. */
-  readonly votes: number;
-  /** Ids of the living messages, ascending. */
-  readonly messages: readonly number[];
-}
+/** No world in any scope has come near; a longer one fails loudly. */
+const MAX_WORDS = 512;
+const OWNER_BITS = 3;
+const OWNER_MASK = (1 << OWNER_BITS) - 1;
 
-export interface WorldShape {
+export const BUDGETS = ["crashes", "timeouts", "snapshots"] as const;
+export type Budget = (typeof BUDGETS)[number];
+const BUDGET_BITS = 8;
+const BUDGET_MASK = (1 << BUDGET_BITS) - 1;
+const shiftOf = (budget: Budget): number => BUDGETS.indexOf(budget) * BUDGET_BITS;
+
+export class World {
+  readonly words = new Uint32Array(MAX_WORDS);
+  length = 0;
   readonly nodes: number;
-  readonly rounds: number;
-}
+  readonly firstMessage: number;
 
-/** Taken once: looking up a global is slow where tests run. */
-const { fromCharCode } = String;
+  constructor(nodes: number) {
+    this.nodes = nodes;
+    this.firstMessage = nodes + 4;
+    this.length = this.firstMessage;
+  }
 
-export function worldText(world: World): string {
-  return fromCharCode(
-    ...world.nodes,
-    ...world.owners,
-    world.crashesLeft,
-    world.seen,
-    world.votes,
-    ...world.messages,
-  );
-}
+  copy(from: World): void {
+    for (let at = 0; at < from.length; at += 1) this.words[at] = from.words[at] ?? 0;
+    this.length = from.length;
+  }
 
-export function worldFrom(text: string, shape: WorldShape): World {
-  let at = 0;
-  const take = (count: number): number[] => {
-    const taken: number[] = [];
-    for (const end = at + count; at < end; at += 1) taken.push(text.charCodeAt(at));
-    return taken;
-  };
-  return {
-    nodes: take(shape.nodes),
-    owners: take(shape.rounds),
-    crashesLeft: text.charCodeAt(at++),
-    seen: text.charCodeAt(at++),
-    votes: text.charCodeAt(at++),
-    messages: take(text.length - at),
-  };
+  node(index: number): number {
+    return this.words[index] ?? 0;
+  }
+
+  setNode(index: number, id: number): void {
+    this.words[index] = id;
+  }
+
+  get owners(): number {
+    return this.words[this.nodes] ?? 0;
+  }
+
+  set owners(owners: number) {
+    this.words[this.nodes] = owners;
+  }
+
+  /** By round, from the first; 0 where nobody has campaigned. */
+  ownersByRound(rounds: number): readonly number[] {
+    const { owners } = this;
+    return Array.from(
+      { length: rounds },
+      (_, index) => (owners >> (index * OWNER_BITS)) & OWNER_MASK,
+    );
+  }
+
+  own(round: number, node: number): void {
+    this.owners |= (node + 1) << ((round - 1) * OWNER_BITS);
+  }
+
+  left(budget: Budget): number {
+    return ((this.words[this.nodes + 1] ?? 0) >> shiftOf(budget)) & BUDGET_MASK;
+  }
+
+  grant(budget: Budget, count: number): void {
+    this.words[this.nodes + 1] = (this.words[this.nodes + 1] ?? 0) + (count << shiftOf(budget));
+  }
+
+  spend(budget: Budget): void {
+    this.words[this.nodes + 1] = (this.words[this.nodes + 1] ?? 0) - (1 << shiftOf(budget));
+  }
+
+  get votes(): number {
+    return this.words[this.nodes + 2] ?? 0;
+  }
+
+  set votes(votes: number) {
+    this.words[this.nodes + 2] = votes;
+  }
+
+  get application(): number {
+    return this.words[this.nodes + 3] ?? 0;
+  }
+
+  set application(state: number) {
+    this.words[this.nodes + 3] = state;
+  }
+
+  push(message: number): void {
+    if (this.length === MAX_WORDS) throw new Error("more messages live than a world holds");
+    this.words[this.length] = message;
+    this.length += 1;
+  }
+
+  clearMessages(): void {
+    this.length = this.firstMessage;
+  }
+
+  messages(): readonly number[] {
+    return [...this.words.subarray(this.firstMessage, this.length)];
+  }
+
+  equals(other: World): boolean {
+    if (other.length !== this.length) return false;
+    for (let at = 0; at < this.length; at += 1) {
+      if (this.words[at] !== other.words[at]) return false;
+    }
+    return true;
+  }
 }

@@ -12,6 +12,7 @@ import { demand } from "./violation.ts";
 interface ChosenHere {
   readonly value: Uint8Array;
   readonly summary: string;
+  readonly decisions: readonly Decision[];
   /** The checksum of the first ledger that was looked at closely here. */
   imageCrc?: number;
 }
@@ -44,6 +45,7 @@ export class AgreementChecker {
 
   observe(machine: string, node: CoordinatorNode): void {
     const { chosenUpTo } = node.replica;
+    const seenUpTo = this.#seenUpTo.get(node) ?? 0;
     if (!this.observeChosen(machine, node)) return;
     const chosen = this.#chosen[chosenUpTo - 1];
     const expected = chosen?.summary;
@@ -54,6 +56,9 @@ export class AgreementChecker {
       () =>
         `the ledger of ${machine} at slot ${chosenUpTo} is [${actual}], not [${expected ?? ""}]`,
     );
+    for (const { decisions } of this.#chosen.slice(seenUpTo, chosenUpTo)) {
+      for (const decision of decisions) this.#compareDecision(machine, node, decision);
+    }
     if (chosen === undefined || chosenUpTo % IMAGE_INTERVAL_SLOTS !== 0) return;
     const imageCrc = imageCrcOf(node);
     chosen.imageCrc ??= imageCrc;
@@ -108,27 +113,50 @@ export class AgreementChecker {
       return;
     }
     const decisions = this.#reference.apply(slot, entry.value);
-    this.#chosen.push({ value: entry.value, summary: this.#reference.summary() });
+    const { value } = entry;
+    this.#chosen.push({ value, summary: this.#reference.summary(), decisions });
     for (const decision of decisions) this.#onDecision(decision);
   }
 
-  /** The whole production ledger against the reference, decision by decision. */
-  compareDecisions(machine: string, { ledger }: CoordinatorNode): void {
-    for (const [id, { outcome, command }] of this.#reference.decisions) {
-      const expected = outcome === "committed" ? "committed" : "aborted";
-      const answers = [
-        ledger.carrierOutcome(command.carrierId),
-        ...command.members.map(({ transactionId }) => ledger.transactionOutcome(transactionId)),
-      ];
-      for (const { kind } of answers) {
-        // What is void under the present ballot stays undecided to all but its leader.
-        const isAcceptable = kind === expected || (outcome === "void" && kind === "undecided");
-        demand(
-          isAcceptable,
-          "S2",
-          () => `${machine} says ${kind} about ${id}, which is ${outcome}`,
-        );
-      }
+  /** The whole production ledger against the reference, decision by decision and answer by answer. */
+  compareDecisions(machine: string, node: CoordinatorNode): void {
+    for (const decision of this.#reference.decisions.values()) {
+      this.#compareDecision(machine, node, decision);
+    }
+  }
+
+  #compareDecision(
+    machine: string,
+    { ledger }: CoordinatorNode,
+    { outcome, command: { carrierId, members } }: Decision,
+  ): void {
+    const expected = outcome === "committed" ? "committed" : "aborted";
+    const answers = [
+      ledger.carrierOutcome(carrierId),
+      ...members.map(({ transactionId }) => ledger.transactionOutcome(transactionId)),
+    ];
+    for (const { kind } of answers) {
+      // What is void under the present ballot stays undecided to all but its leader.
+      const isAcceptable = kind === expected || (outcome === "void" && kind === "undecided");
+      demand(
+        isAcceptable,
+        "S2",
+        () => `${machine} says ${kind} about ${carrierId}, which is ${outcome}`,
+      );
+    }
+    if (outcome === "void") return;
+    for (const { idempotency, transactionId, results } of members) {
+      if (idempotency === null) continue;
+      const first = ledger.firstAnswer(idempotency.key);
+      const isSame =
+        first?.transactionId === transactionId &&
+        first.fingerprint === idempotency.fingerprint &&
+        JSON.stringify(first.results) === JSON.stringify(results ?? []);
+      demand(
+        isSame,
+        "S2",
+        () => `${machine} answers ${idempotency.key} otherwise than ${transactionId} did`,
+      );
     }
   }
 }

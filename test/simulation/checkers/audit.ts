@@ -1,6 +1,9 @@
 /**
  * The books, from the databases themselves: what is on every shard against what the log decided and clients were told.
  */
+import type { CommitCommand } from "../../../coordinator/transactions/command.ts";
+import type { Receipt } from "../../../participant/shard/shard.ts";
+import type { TransactionId } from "../../../shared/model/ids.ts";
 import type { History, Call } from "../clients/history.ts";
 import type { ReferenceLedger } from "./reference-ledger.ts";
 import { demand } from "./violation.ts";
@@ -15,6 +18,16 @@ export interface ShardBooks {
   /** The money. */
   total(): number;
   preparedGids(): readonly string[];
+  /** Of what was committed on this shard alone. */
+  readonly receipts: ReadonlyMap<TransactionId, Receipt>;
+  receiptByKey(key: string): Receipt | undefined;
+}
+
+/** A branch that its database has prepared. */
+export interface PreparedBranch {
+  readonly shard: string;
+  readonly gid: string;
+  readonly xid: string | null;
 }
 
 /** How a prepared branch ended on its shard. */
@@ -29,6 +42,7 @@ export class Auditor {
   readonly #reference: ReferenceLedger;
   readonly #books: readonly ShardBooks[];
   readonly #openingTotal: number;
+  readonly #prepared = new Map<string, PreparedBranch>();
   readonly #ended = new Map<string, EndedBranch>();
 
   constructor(reference: ReferenceLedger, books: readonly ShardBooks[], openingTotal: number) {
@@ -49,9 +63,22 @@ export class Auditor {
     }
   }
 
+  branchPrepared(branch: PreparedBranch): void {
+    this.#prepared.set(branch.gid, branch);
+  }
+
+  /** T2: what is decided names branches that are prepared, as they were voted for. */
+  decided({ carrierId, branches }: CommitCommand): void {
+    for (const { shard, gid, xid } of branches) {
+      const prepared = this.#prepared.get(gid);
+      const isTrue = prepared?.shard === shard && prepared.xid === xid;
+      demand(isTrue, "T2", () => `${carrierId} is decided, but ${gid} was not prepared as ${xid}`);
+    }
+  }
+
   /** T5: a decision to commit that comes after one of its branches was rolled back. */
-  carrierCommitted(carrierId: string, gids: readonly string[]): void {
-    for (const gid of gids) {
+  carrierCommitted({ carrierId, branches }: CommitCommand): void {
+    for (const { gid } of branches) {
       const ended = this.#ended.get(gid);
       demand(
         ended?.how !== "rolledBack",
@@ -82,6 +109,7 @@ export class Auditor {
   closeTheBooks(history: History): void {
     for (const call of history.calls) this.#auditCall(call);
     this.#auditStrangers(history);
+    this.#auditBranches();
     const total = this.#books.reduce((sum, books) => sum + books.total(), 0);
     demand(total === this.#openingTotal, "sum", () => `${this.#openingTotal} has become ${total}`);
   }
@@ -103,6 +131,29 @@ export class Auditor {
     if (count === undefined) return;
     if (verdict === "committed") demand(count === 1, "no lost commit", shown);
     if (verdict === "aborted" || verdict === "refused") demand(count === 0, "honest abort", shown);
+  }
+
+  /** Log against shards: every branch that was ever prepared ended as the log says. */
+  #auditBranches(): void {
+    for (const [gid, { shard }] of this.#prepared) {
+      const ended = this.#ended.get(gid);
+      const how = ended === undefined ? "still prepared" : ended.how;
+      const isCommitted = ended !== undefined && this.#reference.isCommitted(ended.carrierId);
+      const expected = isCommitted ? "committed" : "rolledBack";
+      const isTrue = how === expected || how === "sabotaged";
+      demand(isTrue, "log and shards", () => `${gid} is ${how} on ${shard}, not ${expected}`);
+    }
+    for (const { outcome, command } of this.#reference.decisions.values()) {
+      if (outcome === "void") continue;
+      for (const { gid, shard } of command.branches) {
+        const isEnded = this.#ended.has(gid);
+        demand(
+          isEnded,
+          "log and shards",
+          () => `${gid} is committed, but has not ended on ${shard}`,
+        );
+      }
+    }
   }
 
   /** Marks only where a call asked for them. */

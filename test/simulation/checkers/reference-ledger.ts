@@ -6,7 +6,9 @@ import {
   decodeBatch,
   type Command,
   type CommitCommand,
+  type DecidedMember,
 } from "../../../coordinator/transactions/command.ts";
+import { demand } from "./violation.ts";
 
 export interface Decision {
   readonly outcome: "committed" | "void";
@@ -18,8 +20,11 @@ export class ReferenceLedger {
   readonly #voidsBelowFloor: boolean;
   readonly decisions = new Map<string, Decision>();
   readonly completed = new Set<string>();
-  /** The transaction that committed under each idempotency key. */
-  readonly answers = new Map<string, string>();
+  /** Every transaction that committed. */
+  readonly transactions = new Set<string>();
+  /** What committed under each idempotency key. */
+  readonly answers = new Map<string, DecidedMember>();
+  #incomplete = 0;
   floor = 0;
 
   constructor(voidsBelowFloor: boolean) {
@@ -37,29 +42,44 @@ export class ReferenceLedger {
         this.floor = Math.max(this.floor, command.ballot);
         return undefined;
       case "complete":
-        for (const id of command.carrierIds) this.completed.add(id);
+        for (const id of command.carrierIds) this.#complete(id);
         return undefined;
       case "commit":
         return this.#commit(slot, command);
     }
   }
 
+  #complete(carrierId: string): void {
+    if (this.isCommitted(carrierId) && !this.completed.has(carrierId)) this.#incomplete -= 1;
+    this.completed.add(carrierId);
+  }
+
   #commit(slot: number, command: CommitCommand): Decision | undefined {
-    if (this.decisions.get(command.carrierId)?.outcome === "committed") return undefined;
+    const known = this.decisions.get(command.carrierId);
+    if (known?.outcome === "committed") return undefined;
     const isLate = this.#voidsBelowFloor && command.ballot < this.floor;
-    const keys = command.members.flatMap(({ idempotency, transactionId }) =>
-      idempotency === null ? [] : [{ key: idempotency.key, transactionId }],
+    const isAnswered = command.members.some(
+      ({ idempotency }) => idempotency !== null && this.answers.has(idempotency.key),
     );
-    const isAnswered = keys.some(({ key }) => this.answers.has(key));
-    const decision: Decision = {
-      outcome: isLate || isAnswered ? "void" : "committed",
-      command,
-      slot,
-    };
+    const outcome = isLate || isAnswered ? "void" : "committed";
+    demand(
+      known === undefined || known.outcome === outcome,
+      "T1",
+      () =>
+        `${command.carrierId} was void in slot ${known?.slot ?? 0}, and is ${outcome} in ${slot}`,
+    );
+    const decision: Decision = { outcome, command, slot };
     this.decisions.set(command.carrierId, decision);
-    if (decision.outcome === "void") return decision;
-    for (const { key, transactionId } of keys) this.answers.set(key, transactionId);
+    if (outcome === "committed") this.#committed(command.members);
     return decision;
+  }
+
+  #committed(members: readonly DecidedMember[]): void {
+    this.#incomplete += 1;
+    for (const member of members) {
+      this.transactions.add(member.transactionId);
+      if (member.idempotency !== null) this.answers.set(member.idempotency.key, member);
+    }
   }
 
   isCommitted(carrierId: string): boolean {
@@ -68,10 +88,6 @@ export class ReferenceLedger {
 
   /** What can be compared with a production ledger cheaply, after each slot. */
   summary(): string {
-    let incomplete = 0;
-    for (const [id, { outcome }] of this.decisions) {
-      if (outcome === "committed" && !this.completed.has(id)) incomplete += 1;
-    }
-    return `floor ${this.floor}, ${incomplete} incomplete, ${this.answers.size} answers`;
+    return `floor ${this.floor}, ${this.#incomplete} incomplete, ${this.answers.size} answers`;
   }
 }

@@ -71,11 +71,12 @@ export class Client {
   }
 
   async #resolve(call: Call): Promise<Verdict> {
-    const { random, isStopping, trace, name } = this.#options;
+    const { random, isStopping, trace, name, hosts } = this.#options;
     const hasKey = call.submission.idempotency !== null;
     let isUncertain = false;
-    for (let refusals = 0; ;) {
-      const lesson = await this.#attempt(call);
+    let host = random.pick(hosts);
+    for (let refusals = 0; ; host = random.pick(hosts.filter((other) => other !== host))) {
+      const lesson = await this.#attempt(call, host);
       if (lesson.kind === "definite") {
         const again = lesson.verdict === "aborted" && hasKey && !isStopping() && random.chance(0.2);
         if (random.chance(ASKS_STATUS_CHANCE)) await this.#checkStatus(call, lesson);
@@ -93,8 +94,8 @@ export class Client {
     }
   }
 
-  #attempt(call: Call): Promise<Lesson> {
-    const { name, random, hosts, api, scheduler, knobs } = this.#options;
+  #attempt(call: Call, host: CoordinatorHost): Promise<Lesson> {
+    const { name, random, api, scheduler, knobs } = this.#options;
     const { timeoutMs } = call.submission.request;
     const attempt: Attempt = { call, abandoned: false };
     call.attempts += 1;
@@ -106,7 +107,7 @@ export class Client {
         attempt.abandoned = true;
         resolve({ kind: "lost", why: "no answer in time" });
       });
-      void api.post(name, random.pick(hosts), attempt).then((answer) => {
+      void api.post(name, host, attempt).then((answer) => {
         cancelPatience();
         if (answer.kind === "notReached") resolve({ kind: "notStarted", why: "not reached" });
         else if (answer.kind === "lost" || typeof answer.value === "string") {

@@ -2,8 +2,11 @@
  * What clients asked for and what they were told. A call is one thing that a client wants; it may take several attempts,
  * all under one idempotency key.
  */
+import { assert } from "../../../shared/model/assert.ts";
 import type { SynodError } from "../../../shared/model/errors.ts";
 import type { Submission, SubmissionAnswer } from "../../../coordinator/transactions/gateway.ts";
+import { parseTransactionId, type TransactionId } from "../../../shared/model/ids.ts";
+import type { Checkers } from "../checkers/checkers.ts";
 import type { Tally } from "../checkers/tally.ts";
 import { demand } from "../checkers/violation.ts";
 
@@ -27,23 +30,20 @@ export type Ending =
   | { readonly kind: "committed"; readonly answer: SubmissionAnswer }
   | { readonly kind: "failed"; readonly error: SynodError };
 
-interface FirstCommit {
+export interface FirstCommit {
   readonly id: string;
   readonly results: string;
 }
 
 export class History {
   readonly #tally: Tally;
-  readonly #onAcknowledged: (call: Call, pendingShards: readonly string[]) => void;
+  readonly #checkers: Checkers;
   readonly calls: Call[] = [];
   readonly #commits = new Map<string, FirstCommit>();
 
-  constructor(
-    tally: Tally,
-    onAcknowledged: (call: Call, pendingShards: readonly string[]) => void,
-  ) {
+  constructor(tally: Tally, checkers: Checkers) {
     this.#tally = tally;
-    this.#onAcknowledged = onAcknowledged;
+    this.#checkers = checkers;
   }
 
   begin(call: Call): void {
@@ -53,14 +53,19 @@ export class History {
   /** Every answer of every gateway comes through here. */
   ended(call: Call, ending: Ending): void {
     if (ending.kind === "failed") {
-      this.#tally.count(`${ending.error.code} (${ending.error.outcome})`);
+      const { code, outcome, detail } = ending.error;
+      this.#tally.count(`${code} (${outcome})`);
+      if (detail.transactionId !== undefined) {
+        this.#checkers.toldOfTransaction(call.name, transactionIn(detail.transactionId), outcome);
+      }
       return;
     }
     const { response, replayed } = ending.answer;
     this.#tally.count(replayed ? "replayed" : "committed");
-    this.#onAcknowledged(call, response.pendingShards);
+    this.#checkers.acknowledged(call, response.pendingShards);
     // What only read leaves nothing behind, and may well read something else the next time.
     if (call.writes.length === 0) return;
+    this.#checkers.toldOfTransaction(call.name, transactionIn(response.id), "committed");
     const results = JSON.stringify(response.results);
     const first = this.#commits.get(call.name);
     if (first === undefined) {
@@ -79,7 +84,18 @@ export class History {
     );
   }
 
+  /** What was told first of a call that writes; undefined when no gateway has called it committed. */
+  firstCommit(call: Call): FirstCommit | undefined {
+    return this.#commits.get(call.name);
+  }
+
   get open(): readonly Call[] {
     return this.calls.filter(({ verdict }) => verdict === "open");
   }
+}
+
+function transactionIn(id: string): TransactionId {
+  const parsed = parseTransactionId(id);
+  assert(parsed !== undefined, "an answer names a transaction");
+  return parsed;
 }

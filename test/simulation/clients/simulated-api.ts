@@ -8,6 +8,7 @@ import { NotLeader, type SubmissionAnswer } from "../../../coordinator/transacti
 import type { TransactionStatus } from "../../../shared/model/api.ts";
 import { SynodError, type ErrorCode, type ErrorDetail } from "../../../shared/model/errors.ts";
 import { parseTransactionId, type TransactionId } from "../../../shared/model/ids.ts";
+import type { Checkers } from "../checkers/checkers.ts";
 import type { CoordinatorHost, LivingCoordinator } from "../world/coordinator-host.ts";
 import type { RemoteAnswer, RemoteCalls } from "../world/remote-call.ts";
 import type { Trace } from "../world/trace.ts";
@@ -46,13 +47,16 @@ export class SimulatedApi {
   readonly #calls: RemoteCalls;
   readonly #history: History;
   readonly #trace: Trace;
+  readonly #checkers: Checkers;
 
   constructor(
     hosts: readonly CoordinatorHost[],
     calls: RemoteCalls,
     history: History,
     trace: Trace,
+    checkers: Checkers,
   ) {
+    this.#checkers = checkers;
     this.#hosts = hosts;
     this.#calls = calls;
     this.#history = history;
@@ -77,12 +81,22 @@ export class SimulatedApi {
     return this.#calls.call({
       ...{ from, caller: undefined, to: to.machine, timeoutMs: STATUS_TIMEOUT_MS },
       target: () => to.served(),
-      handle: ({ node }) =>
-        node.gateway.status(id).catch((error: unknown) => {
-          if (error instanceof NotLeader) return undefined;
-          throw error;
-        }),
+      handle: (living) => this.#status(living, id),
     });
+  }
+
+  async #status(
+    { node, process, host }: LivingCoordinator,
+    id: TransactionId,
+  ): Promise<TransactionStatus | undefined> {
+    try {
+      const status = await node.gateway.status(id);
+      if (process.alive) this.#checkers.toldOfTransaction(host.machine, id, status.state);
+      return status;
+    } catch (error) {
+      if (error instanceof NotLeader) return undefined;
+      throw error;
+    }
   }
 
   /** Never rejects for anything that the world can do. */

@@ -9,9 +9,11 @@ import { LogFailure } from "../../../coordinator/log/log-store.ts";
 import { MemoryDisk } from "../../../coordinator/log/memory-disk.ts";
 import { MemoryLog } from "../../../coordinator/log/memory-log.ts";
 import type { PeerMessage } from "../../../coordinator/paxos/message.ts";
+import type { DurableRecord } from "../../../coordinator/paxos/record.ts";
 import { majority } from "../../../coordinator/paxos/recover.ts";
 import type { PaxosConfig } from "../../../coordinator/paxos/state.ts";
 import { SLOT_BYTES, type SnapshotPolicy } from "../../../coordinator/replication/snapshots.ts";
+import type { PeerTransport } from "../../../coordinator/transport/peer-transport.ts";
 import { DEFAULT_LEDGER_OPTIONS } from "../../../coordinator/transactions/ledger/ledger.ts";
 import type { ClusterId, NodeId } from "../../../shared/model/ids.ts";
 import type { Cancel, Clock, Logger } from "../../../shared/model/ports.ts";
@@ -26,10 +28,21 @@ import type { SeededRandom } from "./seeded-random.ts";
 import { SimulatedLinks, type LinkWorld } from "./simulated-links.ts";
 import { machineOf, type SimulatedPeers } from "./simulated-peers.ts";
 
+/** What the checkers are told of a node, besides the state that it is in after each event. */
+export interface NodeWatch {
+  /** Its disk holds these records. */
+  durable(node: NodeId, records: readonly DurableRecord[]): void;
+  /** This is about to leave it. */
+  sending(life: LivingCoordinator, message: PeerMessage): void;
+  /** Right before a life ends, perhaps in the middle of a turn. */
+  crashing(host: CoordinatorHost, life: LivingCoordinator): void;
+}
+
 export interface CoordinatorHostOptions {
   readonly clusterId: ClusterId;
   readonly self: NodeId;
   readonly members: readonly NodeId[];
+  readonly clockSpread: number;
   readonly paxos: PaxosKnobs;
   readonly disk: DiskKnobs;
   readonly world: LinkWorld;
@@ -40,8 +53,7 @@ export interface CoordinatorHostOptions {
   readonly meanDownMs: () => number;
   readonly mutation: Mutation;
   readonly onFatal: (error: unknown) => void;
-  /** Called right before a life ends, perhaps in the middle of a turn. */
-  readonly onCrash: (machine: string, node: CoordinatorNode) => void;
+  readonly watch: NodeWatch;
   readonly onIncident: (sentence: string, gid: string) => void;
 }
 
@@ -63,6 +75,7 @@ const PAGE_BYTES = 16 * 1024;
 const TRAILING_BYTES = 16 * 1024;
 /** How long a hanging append hangs, at most. */
 const MAX_HANG_MS = 2_000;
+const CALM_APPEND_MS = 0.1;
 
 export class CoordinatorHost {
   readonly self: NodeId;
@@ -73,19 +86,21 @@ export class CoordinatorHost {
   #life: Life | undefined;
   #lives = 0;
   #cancelRestart: Cancel = () => undefined;
-  /** False once faults have ended: appends are quick then. */
-  slowDisk = true;
+  /** How many times as long as usual appends take; 0 once faults have ended: they are quick then, and none fails. */
+  diskFactor = 1;
+  /** Since when the append under way hangs, if it does. */
+  #hangsSinceMs: number | undefined;
   /** Crashed for longer than a while. */
   staysDown = false;
 
   constructor(options: CoordinatorHostOptions) {
-    const { self, random } = options;
+    const { self, random, clockSpread } = options;
     this.self = self;
     this.machine = machineOf(self);
     this.#options = options;
     this.#disk = new MemoryDisk(random.token(8));
     this.#clockCharacter = {
-      rate: random.between(0.9, 1.1),
+      rate: 1 + random.between(-clockSpread, clockSpread),
       wallOffsetMs: random.between(-5_000, 5_000),
     };
   }
@@ -99,8 +114,8 @@ export class CoordinatorHost {
     return this.#life?.process;
   }
 
-  get lives(): number {
-    return this.#lives;
+  get life(): LivingCoordinator | undefined {
+    return this.#life;
   }
 
   served(): Served<LivingCoordinator> | undefined {
@@ -139,14 +154,14 @@ export class CoordinatorHost {
   /** Ends the process here and now; it starts again by itself after a while. */
   crash(why: string): void {
     if (this.#life === undefined) return;
-    const { process, log, links, node } = this.#life;
-    this.#options.onCrash(this.machine, node);
-    const { world, random, peers, meanDownMs } = this.#options;
+    const { process, log, links } = this.#life;
+    const { world, random, peers, meanDownMs, watch } = this.#options;
+    watch.crashing(this, this.#life);
     this.#life = undefined;
     world.trace.line(this.machine, `CRASH (${why})`);
-    world.tally.count("coordinator crashed");
+    world.tally.count(`fault: coordinator ended, ${why}`);
     process.end();
-    log.crash((unsynced) => random.integer(unsynced + 1));
+    log.crash((unsynced) => this.#survivors(unsynced));
     links.ended();
     peers.broken(this.self, 0.7);
     this.#cancelRestart = world.scheduler.after(random.exponential(meanDownMs()), undefined, () => {
@@ -170,7 +185,7 @@ export class CoordinatorHost {
   }
 
   #create(incarnation: Incarnation, clock: Clock): Life {
-    const { world, self, clusterId, peers, random, mutation } = this.#options;
+    const { world, self, clusterId, random, mutation, watch } = this.#options;
     const effect = (what: string) => (): void => {
       incarnation.effect(what);
     };
@@ -186,11 +201,10 @@ export class CoordinatorHost {
       paxos: this.#paxosConfig(),
       tickIntervalMs: this.#options.paxos.tickIntervalMs,
       snapshots: this.#snapshotPolicy(),
-      log: new FaultyLog(log, incarnation, mutation === "told before durable"),
-      peers: peers.attach(self, incarnation, effect("before a send"), (message) => {
-        const chance = this.#options.crashAfterSendingChance(message);
-        if (this.#options.random.chance(chance)) this.crash(`after sending a ${message.kind}`);
+      log: new FaultyLog(log, incarnation, mutation === "told before durable", (records) => {
+        watch.durable(self, records);
       }),
+      peers: this.#attachPeers(incarnation),
       links,
       clock,
       random: random.fork(`node ${this.#lives}`),
@@ -208,12 +222,50 @@ export class CoordinatorHost {
     return { self, host: this, process: incarnation, node, clock, log, links };
   }
 
+  #attachPeers(incarnation: Incarnation): PeerTransport {
+    const { peers, self, watch, random, crashAfterSendingChance } = this.#options;
+    const before = (message: PeerMessage): void => {
+      incarnation.effect("before a send");
+      const life = this.#life;
+      if (life?.process === incarnation) watch.sending(life, message);
+    };
+    const after = (message: PeerMessage): void => {
+      const isLast = random.chance(crashAfterSendingChance(message));
+      if (isLast) this.crash(`after sending a ${message.kind}`);
+    };
+    return peers.attach(self, incarnation, before, after);
+  }
+
   #appendMs(): number | "fail" {
-    const { random, disk } = this.#options;
-    if (!this.slowDisk) return 0.1;
-    if (random.chance(disk.failChance)) return "fail";
-    if (random.chance(disk.hangChance)) return random.between(0, MAX_HANG_MS);
-    return random.exponential(disk.meanAppendMs);
+    const { random, disk, world } = this.#options;
+    this.#hangsSinceMs = undefined;
+    if (this.diskFactor === 0) return CALM_APPEND_MS;
+    if (random.chance(disk.failChance)) {
+      world.tally.count("fault: append failed");
+      return "fail";
+    }
+    if (random.chance(disk.hangChance)) {
+      world.tally.count("fault: append hung");
+      this.#hangsSinceMs = world.scheduler.nowMs;
+      return random.between(0, MAX_HANG_MS);
+    }
+    return random.exponential(disk.meanAppendMs) * this.diskFactor;
+  }
+
+  /** What the crash leaves of writes that were under way: a part from the first on, or all of them, and nobody was told. */
+  #survivors(unsynced: number): number {
+    const { random, world } = this.#options;
+    const survivors = random.integer(unsynced + 1);
+    if (unsynced === 0) return 0;
+    const kind = survivors === 0 ? "lost" : survivors < unsynced ? "torn" : "kept, but untold";
+    world.tally.count(`fault: unsynced writes ${kind}`);
+    return survivors;
+  }
+
+  #hangs(): boolean {
+    const { world, paxos } = this.#options;
+    const hangsMs = world.scheduler.nowMs - (this.#hangsSinceMs ?? Infinity);
+    return hangsMs >= paxos.electionTimeoutMs / 2;
   }
 
   #snapshotPolicy(): SnapshotPolicy {
@@ -243,6 +295,9 @@ export class CoordinatorHost {
       if (!incarnation.alive) return;
       world.trace.line(this.machine, message);
       world.tally.count(message);
+      if (message === "stopped leading" && this.#hangs()) {
+        world.tally.count("leader with a hung log handed over");
+      }
     };
     return {
       debug: () => undefined,

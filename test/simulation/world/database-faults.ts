@@ -7,6 +7,7 @@ import type {
   MemoryPoint,
   MemoryVerdict,
 } from "../../../participant/shard/memory-hooks.ts";
+import type { Tally } from "../checkers/tally.ts";
 import type { DatabaseKnobs } from "../knobs.ts";
 import type { Incarnation } from "./incarnation.ts";
 import type { Scheduler } from "./scheduler.ts";
@@ -24,6 +25,11 @@ const CAN_BE_LATE: readonly MemoryPoint[] = [
   "before commitPrepared",
   "before rollbackPrepared",
 ];
+const VERDICTS = {
+  lose: "connection lost",
+  late: "connection lost, done later",
+  rollback: "rolled back in silence",
+} as const;
 const CALM_STATEMENT_MS = 0.2;
 
 export class DatabaseFaults implements MemoryHooks {
@@ -32,6 +38,7 @@ export class DatabaseFaults implements MemoryHooks {
   readonly #knobs: DatabaseKnobs;
   readonly #client: Incarnation;
   readonly #areOver: () => boolean;
+  readonly #tally: Tally;
   readonly #scripted: Map<MemoryPoint, ScriptedEffect>;
 
   constructor(
@@ -41,7 +48,9 @@ export class DatabaseFaults implements MemoryHooks {
     client: Incarnation,
     areOver: () => boolean,
     scripted: Map<MemoryPoint, ScriptedEffect>,
+    tally: Tally,
   ) {
+    this.#tally = tally;
     this.#scripted = scripted;
     this.#scheduler = scheduler;
     this.#random = random;
@@ -59,7 +68,9 @@ export class DatabaseFaults implements MemoryHooks {
     return new Promise((resolve) => {
       this.#scheduler.after(delayMs, undefined, () => {
         if (point.startsWith("after")) this.#client.effect(point);
-        resolve(scripted?.verdict ?? this.#verdict(point));
+        const verdict = scripted?.verdict ?? this.#verdict(point);
+        if (verdict !== "ok") this.#tally.count(`fault: database, ${VERDICTS[verdict]}`);
+        resolve(verdict);
       });
     });
   }

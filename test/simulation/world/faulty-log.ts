@@ -10,22 +10,33 @@ export class FaultyLog implements LogStore {
   readonly #log: LogStore;
   readonly #incarnation: Incarnation;
   readonly #toldBeforeDurable: boolean;
+  readonly #onDurable: (records: readonly DurableRecord[]) => void;
 
   /** `toldBeforeDurable`: says that records are durable when they are not yet. */
-  constructor(log: LogStore, incarnation: Incarnation, toldBeforeDurable: boolean) {
+  constructor(
+    log: LogStore,
+    incarnation: Incarnation,
+    toldBeforeDurable: boolean,
+    onDurable: (records: readonly DurableRecord[]) => void,
+  ) {
     this.#log = log;
     this.#incarnation = incarnation;
     this.#toldBeforeDurable = toldBeforeDurable;
+    this.#onDurable = onDurable;
   }
 
-  open(): Promise<LogContents> {
-    return this.#log.open();
+  async open(): Promise<LogContents> {
+    const contents = await this.#log.open();
+    this.#onDurable(contents.records);
+    return contents;
   }
 
   async append(records: readonly DurableRecord[]): Promise<void> {
     this.#incarnation.effect("before an append");
     if (!this.#incarnation.alive) return never();
-    const appended = this.#log.append(records);
+    const appended = this.#log.append(records).then(() => {
+      this.#onDurable(records);
+    });
     if (this.#toldBeforeDurable) appended.catch(() => undefined);
     else await appended;
     this.#incarnation.effect("after an append");

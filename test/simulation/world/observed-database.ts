@@ -5,18 +5,25 @@ import {
   MemoryDatabase,
   type MemoryTransaction,
 } from "../../../participant/shard/memory-database.ts";
-import type { EndedBranch, ShardBooks } from "../checkers/audit.ts";
+import type { EndedBranch, PreparedBranch, ShardBooks } from "../checkers/audit.ts";
 import { isMark, markOf, MARK_PREFIX } from "../clients/statements.ts";
 
 export class ObservedDatabase extends MemoryDatabase implements ShardBooks {
   readonly shard: string;
   readonly #clusterId: ClusterId;
+  readonly #onPrepared: (branch: PreparedBranch) => void;
   readonly #onEnded: (branch: EndedBranch) => void;
   readonly #gids = new Map<MemoryTransaction, GlobalId>();
   #isSabotage = false;
 
-  constructor(shard: string, clusterId: ClusterId, onEnded: (branch: EndedBranch) => void) {
+  constructor(
+    shard: string,
+    clusterId: ClusterId,
+    onPrepared: (branch: PreparedBranch) => void,
+    onEnded: (branch: EndedBranch) => void,
+  ) {
     super();
+    this.#onPrepared = onPrepared;
     this.shard = shard;
     this.#clusterId = clusterId;
     this.#onEnded = onEnded;
@@ -25,6 +32,7 @@ export class ObservedDatabase extends MemoryDatabase implements ShardBooks {
   override prepare(gid: GlobalId, transaction: MemoryTransaction): void {
     super.prepare(gid, transaction);
     this.#gids.set(transaction, gid);
+    this.#onPrepared({ shard: this.shard, gid, xid: transaction.xid });
   }
 
   override commit(transaction: MemoryTransaction): void {

@@ -8,10 +8,10 @@ import {
 } from "../../../participant/participant-node.ts";
 import type { MemoryPoint } from "../../../participant/shard/memory-hooks.ts";
 import { MemoryShard } from "../../../participant/shard/memory-shard.ts";
-import type { ClusterId, ShardId } from "../../../shared/model/ids.ts";
+import type { CarrierId, ClusterId, ShardId } from "../../../shared/model/ids.ts";
 import type { Cancel, Logger } from "../../../shared/model/ports.ts";
 import type { BranchRequest } from "../../../shared/model/protocol.ts";
-import type { EndedBranch } from "../checkers/audit.ts";
+import type { EndedBranch, PreparedBranch } from "../checkers/audit.ts";
 import type { Tally } from "../checkers/tally.ts";
 import { Violation } from "../checkers/violation.ts";
 import { OPENING_VALUE } from "../clients/statements.ts";
@@ -34,6 +34,7 @@ export interface ParticipantHostOptions {
   readonly clusterId: ClusterId;
   readonly shard: ShardId;
   readonly items: readonly string[];
+  readonly clockSpread: number;
   readonly participant: ParticipantKnobs;
   readonly database: DatabaseKnobs;
   readonly scheduler: Scheduler;
@@ -46,7 +47,9 @@ export interface ParticipantHostOptions {
   readonly crashAtEffectChance: () => number;
   readonly meanDownMs: () => number;
   readonly faultsAreOver: () => boolean;
+  readonly onBranchPrepared: (branch: PreparedBranch) => void;
   readonly onBranchEnded: (branch: EndedBranch) => void;
+  readonly onTold: (by: string, id: CarrierId, outcome: string) => void;
   readonly onIncident: (sentence: string, gid: string) => void;
   readonly onFailure: (error: unknown) => void;
 }
@@ -72,16 +75,16 @@ export class ParticipantHost {
   #heard: BranchRequest[] | undefined;
 
   constructor(options: ParticipantHostOptions) {
-    const { shard, clusterId, random, trace, items } = options;
+    const { shard, clusterId, random, trace, items, clockSpread } = options;
     this.shard = shard;
     this.#options = options;
-    this.database = new ObservedDatabase(shard, clusterId, (branch) => {
+    this.database = new ObservedDatabase(shard, clusterId, options.onBranchPrepared, (branch) => {
       trace.line(shard, `database: ${branch.carrierId} ${branch.how}`);
       options.onBranchEnded(branch);
     });
     for (const item of items) this.database.items.set(item, BigInt(OPENING_VALUE));
     this.#clockCharacter = {
-      rate: random.between(0.9, 1.1),
+      rate: 1 + random.between(-clockSpread, clockSpread),
       wallOffsetMs: random.between(-5_000, 5_000),
     };
   }
@@ -131,7 +134,7 @@ export class ParticipantHost {
     const { process, connection } = this.#life;
     this.#life = undefined;
     trace.line(this.shard, `CRASH (${why})`);
-    this.#options.tally.count("participant crashed");
+    this.#options.tally.count(`fault: participant ended, ${why}`);
     process.end();
     connection.disconnect();
     for (const host of coordinators()) host.cutLink(this.shard);
@@ -153,8 +156,9 @@ export class ParticipantHost {
   /** The database loses its sessions and comes back a little later. */
   crashDatabase(): void {
     if (!this.database.isUp) return;
-    const { trace, scheduler, random, meanDownMs } = this.#options;
+    const { trace, scheduler, random, meanDownMs, tally } = this.#options;
     trace.line(this.shard, "DATABASE CRASH");
+    tally.count("fault: database crashed");
     this.database.crash();
     scheduler.after(random.exponential(meanDownMs() / 2), undefined, () => {
       this.restartDatabase();
@@ -174,7 +178,8 @@ export class ParticipantHost {
   }
 
   #create(process: Incarnation): Life {
-    const { clusterId, shard, scheduler, calls, random, participant, mutation } = this.#options;
+    const { clusterId, shard, scheduler, calls, random, participant, mutation, onTold } =
+      this.#options;
     const clock = new NodeClock(
       scheduler,
       process,
@@ -188,6 +193,7 @@ export class ParticipantHost {
       process,
       this.#options.faultsAreOver,
       this.scripted,
+      this.#options.tally,
     );
     const connection = new MemoryShard(this.database, hooks, clock);
     const hosts = this.#options.coordinators();
@@ -196,7 +202,7 @@ export class ParticipantHost {
       ...{ clusterId, shardId: shard, clock },
       bootId: `${this.shard}-${this.#lives}-${random.token(6)}`,
       shard: carelessShard(connection, mutation),
-      inquirer: new SimulatedInquirer(hosts, calls, shard, process, turn),
+      inquirer: new SimulatedInquirer(hosts, calls, shard, process, turn, onTold),
       random: random.fork(`node ${this.#lives}`),
       logger: this.#logger(process),
       limits: participant,

@@ -27,12 +27,14 @@ function isBefore(left: ScheduledEvent, right: ScheduledEvent): boolean {
   return left.atMs < right.atMs || (left.atMs === right.atMs && left.order < right.order);
 }
 
-/** Resolves when every promise that could go on has gone on. */
-function settle(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
-  });
-}
+/** So many events in one turn of the real event loop. */
+const EVENTS_IN_A_TURN = 256;
+
+/**
+ * Lets every promise go on that can. A turn of the event loop would do the same at twenty times the price, which is a third
+ * of a whole simulation. Works only outside of promise jobs, so events run from a macrotask.
+ */
+const settle = (process as unknown as { readonly _tickCallback: () => void })._tickCallback;
 
 export class Scheduler {
   readonly #heap: ScheduledEvent[] = [];
@@ -79,8 +81,27 @@ export class Scheduler {
     this.#deferred.delete(process);
   }
 
-  /** Runs the next event; false when there is none up to `untilMs`. `observe` is called after it has settled. */
-  async step(untilMs: number, observe: () => void): Promise<boolean> {
+  /** Runs every event up to `untilMs`. `observe` is called after each has settled; what it throws ends the run. */
+  run(untilMs: number, observe: () => void): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const turn = (): void => {
+        try {
+          for (let events = 0; events < EVENTS_IN_A_TURN; events += 1) {
+            if (this.#step(untilMs, observe)) continue;
+            resolve();
+            return;
+          }
+          setImmediate(turn);
+        } catch (error) {
+          reject(error as Error);
+        }
+      };
+      setImmediate(turn);
+    });
+  }
+
+  /** False when there is no event up to `untilMs`. */
+  #step(untilMs: number, observe: () => void): boolean {
     const event = this.#heap[0];
     if (event === undefined || event.atMs > untilMs) {
       this.#nowMs = Math.max(this.#nowMs, untilMs);
@@ -98,7 +119,7 @@ export class Scheduler {
     }
     this.#events += 1;
     run();
-    await settle();
+    settle();
     observe();
     return true;
   }

@@ -8,6 +8,7 @@ import type {
   OutcomeAnswer,
   OutcomeInquiry,
 } from "../../../shared/model/protocol.ts";
+import type { CarrierId } from "../../../shared/model/ids.ts";
 import type { CoordinatorHost, LivingCoordinator } from "./coordinator-host.ts";
 import type { Incarnation } from "./incarnation.ts";
 import type { RemoteCalls } from "./remote-call.ts";
@@ -19,15 +20,19 @@ export class SimulatedInquirer implements OutcomeInquirer {
   readonly #calls: RemoteCalls;
   readonly #machine: string;
   readonly #process: Incarnation;
+  readonly #onTold: (by: string, id: CarrierId, outcome: string) => void;
   #turn: number;
 
+  /** `onTold`: every answer, whether or not it arrives. */
   constructor(
     hosts: readonly CoordinatorHost[],
     calls: RemoteCalls,
     machine: string,
     process: Incarnation,
     firstTurn: number,
+    onTold: (by: string, id: CarrierId, outcome: string) => void,
   ) {
+    this.#onTold = onTold;
     this.#hosts = hosts;
     this.#calls = calls;
     this.#machine = machine;
@@ -61,7 +66,7 @@ export class SimulatedInquirer implements OutcomeInquirer {
     { node, host }: LivingCoordinator,
     inquiry: OutcomeInquiry,
   ): Promise<OutcomeAnswer> {
-    const here = node.gateway.outcomes(inquiry);
+    const here = this.#outcomes(host, node, inquiry);
     const { leader } = node.gateway.view();
     const isFinal = here.outcomes.every(({ kind }) => kind !== "undecided");
     const target = this.#hosts.find(({ self }) => self === leader && self !== host.self);
@@ -69,8 +74,20 @@ export class SimulatedInquirer implements OutcomeInquirer {
     const answer = await this.#calls.call({
       ...{ from: host.machine, caller: host.process, to: target.machine, timeoutMs: TIMEOUT_MS },
       target: () => target.served(),
-      handle: (leading) => Promise.resolve(leading.node.gateway.outcomes(inquiry)),
+      handle: (leading) => Promise.resolve(this.#outcomes(leading.host, leading.node, inquiry)),
     });
     return answer.kind === "answered" ? answer.value : here;
+  }
+
+  #outcomes(
+    { machine }: CoordinatorHost,
+    { gateway }: LivingCoordinator["node"],
+    inquiry: OutcomeInquiry,
+  ): OutcomeAnswer {
+    const answer = gateway.outcomes(inquiry);
+    for (const [index, { carrierId }] of inquiry.branches.entries()) {
+      this.#onTold(machine, carrierId, answer.outcomes[index]?.kind ?? "");
+    }
+    return answer;
   }
 }

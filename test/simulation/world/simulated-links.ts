@@ -2,7 +2,8 @@
  * ParticipantLinks of one coordinator incarnation: a connection to each participant, made and made again.
  *
  * A connection is a stream, so what is lost on it takes the whole connection down, and each side notices in its own time.
- * Harsher than a real stream: requests overtake each other, and some arrive twice, which participants must withstand.
+ * Harsher than a real stream: requests overtake each other, and some arrive twice, perhaps at the next incarnation of the
+ * participant, which all must withstand.
  */
 import {
   LinkDown,
@@ -139,9 +140,10 @@ export class SimulatedLinks implements ParticipantLinks {
       this.#arrive(connection, request, pending);
     });
     if (!random.chance(network.character.duplicateChance)) return;
+    this.#world.tally.count("fault: request repeated");
     scheduler.after(network.delayMs(from, to) * random.between(1, 30), undefined, () => {
       const current = connection.broken ? this.#connections.get(shard) : connection;
-      if (current?.door !== connection.door || network.isBlocked(from, to)) return;
+      if (current === undefined || network.isBlocked(from, to)) return;
       this.#world.trace.line(shard, `again: ${describeRequest(request)}`);
       this.#deliver(current, request, undefined);
     });
@@ -190,6 +192,7 @@ export class SimulatedLinks implements ParticipantLinks {
   #break(connection: Connection): void {
     if (connection.broken) return;
     connection.broken = true;
+    this.#world.tally.count("link to a participant broken");
     const { scheduler, random } = this.#world;
     const { shard, door, linkId } = connection;
     scheduler.after(random.exponential(NOTICE_MS), door.process, () => {

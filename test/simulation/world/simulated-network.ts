@@ -2,6 +2,7 @@
  * Everything between two machines: delay, loss, repetition, clogs, and walls that may stand in one direction only.
  * Machines are named; who they are is not known here.
  */
+import type { Tally } from "../checkers/tally.ts";
 import type { Scheduler } from "./scheduler.ts";
 import type { SeededRandom } from "./seeded-random.ts";
 
@@ -24,11 +25,18 @@ const CALM_NETWORK: NetworkCharacter = {
 export class SimulatedNetwork {
   readonly #scheduler: Scheduler;
   readonly #random: SeededRandom;
+  readonly #tally: Tally;
   readonly #walls = new Map<string, number>();
   readonly #cloggedUntilMs = new Map<string, number>();
   character: NetworkCharacter;
 
-  constructor(scheduler: Scheduler, random: SeededRandom, character: NetworkCharacter) {
+  constructor(
+    scheduler: Scheduler,
+    random: SeededRandom,
+    character: NetworkCharacter,
+    tally: Tally,
+  ) {
+    this.#tally = tally;
     this.#scheduler = scheduler;
     this.#random = random;
     this.character = character;
@@ -71,10 +79,18 @@ export class SimulatedNetwork {
   /** When the copies of one datagram arrive; none when it is lost. */
   copies(from: string, to: string): readonly number[] {
     const { lossChance, duplicateChance } = this.character;
-    if (this.isBlocked(from, to) || this.#random.chance(lossChance)) return [];
+    if (this.isBlocked(from, to)) {
+      this.#tally.count("message met a wall");
+      return [];
+    }
+    if (this.#random.chance(lossChance)) {
+      this.#tally.count("fault: message lost");
+      return [];
+    }
     const delays = [this.delayMs(from, to)];
     while (delays.length < 4 && this.#random.chance(duplicateChance)) {
       delays.push(this.delayMs(from, to) * this.#random.between(1, 8));
+      this.#tally.count("fault: message repeated");
     }
     return delays;
   }

@@ -36,14 +36,14 @@ export class SimulatedPeers {
   attach(
     self: NodeId,
     process: Process,
-    before: () => void,
+    before: (message: PeerMessage) => void,
     after: (message: PeerMessage) => void,
   ): PeerTransport {
     const attached: Attached = { process, receive: undefined, lost: undefined };
     this.#attached.set(self, attached);
     return {
       send: (to, message) => {
-        before();
+        before(message);
         if (!process.alive) return;
         this.#send(self, to, message);
         after(message);

@@ -1,12 +1,9 @@
 /**
  * A whole cluster on virtual time: hosts, databases, network, clients and checkers, put together from one seed.
  */
-import type { CommitCommand } from "../../../coordinator/transactions/command.ts";
 import type { PeerMessage } from "../../../coordinator/paxos/message.ts";
 import { clusterId, nodeId, shardId, type ShardId } from "../../../shared/model/ids.ts";
-import { AgreementChecker } from "../checkers/agreement.ts";
-import { Auditor } from "../checkers/audit.ts";
-import { ReferenceLedger } from "../checkers/reference-ledger.ts";
+import { Checkers } from "../checkers/checkers.ts";
 import { Tally } from "../checkers/tally.ts";
 import { Violation } from "../checkers/violation.ts";
 import { Client } from "../clients/client.ts";
@@ -47,9 +44,7 @@ export class World {
   readonly coordinators: readonly CoordinatorHost[];
   readonly participants: readonly ParticipantHost[];
   readonly faults: Faults;
-  readonly reference: ReferenceLedger;
-  readonly agreement: AgreementChecker;
-  readonly auditor: Auditor;
+  readonly checkers: Checkers;
   readonly history: History;
   /** What people would have been called about, by gid. */
   readonly incidents = new Map<string, string>();
@@ -62,43 +57,26 @@ export class World {
     const { scheduler } = this;
     this.knobs = knobs;
     this.trace = new Trace(() => scheduler.nowMs);
-    this.network = new SimulatedNetwork(scheduler, random.fork("network"), knobs.network);
+    this.network = new SimulatedNetwork(
+      scheduler,
+      random.fork("network"),
+      knobs.network,
+      this.tally,
+    );
     this.calls = new RemoteCalls(scheduler, this.network, random.fork("calls"), options.onFailure);
     const shards = Array.from({ length: knobs.shards }, (_, index) => shardId(`s${index + 1}`));
     this.participants = shards.map((shard) => this.#createParticipant(shard));
-    this.coordinators = this.#createCoordinators(shards);
-    this.reference = new ReferenceLedger(mutation !== "no floor");
-    this.auditor = new Auditor(
-      this.reference,
-      this.participants.map(({ database }) => database),
-      knobs.shards * knobs.workload.itemsPerShard * OPENING_VALUE,
-    );
-    this.agreement = this.#createAgreement();
-    this.history = new History(this.tally, (call, pendingShards) => {
-      // Told here, not thrown: the call's promise belongs to production code, and may be nobody's to catch.
-      try {
-        this.auditor.acknowledged(call, pendingShards);
-      } catch (error) {
-        options.onFailure(error);
-      }
+    this.checkers = new Checkers({
+      ...{ trace: this.trace, tally: this.tally, size: knobs.coordinators },
+      coordinators: () => this.coordinators,
+      books: this.participants.map(({ database }) => database),
+      openingTotal: knobs.shards * knobs.workload.itemsPerShard * OPENING_VALUE,
+      voidsBelowFloor: mutation !== "no floor",
+      onFailure: options.onFailure,
     });
+    this.coordinators = this.#createCoordinators(shards);
+    this.history = new History(this.tally, this.checkers);
     this.faults = new Faults(this, knobs, random.fork("faults"));
-  }
-
-  #createAgreement(): AgreementChecker {
-    return new AgreementChecker(
-      this.reference,
-      ({ outcome, command }) => {
-        const gids = command.branches.map(({ gid }) => gid);
-        this.trace.line("log", `${command.carrierId} is ${outcome}`);
-        this.#tallyDecision(outcome, command);
-        if (outcome === "committed") this.auditor.carrierCommitted(command.carrierId, gids);
-      },
-      (machine, slots) => {
-        this.trace.line(machine, `caught up ${slots} slots by snapshot`);
-        this.tally.count("caught up by snapshot");
-      },
-    );
   }
 
   start(): void {
@@ -123,21 +101,6 @@ export class World {
     }
   }
 
-  /** What the checkers look at after each event. */
-  observe(): void {
-    for (const { machine, node } of this.coordinators) {
-      if (node !== undefined) this.agreement.observe(machine, node);
-    }
-  }
-
-  #tallyDecision(outcome: "committed" | "void", { ballot }: CommitCommand): void {
-    if (outcome === "void") this.tally.count("commit came too late");
-    const isOld = this.coordinators.some(
-      ({ node }) => (node?.replica.state?.promised ?? 0) > ballot,
-    );
-    if (isOld) this.tally.count(`commit chosen under a later leader, ${outcome}`);
-  }
-
   #createCoordinators(shards: readonly ShardId[]): readonly CoordinatorHost[] {
     const { knobs, random, mutation, onFailure } = this.#options;
     const { scheduler, network, trace, tally } = this;
@@ -153,19 +116,14 @@ export class World {
       (self) =>
         new CoordinatorHost({
           ...{ clusterId: CLUSTER, self, members, peers, mutation },
-          ...{ paxos: knobs.paxos, disk: knobs.disk, world: linkWorld },
+          ...{ paxos: knobs.paxos, disk: knobs.disk, clockSpread: knobs.clockSpread },
+          world: linkWorld,
           random: random.fork(`coordinator ${self}`),
           crashAtEffectChance: () => this.#crashAtEffectChance(),
           crashAfterSendingChance: (message) => this.#crashAfterSendingChance(message),
           meanDownMs: () => knobs.faults.meanDownMs,
           onFatal: onFailure,
-          onCrash: (machine, node) => {
-            try {
-              this.agreement.observeChosen(machine, node);
-            } catch (error) {
-              onFailure(error);
-            }
-          },
+          watch: this.checkers,
           onIncident: (sentence, gid) => {
             this.#onIncident(sentence, gid);
           },
@@ -180,13 +138,20 @@ export class World {
       ...{ clusterId: CLUSTER, shard, mutation, scheduler, network, trace, tally, calls },
       random: random.fork(`participant ${shard}`),
       items: itemsOf(knobs.workload),
+      clockSpread: knobs.clockSpread,
       participant: knobs.participant,
       database: knobs.database,
       coordinators: () => this.coordinators,
       faultsAreOver: () => this.faults.stopped,
+      onBranchPrepared: (branch) => {
+        this.checkers.branchPrepared(branch);
+      },
       onBranchEnded: (branch) => {
         if (branch.how === "sabotaged") this.#sabotaged.add(branch.gid);
-        this.auditor.branchEnded(branch);
+        this.checkers.branchEnded(branch);
+      },
+      onTold: (by, id, outcome) => {
+        this.checkers.toldOfCarrier(by, id, outcome);
       },
       onIncident: (sentence, gid) => {
         this.#onIncident(sentence, gid);
@@ -207,7 +172,7 @@ export class World {
 
   /** Branches that somebody rolled back by hand although they were, or became, committed. */
   contradicted(): readonly string[] {
-    return [...this.reference.decisions.values()].flatMap(({ outcome, command }) =>
+    return [...this.checkers.reference.decisions.values()].flatMap(({ outcome, command }) =>
       outcome === "committed"
         ? command.branches.flatMap(({ gid }) => (this.#sabotaged.has(gid) ? [gid] : []))
         : [],
@@ -229,7 +194,7 @@ export class World {
   #createClients(): readonly Client[] {
     const { knobs, random } = this.#options;
     const { scheduler, trace, tally, history, coordinators: hosts } = this;
-    const api = new SimulatedApi(hosts, this.calls, history, trace);
+    const api = new SimulatedApi(hosts, this.calls, history, trace, this.checkers);
     const shards = this.participants.map(({ shard }) => shard);
     return Array.from({ length: knobs.workload.clients }, (_, index) => {
       const name = `c${index + 1}`;

@@ -1,0 +1,168 @@
+/**
+ * PeerMemory in `peers.json` of the data directory. Replaced as a whole: draft, sync, rename, sync of the directory.
+ *
+ * A new disk is written synchronously: it happens once per peer in the life of a directory, and the hello waits for it
+ * anyway. The rest is written behind everybody's back.
+ */
+import * as fs from "node:fs";
+import { dirname, join } from "node:path";
+import { z } from "zod";
+import type { Ballot, NodeId, Slot } from "../../shared/model/ids.ts";
+import type { Cancel, Clock } from "../../shared/model/ports.ts";
+import type { KnownPeer, PeerMemory } from "./known-peers.ts";
+
+/** What a crash of this node may make it forget of its peers' acknowledgements. */
+const SAVE_INTERVAL_MS = 5_000;
+const FORMAT_VERSION = 1;
+
+const count = z.int().min(0);
+const Stored = z.strictObject({
+  version: z.literal(FORMAT_VERSION),
+  peers: z.array(
+    z.strictObject({
+      node: z.int().min(1),
+      storageId: z.string().min(1),
+      bootId: z.string().min(1),
+      promised: count,
+      slot: count,
+    }),
+  ),
+});
+
+export const peersPath = (directory: string): string => join(directory, "peers.json");
+
+export class PeersFileUnreadable extends Error {
+  override readonly name = "PeersFileUnreadable";
+}
+
+export interface PeersFileOptions {
+  readonly directory: string;
+  readonly clock: Clock;
+  /** The disk failed, like the log's: the process must end. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+type Peers = ReadonlyMap<NodeId, KnownPeer>;
+
+export class PeersFile implements PeerMemory {
+  readonly #options: PeersFileOptions;
+  readonly #path: string;
+  #unsaved: Peers | undefined;
+  #writing = false;
+  #cancelSave: Cancel | undefined;
+  /** Counts what was written: a slower write must not replace what came after it. */
+  #saved = 0;
+
+  constructor(options: PeersFileOptions) {
+    this.#options = options;
+    this.#path = peersPath(options.directory);
+  }
+
+  load(): Peers {
+    if (!fs.existsSync(this.#path)) return new Map();
+    const stored = parse(fs.readFileSync(this.#path, "utf8"));
+    if (stored === undefined) {
+      throw new PeersFileUnreadable(
+        `${this.#path} cannot be read. It says which disks stand behind the other nodes: without it this node ` +
+          `would take votes from any. Replace the node (new node id, empty directory); do not delete single files.`,
+      );
+    }
+    return new Map(
+      stored.peers.map(({ node, storageId, bootId, promised, slot }) => {
+        const acknowledged = { promised: promised as Ballot, slot: slot as Slot };
+        return [node as NodeId, { storageId, bootId, acknowledged }];
+      }),
+    );
+  }
+
+  saveNow(peers: Peers): void {
+    this.#saved += 1;
+    this.#unsaved = undefined;
+    const draft = `${this.#path}.draft`;
+    const file = fs.openSync(draft, "w");
+    try {
+      fs.writeFileSync(file, textOf(peers));
+      fs.fsyncSync(file);
+    } finally {
+      fs.closeSync(file);
+    }
+    fs.renameSync(draft, this.#path);
+    const directory = fs.openSync(dirname(this.#path), "r");
+    try {
+      fs.fsyncSync(directory);
+    } finally {
+      fs.closeSync(directory);
+    }
+  }
+
+  saveLater(peers: Peers): void {
+    this.#unsaved = peers;
+    if (this.#writing) return;
+    this.#cancelSave ??= this.#options.clock.after(SAVE_INTERVAL_MS, () => {
+      this.#cancelSave = undefined;
+      void this.#save();
+    });
+  }
+
+  /** Writes what is not written yet. */
+  close(): void {
+    this.#cancelSave?.();
+    if (this.#unsaved !== undefined) this.saveNow(this.#unsaved);
+  }
+
+  /** Never rejects. */
+  async #save(): Promise<void> {
+    const peers = this.#unsaved;
+    if (peers === undefined) return;
+    this.#unsaved = undefined;
+    this.#writing = true;
+    try {
+      await this.#replace(textOf(peers));
+    } catch (error) {
+      this.#options.onFatal(error);
+    }
+    this.#writing = false;
+    // Acknowledged while it was written.
+    const unsaved = this.#unsaved as Peers | undefined;
+    if (unsaved !== undefined) this.saveLater(unsaved);
+  }
+
+  async #replace(text: string): Promise<void> {
+    const saved = this.#saved;
+    const draft = `${this.#path}.later`;
+    const file = await fs.promises.open(draft, "w");
+    try {
+      await file.writeFile(text);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    if (saved !== this.#saved) return;
+    fs.renameSync(draft, this.#path);
+    const directory = await fs.promises.open(dirname(this.#path), "r");
+    try {
+      await directory.sync();
+    } finally {
+      await directory.close();
+    }
+  }
+}
+
+function textOf(peers: Peers): string {
+  const stored: z.input<typeof Stored> = {
+    version: FORMAT_VERSION,
+    peers: [...peers].map(([node, { storageId, bootId, acknowledged }]) => {
+      return { node, storageId, bootId, ...acknowledged };
+    }),
+  };
+  return JSON.stringify(stored);
+}
+
+function parse(text: string): z.output<typeof Stored> | undefined {
+  try {
+    return Stored.safeParse(JSON.parse(text)).data;
+  } catch {
+    // No JSON: reported by the caller like any other unreadable file.
+    return undefined;
+  }
+}

@@ -94,24 +94,16 @@ class Bench {
 }
 
 function replyTo(message: PeerMessage): PaxosMessage | undefined {
-  switch (message.kind) {
-    case "probe":
-      return {
-        kind: "probeReply",
-        attempt: message.attempt,
-        granted: true,
-        promised: ballot(1, nodeId(2)),
-      };
-    case "phase1a": {
-      const { ballot: asked, fromSlot } = message;
-      const nothing = { slots: [], nextSlot: null, truncatedUpTo: slot(0) };
-      return { kind: "phase1b", ballot: asked, fromSlot, ...nothing };
-    }
-    case "heartbeat":
-      return { kind: "heartbeatReply", ballot: message.ballot, beat: message.beat };
-    default:
-      return undefined;
+  if (message.kind === "probe") {
+    const { attempt } = message;
+    return { kind: "probeReply", attempt, granted: true, promised: ballot(1, nodeId(2)) };
   }
+  if (message.kind === "phase1a") {
+    const nothing = { slots: [], nextSlot: null, truncatedUpTo: slot(0) };
+    return { kind: "phase1b", ballot: message.ballot, fromSlot: message.fromSlot, ...nothing };
+  }
+  if (message.kind !== "heartbeat") return undefined;
+  return { kind: "heartbeatReply", ballot: message.ballot, beat: message.beat };
 }
 
 test("#1 a group of one acknowledges nothing before its own log has it (etcd#14370)", async () => {
@@ -203,4 +195,26 @@ test("#15 an answer to what was sent before the question, or under another ballo
   proof.ended();
   await settle(new ManualClock());
   expect(said).toEqual(["first true", "second false"]);
+});
+
+test("#16 to have led a moment ago proves nothing: with no answer a leader's question is answered no (sofa-jraft#34, etcd-io/raft#99, tikv#964)", async () => {
+  const bench = new Bench(3);
+  await bench.led();
+  const said: boolean[] = [];
+  const ask = (): void => {
+    void bench.replica.stillLeads(bench.replica.state!.promised).then((led) => said.push(led));
+  };
+  ask();
+  await settle(bench.clock);
+  expect(said).toEqual([]);
+  await bench.run(20);
+  expect(said).toEqual([true]);
+
+  ask();
+  for (let passed = 0; passed < 200; passed += 10) {
+    bench.clock.pass(10);
+    await settle(bench.clock);
+  }
+  expect(bench.role).not.toBe("leader");
+  expect(said).toEqual([true, false]);
 });

@@ -226,7 +226,7 @@ export class TranscriptWorld {
     }
   }
 
-  /** The process ends; what its disk had not written is lost. */
+  /** The process ends; what its disk had not written is lost, and the others see their connections break. */
   crash(node: number): void {
     const member = this.#member(node);
     member.state = undefined;
@@ -234,6 +234,9 @@ export class TranscriptWorld {
       this.#say(node, `loses: ${records.map(recordText).join(", ")}`);
     }
     member.hanging = undefined;
+    for (const other of this.nodes) {
+      if (other !== node) this.input(other, { kind: "peerLost", node: node as NodeId });
+    }
   }
 
   restart(node: number): void {

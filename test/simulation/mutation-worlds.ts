@@ -48,7 +48,7 @@ export function quiet(knobs: Knobs, faults: Partial<FaultKnobs>): Knobs {
       tickIntervalMs: 10,
     },
     faults: { ...NO_FAULTS, ...faults },
-    disk: { meanAppendMs: 1, hangChance: 0, failChance: 0 },
+    disk: { meanAppendMs: 1, hangChance: 0, failChance: 0, damageChance: 0 },
     database: { meanStatementMs: 1, loseChance: 0, lateChance: 0, silentFailureChance: 0 },
     participant: { ...knobs.participant, maxBranches: 64, inquiryAfterMs: 200 },
     workload: {

@@ -207,8 +207,12 @@ export class CoordinatorHost {
       paxos: this.#paxosConfig(),
       tickIntervalMs: this.#options.paxos.tickIntervalMs,
       snapshots: this.#snapshotPolicy(),
-      log: new FaultyLog(log, incarnation, mutation === "told before durable", (records) => {
-        watch.durable(self, records);
+      log: new FaultyLog(log, incarnation, {
+        toldBeforeDurable: mutation === "told before durable",
+        damages: () => this.#damagesChunk(),
+        onDurable: (records) => {
+          watch.durable(self, records);
+        },
       }),
       peers: mutatedPeers(this.#attachPeers(incarnation), mutation),
       links: mutatedLinks(links, mutation),
@@ -266,6 +270,13 @@ export class CoordinatorHost {
     return survivors;
   }
 
+  #damagesChunk(): boolean {
+    const { random, disk, world } = this.#options;
+    if (this.diskFactor === 0 || !random.chance(disk.damageChance)) return false;
+    world.tally.count("fault: chunk of a snapshot damaged");
+    return true;
+  }
+
   #hangs(): boolean {
     const { world, paxos } = this.#options;
     const hangsMs = world.scheduler.nowMs - (this.#hangsSinceMs ?? Infinity);
@@ -310,6 +321,7 @@ export class CoordinatorHost {
       error: (fields, message) => {
         line(fields, message);
         const { gid, sentence } = fields as { gid?: string; sentence?: string };
+        if (message.startsWith("the own snapshot is damaged")) return;
         if (gid === undefined) onFatal(new Violation("no error logged", message));
         else onIncident(`${message}: ${sentence ?? ""}`, gid);
       },

@@ -64,6 +64,8 @@ export interface DiskKnobs {
   readonly hangChance: number;
   /** Chance that an append fails, and the process with it. */
   readonly failChance: number;
+  /** Chance that a chunk of a snapshot cannot be read when a peer wants it. */
+  readonly damageChance: number;
 }
 
 export interface DatabaseKnobs {
@@ -199,6 +201,7 @@ export function drawKnobs(random: SeededRandom): Knobs {
       meanAppendMs: random.pick([0.1, 1, 8]),
       hangChance: random.knob(0.03, 0.6),
       failChance: random.knob(0.003, 0.7),
+      damageChance: random.knob(0.3, 0.7),
     },
     database: {
       meanStatementMs: random.pick([0.2, 1, 5]),

@@ -48,7 +48,7 @@ export function quiet(knobs: Knobs, faults: Partial<FaultKnobs>): Knobs {
       tickIntervalMs: 10,
     },
     faults: { ...NO_FAULTS, ...faults },
-    disk: { meanAppendMs: 1, hangChance: 0, failChance: 0 },
+    disk: { meanAppendMs: 1, hangChance: 0, failChance: 0, damageChance: 0 },
     database: { meanStatementMs: 1, loseChance: 0, lateChance: 0, silentFailureChance: 0 },
     participant: { ...knobs.participant, maxBranches: 64, inquiryAfterMs: 200 },
     workload: {
@@ -80,13 +80,38 @@ function forgetful(knobs: Knobs): Knobs {
   };
 }
 
+/** Leaders are cut off and crash, so that commits hang between two ballots, and who is in doubt asks soon. */
+function contested(knobs: Knobs): Knobs {
+  const world = quiet(knobs, {
+    leaderIsolationIntervalMs: 150,
+    leaderCrashIntervalMs: 600,
+    meanPartitionMs: 400,
+  });
+  return { ...world, workload: { ...world.workload, keyedChance: 1 } };
+}
+
+/** Clients that give up early and ask again under the same key, somewhere else. */
+function impatient(knobs: Knobs, faults: Partial<FaultKnobs>): Knobs {
+  const world = quiet(knobs, faults);
+  return {
+    ...world,
+    workload: { ...world.workload, keyedChance: 1, impatientChance: 0.5, meanThinkMs: 20 },
+  };
+}
+
+/** Participants that come and go, and requests that arrive again and late. */
+function repeating(knobs: Knobs, faults: Partial<FaultKnobs>): Knobs {
+  const world = quiet(knobs, faults);
+  return {
+    ...world,
+    activeMs: 3_000,
+    network: { ...world.network, duplicateChance: 0.5 },
+    workload: { ...world.workload, meanThinkMs: 60 },
+  };
+}
+
 const WORLDS: Readonly<Record<Exclude<Mutation, "none">, (knobs: Knobs) => Knobs>> = {
-  "no floor": (knobs) =>
-    quiet(knobs, {
-      leaderIsolationIntervalMs: 150,
-      leaderCrashIntervalMs: 600,
-      meanPartitionMs: 400,
-    }),
+  "no floor": contested,
   "promises forgotten": forgetful,
   // The same, with disks so slow that what was promised or accepted is not on them when the power goes.
   "told before durable": (knobs) => {
@@ -97,12 +122,58 @@ const WORLDS: Readonly<Record<Exclude<Mutation, "none">, (knobs: Knobs) => Knobs
       faults: { ...world.faults, crashAfterAcceptChance: 0.05 },
     };
   },
+  "reports ignored": contested,
+  "cut before durable": (knobs) => {
+    const world = snapping(knobs, { coordinatorCrashIntervalMs: 100, meanDownMs: 20 });
+    return { ...world, disk: { ...world.disk, meanAppendMs: 10 } };
+  },
+  "snapshot not restored": (knobs) => snapping(knobs, { coordinatorCrashIntervalMs: 500 }),
+  "answers not kept": (knobs) => impatient(knobs, {}),
+  "a key for each node": (knobs) => impatient(knobs, { leaderCrashIntervalMs: 300 }),
+  // A second attempt at whoever was replaced while it stood still, while the first is held up under its successor.
+  "aborted without proof": (knobs) => {
+    const world = impatient(knobs, {
+      pauseIntervalMs: 100,
+      meanPauseMs: 400,
+      clogIntervalMs: 50,
+      meanClogMs: 400,
+    });
+    return { ...world, workload: { ...world.workload, impatientChance: 0.9, clients: 8 } };
+  },
+  "unknown told as aborted": contested,
+  "aborted before the barrier": (knobs) => {
+    const world = contested(knobs);
+    return {
+      ...world,
+      disk: { ...world.disk, meanAppendMs: 30 },
+      participant: { ...world.participant, inquiryAfterMs: 10, tickIntervalMs: 5 },
+    };
+  },
+  "undecided is aborted": contested,
+  "own ballot aborted": (knobs) => {
+    const world = quiet(knobs, { linkCutIntervalMs: 30 });
+    return { ...world, disk: { ...world.disk, meanAppendMs: 20 } };
+  },
+  "silence is a confirmation": (knobs) => quiet(knobs, { linkCutIntervalMs: 100 }),
   "any tag is a vote": (knobs) => {
     const world = quiet(knobs, {});
     return { ...world, database: { ...world.database, silentFailureChance: 0.1 } };
   },
   "absence is evidence": (knobs) => quiet(knobs, { sabotageIntervalMs: 200 }),
+  "receipt left out": (knobs) => {
+    const world = impatient(knobs, {});
+    return { ...world, workload: { ...world.workload, oneShardChance: 1 } };
+  },
+  "carriers forgotten": (knobs) => repeating(knobs, {}),
+  "any incarnation": (knobs) => repeating(knobs, { participantCrashIntervalMs: 80, meanDownMs: 2 }),
+  "decides alone": contested,
 };
+
+/** Snapshots all the time, and nothing is kept of the log below them. */
+function snapping(knobs: Knobs, faults: Partial<FaultKnobs>): Knobs {
+  const world = quiet(knobs, faults);
+  return { ...world, paxos: { ...world.paxos, snapshotIntervalSlots: 1, trailingSlots: 0 } };
+}
 
 /** What the seed drew, or the world of a mutation. */
 export function worldFor(mutation: Mutation, drawn: Knobs): Knobs {

@@ -23,14 +23,20 @@ function good({ counts }: SimulationResult): readonly string[] {
   return [`  ${told}`, "  every promise was kept"];
 }
 
-function bad({ failure, seed, mutation, world }: SimulationResult): readonly string[] {
-  const replay =
+/** The command that shows the run again. */
+export function replayOf({ seed, mutation, world }: SimulationResult): string {
+  return (
     `npm run simulate -- --seed ${seed}` +
     (mutation === "none" ? "" : ` --mutation "${mutation}"`) +
-    (world === "none" ? "" : ` --world "${world}"`);
+    (world === "none" ? "" : ` --world "${world}"`)
+  );
+}
+
+function bad(result: SimulationResult): readonly string[] {
+  const { failure } = result;
   return [
     `BROKEN: ${failure?.message ?? ""}`,
     ...(failure?.name === "Violation" ? [] : [failure?.stack ?? ""]),
-    `replay: ${replay}`,
+    `replay: ${replayOf(result)}`,
   ];
 }

@@ -63,20 +63,21 @@ export async function expectPromisesKept(
 
 /** Every seed up to `SEEDS` that leaves this remainder: one share for each file of the suite. */
 export function shareOfSeeds(share: number, shares: number): readonly number[] {
-  const all = Array.from({ length: SEEDS }, (_, index) => index + 1);
-  return all.filter((seed) => seed % shares === share);
+  return seedsUpTo(SEEDS).filter((seed) => seed % shares === share);
 }
 
-/** The run with the fewest events in which the mutation was caught; undefined when it was caught by none. */
-export async function shortestCatch(
+export function seedsUpTo(last: number): readonly number[] {
+  return Array.from({ length: last }, (_, index) => index + 1);
+}
+
+/** The first seed that catches the mutation in its own world; undefined when none does. */
+export async function firstCatch(
   mutation: Mutation,
-  seeds: readonly number[],
+  maxSeeds: number,
 ): Promise<SimulationResult | undefined> {
-  let shortest: SimulationResult | undefined;
-  for (const seed of seeds) {
+  for (const seed of seedsUpTo(maxSeeds)) {
     const result = await simulate({ seed, mutation, world: mutation });
-    const isShorter = shortest === undefined || result.events < shortest.events;
-    if (result.failure !== undefined && isShorter) shortest = result;
+    if (result.failure !== undefined) return result;
   }
-  return shortest;
+  return undefined;
 }

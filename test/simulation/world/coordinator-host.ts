@@ -14,7 +14,6 @@ import { majority } from "../../../coordinator/paxos/recover.ts";
 import type { PaxosConfig } from "../../../coordinator/paxos/state.ts";
 import { SLOT_BYTES, type SnapshotPolicy } from "../../../coordinator/replication/snapshots.ts";
 import type { PeerTransport } from "../../../coordinator/transport/peer-transport.ts";
-import { DEFAULT_LEDGER_OPTIONS } from "../../../coordinator/transactions/ledger/ledger.ts";
 import type { ClusterId, NodeId } from "../../../shared/model/ids.ts";
 import type { Cancel, Clock, Logger } from "../../../shared/model/ports.ts";
 import { Violation } from "../checkers/violation.ts";
@@ -22,6 +21,12 @@ import type { DiskKnobs, PaxosKnobs } from "../knobs.ts";
 import type { Mutation } from "../mutation.ts";
 import { FaultyLog } from "./faulty-log.ts";
 import { Incarnation } from "./incarnation.ts";
+import {
+  mutatedLedgerOptions,
+  mutatedLinks,
+  mutatedPeers,
+  mutateNode,
+} from "./mutated-coordinator.ts";
 import { NodeClock, type ClockCharacter } from "./node-clock.ts";
 import type { Served } from "./remote-call.ts";
 import type { SeededRandom } from "./seeded-random.ts";
@@ -194,6 +199,7 @@ export class CoordinatorHost {
       clock,
       nextAppend: () => this.#appendMs(),
       ...(mutation === "promises forgotten" && { mutation: "forgetPromises" }),
+      ...(mutation === "cut before durable" && { mutation: "truncateBeforeDurable" }),
     });
     const links = new SimulatedLinks(world, self, incarnation, clock, effect("before a request"));
     const node = createCoordinatorNode({
@@ -201,11 +207,15 @@ export class CoordinatorHost {
       paxos: this.#paxosConfig(),
       tickIntervalMs: this.#options.paxos.tickIntervalMs,
       snapshots: this.#snapshotPolicy(),
-      log: new FaultyLog(log, incarnation, mutation === "told before durable", (records) => {
-        watch.durable(self, records);
+      log: new FaultyLog(log, incarnation, {
+        toldBeforeDurable: mutation === "told before durable",
+        damages: () => this.#damagesChunk(),
+        onDurable: (records) => {
+          watch.durable(self, records);
+        },
       }),
-      peers: this.#attachPeers(incarnation),
-      links,
+      peers: mutatedPeers(this.#attachPeers(incarnation), mutation),
+      links: mutatedLinks(links, mutation),
       clock,
       random: random.fork(`node ${this.#lives}`),
       logger: this.#logger(incarnation),
@@ -214,11 +224,9 @@ export class CoordinatorHost {
         if (error instanceof LogFailure) this.crash("the disk failed");
         else this.#options.onFatal(error);
       },
-      ledgerOptions: {
-        ...DEFAULT_LEDGER_OPTIONS,
-        voidsCommitsBelowFloor: mutation !== "no floor",
-      },
+      ledgerOptions: mutatedLedgerOptions(mutation),
     });
+    mutateNode(node, this.machine, mutation);
     return { self, host: this, process: incarnation, node, clock, log, links };
   }
 
@@ -260,6 +268,13 @@ export class CoordinatorHost {
     const kind = survivors === 0 ? "lost" : survivors < unsynced ? "torn" : "kept, but untold";
     world.tally.count(`fault: unsynced writes ${kind}`);
     return survivors;
+  }
+
+  #damagesChunk(): boolean {
+    const { random, disk, world } = this.#options;
+    if (this.diskFactor === 0 || !random.chance(disk.damageChance)) return false;
+    world.tally.count("fault: chunk of a snapshot damaged");
+    return true;
   }
 
   #hangs(): boolean {
@@ -306,6 +321,7 @@ export class CoordinatorHost {
       error: (fields, message) => {
         line(fields, message);
         const { gid, sentence } = fields as { gid?: string; sentence?: string };
+        if (message.startsWith("the own snapshot is damaged")) return;
         if (gid === undefined) onFatal(new Violation("no error logged", message));
         else onIncident(`${message}: ${sentence ?? ""}`, gid);
       },

@@ -1,33 +1,38 @@
 /** A node's log with the simulator's finger in between: the process may end before an append, or right after its end. */
-import type { LogContents, LogStore, SnapshotChunk } from "../../../coordinator/log/log-store.ts";
+import {
+  LogCorruption,
+  type LogContents,
+  type LogStore,
+  type SnapshotChunk,
+} from "../../../coordinator/log/log-store.ts";
 import type { DurableRecord } from "../../../coordinator/paxos/record.ts";
 import type { Slot } from "../../../shared/model/ids.ts";
 import type { Incarnation } from "./incarnation.ts";
 
 const never = (): Promise<never> => new Promise(() => undefined);
 
+export interface LogFaults {
+  /** Says that records are durable when they are not yet. */
+  readonly toldBeforeDurable: boolean;
+  /** Whether the chunk that is read now turns out to be damaged. */
+  readonly damages: () => boolean;
+  readonly onDurable: (records: readonly DurableRecord[]) => void;
+}
+
 export class FaultyLog implements LogStore {
   readonly #log: LogStore;
   readonly #incarnation: Incarnation;
-  readonly #toldBeforeDurable: boolean;
-  readonly #onDurable: (records: readonly DurableRecord[]) => void;
+  readonly #faults: LogFaults;
 
-  /** `toldBeforeDurable`: says that records are durable when they are not yet. */
-  constructor(
-    log: LogStore,
-    incarnation: Incarnation,
-    toldBeforeDurable: boolean,
-    onDurable: (records: readonly DurableRecord[]) => void,
-  ) {
+  constructor(log: LogStore, incarnation: Incarnation, faults: LogFaults) {
     this.#log = log;
     this.#incarnation = incarnation;
-    this.#toldBeforeDurable = toldBeforeDurable;
-    this.#onDurable = onDurable;
+    this.#faults = faults;
   }
 
   async open(): Promise<LogContents> {
     const contents = await this.#log.open();
-    this.#onDurable(contents.records);
+    this.#faults.onDurable(contents.records);
     return contents;
   }
 
@@ -35,9 +40,9 @@ export class FaultyLog implements LogStore {
     this.#incarnation.effect("before an append");
     if (!this.#incarnation.alive) return never();
     const appended = this.#log.append(records).then(() => {
-      this.#onDurable(records);
+      this.#faults.onDurable(records);
     });
-    if (this.#toldBeforeDurable) appended.catch(() => undefined);
+    if (this.#faults.toldBeforeDurable) appended.catch(() => undefined);
     else await appended;
     this.#incarnation.effect("after an append");
     if (this.#died()) return never();
@@ -55,7 +60,8 @@ export class FaultyLog implements LogStore {
   }
 
   readSnapshotChunk(slot: Slot, index: number): Promise<SnapshotChunk | undefined> {
-    return this.#log.readSnapshotChunk(slot, index);
+    if (!this.#faults.damages()) return this.#log.readSnapshotChunk(slot, index);
+    return Promise.reject(new LogCorruption(`snapshot ${slot}`, 0, "A damaged chunk"));
   }
 
   /** Asked anew: an effect may have ended it. */

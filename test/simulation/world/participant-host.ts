@@ -5,6 +5,7 @@
 import {
   createParticipantNode,
   type ParticipantNode,
+  type ParticipantNodeOptions,
 } from "../../../participant/participant-node.ts";
 import type { MemoryPoint } from "../../../participant/shard/memory-hooks.ts";
 import { MemoryShard } from "../../../participant/shard/memory-shard.ts";
@@ -17,10 +18,10 @@ import { Violation } from "../checkers/violation.ts";
 import { OPENING_VALUE } from "../clients/statements.ts";
 import type { DatabaseKnobs, ParticipantKnobs } from "../knobs.ts";
 import type { Mutation } from "../mutation.ts";
-import { carelessShard } from "./careless-shard.ts";
 import type { CoordinatorHost } from "./coordinator-host.ts";
 import { DatabaseFaults, type ScriptedEffect } from "./database-faults.ts";
 import { Incarnation } from "./incarnation.ts";
+import { mutatedHandle, mutatedInquirer, mutatedShard } from "./mutated-participant.ts";
 import { NodeClock, type ClockCharacter } from "./node-clock.ts";
 import { ObservedDatabase } from "./observed-database.ts";
 import type { RemoteCalls } from "./remote-call.ts";
@@ -198,15 +199,18 @@ export class ParticipantHost {
     const connection = new MemoryShard(this.database, hooks, clock);
     const hosts = this.#options.coordinators();
     const turn = random.integer(hosts.length);
-    const node = createParticipantNode({
+    const inquirer = new SimulatedInquirer(hosts, calls, shard, process, turn, onTold);
+    const options: ParticipantNodeOptions = {
       ...{ clusterId, shardId: shard, clock },
       bootId: `${this.shard}-${this.#lives}-${random.token(6)}`,
-      shard: carelessShard(connection, mutation),
-      inquirer: new SimulatedInquirer(hosts, calls, shard, process, turn, onTold),
+      shard: mutatedShard(connection, mutation),
+      inquirer: mutatedInquirer(inquirer, mutation),
       random: random.fork(`node ${this.#lives}`),
       logger: this.#logger(process),
       limits: participant,
-    });
+    };
+    const node = createParticipantNode(options);
+    const handle = mutatedHandle(node, () => createParticipantNode(options), mutation);
     node.start();
     return {
       ...{ process, connection, node },
@@ -215,7 +219,7 @@ export class ParticipantHost {
         hello: node.hello(),
         receive: (linkId, request) => {
           this.#heard?.push(request);
-          return node.handle(linkId, request);
+          return handle(linkId, request);
         },
         lost: (linkId) => {
           node.linkLost(linkId);

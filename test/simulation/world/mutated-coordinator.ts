@@ -1,0 +1,129 @@
+/** Coordinators that break a rule: what stands around the production node is changed, or what it answers. */
+import type { CoordinatorNode } from "../../../coordinator/coordinator-node.ts";
+import type { PeerMessage } from "../../../coordinator/paxos/message.ts";
+import {
+  DEFAULT_LEDGER_OPTIONS,
+  type LedgerOptions,
+} from "../../../coordinator/transactions/ledger/ledger.ts";
+import type { ParticipantLinks, ReplyTo } from "../../../coordinator/transport/participant-link.ts";
+import type { PeerTransport } from "../../../coordinator/transport/peer-transport.ts";
+import { SynodError } from "../../../shared/model/errors.ts";
+import { carrierOrigin, type ShardId } from "../../../shared/model/ids.ts";
+import type { BranchOutcome, BranchRequest, ListRequest } from "../../../shared/model/protocol.ts";
+import type { Mutation } from "../mutation.ts";
+
+export function mutatedLedgerOptions(mutation: Mutation): LedgerOptions {
+  const { answers } = DEFAULT_LEDGER_OPTIONS;
+  return {
+    ...DEFAULT_LEDGER_OPTIONS,
+    voidsCommitsBelowFloor: mutation !== "no floor",
+    answers: mutation === "answers not kept" ? { ...answers, maxEntries: 0 } : answers,
+  };
+}
+
+export function mutatedPeers(peers: PeerTransport, mutation: Mutation): PeerTransport {
+  if (mutation !== "reports ignored") return peers;
+  const silenced = (message: PeerMessage): PeerMessage =>
+    message.kind === "phase1b" ? { ...message, slots: [] } : message;
+  return {
+    send: (to, message) => {
+      peers.send(to, message);
+    },
+    onMessage: (receive) => {
+      peers.onMessage((from, message) => {
+        receive(from, silenced(message));
+      });
+    },
+    onPeerLost: (notify) => {
+      peers.onPeerLost(notify);
+    },
+  };
+}
+
+export function mutatedLinks(links: ParticipantLinks, mutation: Mutation): ParticipantLinks {
+  if (mutation !== "own ballot aborted" && mutation !== "silence is a confirmation") return links;
+  async function request<Request extends BranchRequest>(
+    shard: ShardId,
+    asked: Request,
+    timeoutMs: number,
+  ): Promise<ReplyTo<Request>> {
+    if (mutation === "silence is a confirmation" && asked.kind === "commit") {
+      const confirmed = { kind: "committed", evidence: "commandTag" } as ReplyTo<Request>;
+      return links.request(shard, asked, timeoutMs).catch(() => confirmed);
+    }
+    const reply = await links.request(shard, asked, timeoutMs);
+    if (mutation === "own ballot aborted" && asked.kind === "list") {
+      abortAll(links, shard, asked.ballot, reply as ReplyTo<ListRequest>);
+    }
+    return reply;
+  }
+  return {
+    shards: links.shards,
+    connected: (shard) => links.connected(shard),
+    request,
+    onChange: (notify) => {
+      links.onChange(notify);
+    },
+  };
+}
+
+function abortAll(
+  links: ParticipantLinks,
+  shard: ShardId,
+  ballot: number,
+  reply: ReplyTo<ListRequest>,
+): void {
+  if (reply.kind !== "prepared") return;
+  for (const { gid, carrierId } of reply.branches) {
+    if (carrierOrigin(carrierId)?.ballot !== ballot) continue;
+    links.request(shard, { kind: "abort", gid }, 1_000).catch(() => undefined);
+  }
+}
+
+/** Changes what the node's own parts tell each other and the world. */
+export function mutateNode(node: CoordinatorNode, name: string, mutation: Mutation): void {
+  const { ledger, replica, gateway } = node;
+  switch (mutation) {
+    case "snapshot not restored":
+      ledger.restore = () => undefined;
+      return;
+    case "aborted without proof":
+      replica.stillLeads = () => Promise.resolve(true);
+      return;
+    case "unknown told as aborted":
+    case "a key for each node": {
+      const submit = gateway.submit.bind(gateway);
+      gateway.submit = async ({ request, idempotency }) => {
+        const isRenamed = mutation === "a key for each node" && idempotency !== null;
+        const key = isRenamed ? { ...idempotency, key: `${idempotency.key} ${name}` } : idempotency;
+        try {
+          return await submit({ request, idempotency: key });
+        } catch (error) {
+          throw mutation === "unknown told as aborted" ? asAborted(error) : error;
+        }
+      };
+      return;
+    }
+    case "aborted before the barrier":
+    case "undecided is aborted": {
+      const outcomes = gateway.outcomes.bind(gateway);
+      gateway.outcomes = (inquiry) => {
+        const presumes =
+          mutation === "undecided is aborted" || replica.state?.role.kind === "leader";
+        const answer = outcomes(inquiry);
+        return presumes ? { outcomes: answer.outcomes.map(presumed) } : answer;
+      };
+      return;
+    }
+    default:
+  }
+}
+
+function presumed(outcome: BranchOutcome): BranchOutcome {
+  return outcome.kind === "undecided" ? { kind: "aborted" } : outcome;
+}
+
+function asAborted(error: unknown): unknown {
+  if (!(error instanceof SynodError) || error.code !== "outcome-unknown") return error;
+  return new SynodError("transaction-timeout", error.message, error.detail);
+}

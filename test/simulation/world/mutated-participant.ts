@@ -1,0 +1,96 @@
+/**
+ * Participants that break a rule of voting, of evidence or of memory: what they ought to look at is hidden from them. Only for
+ * showing that the checkers notice.
+ */
+import type { OutcomeInquirer } from "../../../participant/branches/outcome-inquirer.ts";
+import type { ParticipantNode } from "../../../participant/participant-node.ts";
+import type {
+  FinishOutcome,
+  PrepareOutcome,
+  Shard,
+  ShardSession,
+} from "../../../participant/shard/shard.ts";
+import type { BranchRequest } from "../../../shared/model/protocol.ts";
+import type { Mutation } from "../mutation.ts";
+
+function withAnyTag(outcome: PrepareOutcome): PrepareOutcome {
+  return outcome.kind === "answered" ? { ...outcome, tag: "PREPARE TRANSACTION" } : outcome;
+}
+
+function carelessSession(session: ShardSession, mutation: Mutation): ShardSession {
+  const seen = (outcome: PrepareOutcome): PrepareOutcome =>
+    mutation === "any tag is a vote" ? withAnyTag(outcome) : outcome;
+  return {
+    execute: (operations, key) => session.execute(operations, key),
+    executeAndPrepare: async (operations, gid, deadlineMs) => {
+      const outcome = await session.executeAndPrepare(operations, gid, deadlineMs);
+      return { ...outcome, prepare: outcome.prepare && seen(outcome.prepare) };
+    },
+    prepare: async (gid, deadlineMs) => seen(await session.prepare(gid, deadlineMs)),
+    commit: (receipt) => session.commit(mutation === "receipt left out" ? null : receipt),
+    rollback: () => session.rollback(),
+    interrupt: () => {
+      session.interrupt();
+    },
+  };
+}
+
+async function absenceAsDone(outcome: Promise<FinishOutcome>): Promise<FinishOutcome> {
+  const { kind } = await outcome;
+  return kind === "doesNotExist" ? { kind: "finished", warnings: [] } : outcome;
+}
+
+export function mutatedShard(shard: Shard, mutation: Mutation): Shard {
+  const isOfSessions = mutation === "any tag is a vote" || mutation === "receipt left out";
+  if (!isOfSessions && mutation !== "absence is evidence") return shard;
+  return {
+    begin: async (options) => {
+      const session = await shard.begin(options);
+      return isOfSessions ? carelessSession(session, mutation) : session;
+    },
+    commitPrepared: (gid) =>
+      mutation === "absence is evidence"
+        ? absenceAsDone(shard.commitPrepared(gid))
+        : shard.commitPrepared(gid),
+    rollbackPrepared: (gid) => shard.rollbackPrepared(gid),
+    listPrepared: (prefix) => shard.listPrepared(prefix),
+    xidStatus: (xid) => shard.xidStatus(xid),
+    fence: () => shard.fence(),
+    findReceiptByKey: (key) => shard.findReceiptByKey(key),
+    settleReceipt: (transactionId) => shard.settleReceipt(transactionId),
+  };
+}
+
+export function mutatedInquirer(inquirer: OutcomeInquirer, mutation: Mutation): OutcomeInquirer {
+  if (mutation !== "decides alone") return inquirer;
+  return {
+    coordinators: inquirer.coordinators,
+    ask: ({ branches }) => Promise.resolve(branches.map(() => ({ kind: "aborted" }))),
+  };
+}
+
+type Handle = (linkId: string, request: BranchRequest) => Promise<unknown>;
+
+/** `createTwin`: another participant on the same shard, which remembers nothing of what the first has met. */
+export function mutatedHandle(
+  node: ParticipantNode,
+  createTwin: () => ParticipantNode,
+  mutation: Mutation,
+): Handle {
+  const handle: Handle = (linkId, request) => node.handle(linkId, request);
+  const isExecution = ({ kind }: BranchRequest): boolean =>
+    kind === "execute" || kind === "executeOnePhase";
+  if (mutation === "any incarnation") {
+    const { bootId } = node.hello();
+    return (linkId, request) =>
+      handle(linkId, isExecution(request) ? ({ ...request, bootId } as BranchRequest) : request);
+  }
+  if (mutation !== "carriers forgotten") return handle;
+  const met = new Set<string>();
+  return (linkId, request) => {
+    if (request.kind !== "execute") return handle(linkId, request);
+    const isRepeated = met.has(request.carrierId);
+    met.add(request.carrierId);
+    return isRepeated ? createTwin().handle(linkId, request) : handle(linkId, request);
+  };
+}

@@ -81,7 +81,8 @@ class Explorer {
     }
     const action = actionOf(directive);
     const line = this.#line(world, action);
-    if (this.#transitions.take(world, action) !== "changed") throw new Error(`not possible: ${line}`);
+    if (this.#transitions.take(world, action) !== "changed")
+      throw new Error(`not possible: ${line}`);
     world.copy(this.#transitions.next);
     this.#prologue.push(line);
   }
@@ -177,7 +178,8 @@ class Explorer {
     const lines: string[] = [];
     for (let node = 0; node < world.nodes; node += 1) {
       const action = { kind: "retry", node, detail: 0 } as const;
-      if (!this.#transitions.node(world, node).actions.some(({ kind }) => kind === "retry")) continue;
+      if (!this.#transitions.node(world, node).actions.some(({ kind }) => kind === "retry"))
+        continue;
       if (this.#transitions.act(world, action) !== "changed") continue;
       lines.push(this.#line(world, action));
       world.copy(this.#transitions.next);

@@ -21,7 +21,7 @@ import { complete, edgesOf, type Graph } from "./graph.ts";
 export const ELECTION_TIMEOUT_MS = 600;
 const HEARTBEAT_INTERVAL_MS = 75;
 const TICK_INTERVAL_MS = 25;
-const SUBMIT_INTERVAL_MS = 60;
+const SUBMIT_INTERVAL_MS = 90;
 const PATIENCE_MS = 20 * ELECTION_TIMEOUT_MS;
 const MEAN_APPEND_MS = 1;
 /** Chance that a node notices at once that its connection to a peer broke. */

@@ -11,7 +11,7 @@
  * - heartbeat telling what the node knows. (In sending, each phase2a was split into one that names
  *   nothing chosen and a heartbeat that does: delivered one after the other they do the same.) Deposing a leader or
  *   candidate, which it could still do, only forbids things.
- * - nack to a ballot that ended, or from a node that refused it before.
+ * - nack to a ballot that ended, or from a node that refused it before; any nack where nacks are left out.
  * - learnReply (here only an acceptor's word to a replaced leader), once all in it is known to be chosen.
  * - what would only be answered by a nack, where nacks are left out: the deposed leader that hears none merely goes on
  *   sending what nobody accepts. Scopes with nacks keep it as long as somebody could be deposed.
@@ -98,7 +98,7 @@ export function isDead(sent: Sent, sender: PaxosState, target: Target, nacks: bo
       if (message.chosenUpTo > remembered.chosenUpTo) return false;
       return message.ballot >= remembered.promised || !nacks || !isLeader(sender, message.ballot);
     case "nack":
-      return !isNewRefusal(state, from, message.ballot);
+      return !nacks || !isNewRefusal(state, from, message.ballot);
     case "learnReply":
       return message.slots.every(({ slot }) => target.rememberedLog[slot]?.kind === "chosen");
   }

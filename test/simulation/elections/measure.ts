@@ -42,7 +42,8 @@ export class ElectionTable {
   }
 
   toString(): string {
-    const head = `${"until a leader works, in election timeouts".padEnd(86)} runs median  worst needless elections`;
+    const title = "until a leader works, in election timeouts".padEnd(86);
+    const head = `${title} runs median  worst needless elections`;
     return [head, ...this.#rows].join("\n");
   }
 }

@@ -11,6 +11,9 @@ import type { Turn } from "./turn.ts";
 
 type Nack = Extract<PaxosMessage, { kind: "nack" }>;
 
+/** A leader that has sent no other has led for less than a heartbeat interval. */
+const FIRST_BEAT = 1;
+
 /** True when the ballot is one this node still follows; otherwise the sender is told what was promised. */
 export function admits(turn: Turn, from: NodeId, ballot: Ballot): boolean {
   turn.sawBallot(ballot);
@@ -75,12 +78,20 @@ export function lostLeader(turn: Turn, node: NodeId): void {
   });
 }
 
-/** One node that follows a higher ballot ends nothing; as many as leave no quorum do. */
+/**
+ * One node that promised a higher ballot ends nothing; as many as leave no quorum do. Only a leader that has just begun
+ * asks anew for everyone's vote: so soon after an election somebody who campaigned too is the rule, and nothing is under way.
+ */
 export function onNack(turn: Turn, from: NodeId, { ballot, promised }: Nack): void {
   turn.sawBallot(promised);
   const { role, config } = turn.state;
   if (role.kind !== "leader" && role.kind !== "candidate") return;
   if (role.ballot !== ballot || role.refusedBy.includes(from)) return;
+  if (role.kind === "leader" && role.beat === FIRST_BEAT && promised > ballot) {
+    turn.follow();
+    turn.change({ electionDeadlineMs: turn.state.nowMs });
+    return;
+  }
   const refusedBy = [...role.refusedBy, from];
   const quorum = role.kind === "leader" ? config.phase2Quorum : config.phase1Quorum;
   if (config.members.length - refusedBy.length < quorum) turn.follow();

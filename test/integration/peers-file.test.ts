@@ -144,7 +144,7 @@ const messages: readonly (readonly [PaxosMessage, typeof NOWHERE])[] = [
     { promised: B2, slot: slot(5) },
   ],
   [
-    { kind: "phase1b", ballot: B2, truncatedUpTo: slot(0), ...page } as PaxosMessage,
+    { kind: "phase1b", ballot: B2, truncatedUpTo: slot(0), ...page },
     { promised: B2, slot: slot(5) },
   ],
   [

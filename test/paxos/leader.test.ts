@@ -106,6 +106,7 @@ test("E3: a higher ballot, seen in any message, ends leading, and nothing more i
   ];
   for (const message of messages) {
     const group = led();
+    group.run(20);
     group.silence();
     for (const from of message.kind === "nack" ? [2, 3] : [2]) group.receive(1, from, message);
     expect(group.role(1)).toBe("follower");
@@ -117,6 +118,7 @@ test("E3: a higher ballot, seen in any message, ends leading, and nothing more i
 
 test("nacks to an earlier ballot, or over and over from a node that leaves a quorum, depose nobody", () => {
   const group = led();
+  group.run(20);
   const nack = (from: number, under: Ballot): void => {
     group.receive(1, from, { kind: "nack", ballot: under, promised: ballot(7, nodeId(3)) });
   };
@@ -126,6 +128,23 @@ test("nacks to an earlier ballot, or over and over from a node that leaves a quo
   expect(group.role(1)).toBe("leader");
   nack(2, group.promised(1));
   expect(group.role(1)).toBe("follower");
+});
+
+test("a leader that has just begun takes a nack as a reason to ask for everyone's vote anew, at once", () => {
+  const group = new Group(3);
+  group.pass(10);
+  group.receive(3, 2, { kind: "phase1a", ballot: ballot(7, nodeId(2)), fromSlot: slot(1) });
+  group.drop();
+  group.campaign(1);
+  group.deliver(between(1, 2));
+  expect(group.role(1)).toBe("leader");
+  group.deliver();
+  expect(group.role(1)).toBe("follower");
+  group.run(10);
+  expect(group.leader()).toBe(1);
+  expect([1, 2, 3].map((node) => group.promised(node))).toEqual(
+    Array(3).fill(ballot(8, nodeId(1))),
+  );
 });
 
 test("a leader that hears no quorum for an election timeout steps down; heartbeat answers keep it", () => {

@@ -12,7 +12,7 @@
  * - heartbeat telling what the node knows. (In sending, each phase2a was split into one that names
  *   nothing chosen and a heartbeat that does: delivered one after the other they do the same.) Deposing a leader or
  *   candidate, which it could still do, only forbids things. Where leaders are heard in time, not before its sender is deposed.
- * - nack to a ballot that ended, or from a node that refused it before.
+ * - nack to a ballot that ended, or from a node that refused it before; any nack where nacks are left out.
  * - learnReply, once all in it is known to be chosen; learnRequest, once the sender knows the
  *   slot that it asks for: pages hold one slot, and what else an answer could tell, that to a later request tells as well.
  * - snapshotOffer and a snapshot on its way, once the target knows everything in it.
@@ -149,7 +149,7 @@ export function deadFrom({ from, message }: Sent, target: End, scope: Scope): nu
       return scope.timeouts === undefined ? Need.counts : Need.none;
     }
     case "nack":
-      return when(!isNewRefusal(state, from, message.ballot));
+      return when(scope.nacks !== true || !isNewRefusal(state, from, message.ballot));
     case "probe":
     case "learnRequest":
       return Need.none;

@@ -69,7 +69,7 @@ function demandSameLeader(spell: Spell, group: ElectionGroup): void {
 async function demandNobodyDeposed(group: ElectionGroup): Promise<void> {
   const healedAtMs = group.nowMs;
   group.become(complete(group.nodes));
-  await group.pass(2.5 * group.electionTimeoutMs);
+  await group.pass(2 * group.electionTimeoutMs);
   demandSameLeader(spellSince(group, healedAtMs), group);
 }
 
@@ -86,7 +86,7 @@ export async function throughPartition(
   const left = partition.left(before);
   const cutAtMs = group.nowMs;
   group.become(left);
-  await group.pass(7 * group.electionTimeoutMs);
+  await group.pass(6 * group.electionTimeoutMs);
   const spell = spellSince(group, cutAtMs);
   demandOneLeader(spell, group);
   const isAble = ableToLead(left, group.nodes, group.quorum).includes(before.leader);
@@ -102,7 +102,7 @@ export async function throughFlapping(flapping: Flapping, setting: Setting): Pro
   const up = flapping.up(before);
   const down = without(up, isBetween(before.leader, anOther(before)));
   const fromMs = group.nowMs;
-  for (let isUp = false; group.nowMs < fromMs + 10 * group.electionTimeoutMs; isUp = !isUp) {
+  for (let isUp = false; group.nowMs < fromMs + 8 * group.electionTimeoutMs; isUp = !isUp) {
     group.become(isUp ? up : down);
     await group.pass(setting.random.between(0.2, 2) * group.electionTimeoutMs);
   }

@@ -5,7 +5,8 @@
 import { MemoryDisk } from "../../../coordinator/log/memory-disk.ts";
 import { MemoryLog } from "../../../coordinator/log/memory-log.ts";
 import { majority } from "../../../coordinator/paxos/recover.ts";
-import { Replica } from "../../../coordinator/replication/replica.ts";
+import type { PaxosConfig } from "../../../coordinator/paxos/state.ts";
+import { Replica, type ReplicaEvents } from "../../../coordinator/replication/replica.ts";
 import type { SnapshotEvents } from "../../../coordinator/replication/snapshots.ts";
 import { decodeBatch, encodeCommand } from "../../../coordinator/transactions/command.ts";
 import type { PeerTransport } from "../../../coordinator/transport/peer-transport.ts";
@@ -24,7 +25,7 @@ import { complete, edgesOf, type Graph } from "./graph.ts";
 export const ELECTION_TIMEOUT_MS = 600;
 const HEARTBEAT_INTERVAL_MS = 75;
 const TICK_INTERVAL_MS = 25;
-const SUBMIT_INTERVAL_MS = 60;
+const SUBMIT_INTERVAL_MS = 90;
 const PATIENCE_MS = 20 * ELECTION_TIMEOUT_MS;
 const MEAN_APPEND_MS = 1;
 /** Chance that a node notices at once that its connection to a peer broke. */
@@ -154,66 +155,75 @@ export class ElectionGroup {
     const random = this.#random.fork(`node ${node}`);
     const character = { rate: this.#clockRate(node), wallOffsetMs: 0 };
     const clock = new NodeClock(this.#scheduler, process, character, random.between(0, 1_000_000));
-    const disk = new MemoryDisk(`disk ${node}`);
-    const promised = this.#options.promised?.(node);
-    if (promised !== undefined) disk.keep([{ kind: "promised", ballot: promised }]);
     const nextAppend = (): number => random.exponential(MEAN_APPEND_MS);
-    let peerLost: (lost: NodeId) => void = () => undefined;
+    let peerLost: (lost: NodeId) => void = nothing;
     const attached = this.#peers.attach(nodeId(node), process, nothing, (message) => {
       if (message.kind !== "heartbeat" && message.kind !== "phase2a") return;
       this.spoken.push({ node, ballot: message.ballot, atMs: this.nowMs });
     });
     const peers: PeerTransport = {
-      send: attached.send,
-      onMessage: attached.onMessage,
+      ...attached,
       onPeerLost: (notify) => {
         peerLost = notify;
       },
     };
     const replica = new Replica({
-      config: {
-        self: nodeId(node),
-        members: this.nodes.map((each) => nodeId(each)),
-        phase1Quorum: this.quorum,
-        phase2Quorum: this.quorum,
-        heartbeatIntervalMs: HEARTBEAT_INTERVAL_MS,
-        electionTimeoutMs: ELECTION_TIMEOUT_MS,
-        windowSlots: 16,
-        pageSlots: 64,
-        pageBytes: 64 * 1024,
-        trailingSlots: 64,
-        trailingBytes: 64 * 1024,
-      },
+      config: this.#config(node),
       tickIntervalMs: TICK_INTERVAL_MS,
       snapshots: { minGrowthBytes: Infinity },
-      log: new MemoryLog({ disk, clock, nextAppend }),
+      log: new MemoryLog({ disk: this.#disk(node), clock, nextAppend }),
+      events: this.#events(node),
       ...{ peers, clock, random },
-      events: {
-        apply: ({ value }) => {
-          this.#applied(node, value);
-        },
-        leads: (ballot) => {
-          this.#member(node).leads = ballot;
-          this.elected.push({ node, ballot, atMs: this.nowMs });
-          this.trace.line(process.name, `leads under b${ballot}`);
-        },
-        stoppedLeading: (ballot) => {
-          this.#member(node).leads = undefined;
-          this.trace.line(process.name, `leads no more under b${ballot}`);
-        },
-        ...NO_SNAPSHOTS,
-        failed: (error) => {
-          this.#failure ??= error;
-        },
-      },
     });
+    const notifyLost = (lost: NodeId): void => {
+      peerLost(lost);
+    };
+    return { node, process, replica, leads: undefined, peerLost: notifyLost };
+  }
+
+  #config(node: number): PaxosConfig {
     return {
-      node,
-      process,
-      replica,
-      leads: undefined,
-      peerLost: (lost) => {
-        peerLost(lost);
+      self: nodeId(node),
+      members: this.nodes.map((each) => nodeId(each)),
+      phase1Quorum: this.quorum,
+      phase2Quorum: this.quorum,
+      heartbeatIntervalMs: HEARTBEAT_INTERVAL_MS,
+      electionTimeoutMs: ELECTION_TIMEOUT_MS,
+      windowSlots: 16,
+      pageSlots: 64,
+      pageBytes: 64 * 1024,
+      trailingSlots: 64,
+      trailingBytes: 64 * 1024,
+    };
+  }
+
+  #disk(node: number): MemoryDisk {
+    const disk = new MemoryDisk(`disk ${node}`);
+    const promised = this.#options.promised?.(node);
+    if (promised !== undefined) disk.keep([{ kind: "promised", ballot: promised }]);
+    return disk;
+  }
+
+  #events(node: number): ReplicaEvents {
+    const line = (text: string): void => {
+      this.trace.line(machineOf(nodeId(node)), text);
+    };
+    return {
+      ...NO_SNAPSHOTS,
+      apply: ({ value }) => {
+        this.#applied(node, value);
+      },
+      leads: (ballot) => {
+        this.#member(node).leads = ballot;
+        this.elected.push({ node, ballot, atMs: this.nowMs });
+        line(`leads under b${ballot}`);
+      },
+      stoppedLeading: (ballot) => {
+        this.#member(node).leads = undefined;
+        line(`leads no more under b${ballot}`);
+      },
+      failed: (error) => {
+        this.#failure ??= error;
       },
     };
   }

@@ -37,12 +37,13 @@ export class ElectionTable {
     this.#rows.push(
       `${title.padEnd(86)} ${String(spells.length).padStart(4)} ` +
         `${figure(times[Math.floor(times.length / 2)])} ${figure(times.at(-1))} ` +
-        `${String(needless).padStart(4)}`,
+        String(needless).padStart(4),
     );
   }
 
   toString(): string {
-    const head = `${"until a leader works, in election timeouts".padEnd(86)} runs median  worst needless elections`;
+    const title = "until a leader works, in election timeouts".padEnd(86);
+    const head = `${title} runs median  worst needless elections`;
     return [head, ...this.#rows].join("\n");
   }
 }

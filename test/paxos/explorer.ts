@@ -81,7 +81,8 @@ class Explorer {
     }
     const action = actionOf(directive);
     const line = this.#line(world, action);
-    if (this.#transitions.take(world, action) !== "changed") throw new Error(`not possible: ${line}`);
+    if (this.#transitions.take(world, action) !== "changed")
+      throw new Error(`not possible: ${line}`);
     world.copy(this.#transitions.next);
     this.#prologue.push(line);
   }
@@ -177,7 +178,8 @@ class Explorer {
     const lines: string[] = [];
     for (let node = 0; node < world.nodes; node += 1) {
       const action = { kind: "retry", node, detail: 0 } as const;
-      if (!this.#transitions.node(world, node).actions.some(({ kind }) => kind === "retry")) continue;
+      if (!this.#transitions.node(world, node).actions.some(({ kind }) => kind === "retry"))
+        continue;
       if (this.#transitions.act(world, action) !== "changed") continue;
       lines.push(this.#line(world, action));
       world.copy(this.#transitions.next);
@@ -206,8 +208,9 @@ class Explorer {
     const line = this.#line(before, action);
     if (before.application === after.application) return [line];
     const index = action.kind === "outside" ? -1 : this.#changed(before, after);
-    const { describeChange } = this.#application;
-    return [line, ...describeChange(before.application, after.application, (index + 1) as NodeId)];
+    const node = (index + 1) as NodeId;
+    const more = this.#application.describeChange(before.application, after.application, node);
+    return [line, ...more];
   }
 
   #changed(before: World, after: World): number {

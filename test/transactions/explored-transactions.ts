@@ -225,7 +225,9 @@ export class ExploredTransactions implements Application {
           const outcome = applied.kind;
           const id = applied.kind === "void" ? applied.carrierId : applied.carrier.carrierId;
           heard = heard.map((carrier, index) =>
-            this.#ids[index] === id ? this.#handled(carrier, { kind: "applied", outcome }) : carrier,
+            this.#ids[index] === id
+              ? this.#handled(carrier, { kind: "applied", outcome })
+              : carrier,
           );
           break;
         }
@@ -375,7 +377,8 @@ function readMove(move: number): {
 }
 
 function carrierText({ state, prepared, isProposed, said }: Carrier): string {
-  const more = state.kind === "voting" ? [...state.votes.values()].map(({ kind }) => kind).join() : "";
+  const more =
+    state.kind === "voting" ? [...state.votes.values()].map(({ kind }) => kind).join() : "";
   const isAnswered = (state.kind === "deciding" || state.kind === "committing") && state.answered;
   return `${state.kind} ${more} ${isAnswered} ${prepared} ${isProposed} ${said}`;
 }

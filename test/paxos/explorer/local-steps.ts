@@ -22,7 +22,13 @@
  *   like any message. Of the log below a snapshot the store drops all it may; that it keeps more changes nothing is checked.
  */
 import { InvariantViolation } from "../../../shared/model/assert.ts";
-import { ballot, nextSlot, nodeId, slot as slotOf, ZERO_BALLOT } from "../../../shared/model/ids.ts";
+import {
+  ballot,
+  nextSlot,
+  nodeId,
+  slot as slotOf,
+  ZERO_BALLOT,
+} from "../../../shared/model/ids.ts";
 import type { Value } from "../../../coordinator/paxos/message.ts";
 import type { DurableRecord } from "../../../coordinator/paxos/record.ts";
 import type { PaxosInput, PaxosState } from "../../../coordinator/paxos/state.ts";

@@ -210,4 +210,3 @@ function timelessRole(role: Role): Role {
       };
   }
 }
-

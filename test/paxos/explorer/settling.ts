@@ -77,7 +77,12 @@ export class Settling {
     const { fetch } = output;
     if (fetch === undefined) return;
     const arrives = { kind: "snapshotArrives", slot: fetch.slot } as const;
-    this.#put({ from: fetch.peer, to: after.config.self, message: arrives, content: this.#content });
+    this.#put({
+      from: fetch.peer,
+      to: after.config.self,
+      message: arrives,
+      content: this.#content,
+    });
   }
 
   #persist({ config }: PaxosState, records: readonly DurableRecord[]): void {
@@ -89,7 +94,8 @@ export class Settling {
       const { state, apply } = recover(config, kept);
       return `${stateText(state, this.#scope)} ${apply.length}`;
     });
-    if (whole !== rest) this.#broken = "S3: a restart needs what may go from below the snapshot";
+    if (whole !== rest)
+      this.#broken = "breaks S3: a restart needs what may go from below the snapshot";
   }
 
   #isBeyond({ role }: PaxosState): boolean {

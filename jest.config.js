@@ -28,6 +28,7 @@ export default {
     project("unit", [
       "paxos",
       "log",
+      "replication",
       "transactions",
       "participant",
       "shared",

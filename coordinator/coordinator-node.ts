@@ -8,12 +8,13 @@
  */
 import { noFailpoints, type ReachFailpoint } from "../shared/model/failpoints.ts";
 import type { ClusterId } from "../shared/model/ids.ts";
-import { ZERO_BALLOT, type Ballot } from "../shared/model/ids.ts";
+import { ZERO_BALLOT, type Ballot, type Slot } from "../shared/model/ids.ts";
 import type { Clock, Logger, Random } from "../shared/model/ports.ts";
 import type { LogStore } from "./log/log-store.ts";
 import type { ChosenSlot } from "./paxos/message.ts";
 import type { PaxosConfig } from "./paxos/state.ts";
-import { Replica } from "./replication/replica.ts";
+import { Replica, type ReplicaEvents } from "./replication/replica.ts";
+import type { SnapshotPolicy } from "./replication/snapshots.ts";
 import { Carriers } from "./transactions/carriers.ts";
 import { decodeBatch, encodeCommand, type CompleteCommand } from "./transactions/command.ts";
 import { Delivery } from "./transactions/delivery.ts";
@@ -36,6 +37,7 @@ export interface CoordinatorNodeOptions {
   readonly clusterId: ClusterId;
   readonly paxos: PaxosConfig;
   readonly tickIntervalMs: number;
+  readonly snapshots: SnapshotPolicy;
   readonly log: LogStore;
   readonly peers: PeerTransport;
   readonly links: ParticipantLinks;
@@ -122,22 +124,40 @@ class Node implements CoordinatorNode {
   }
 
   #createReplica(): Replica {
-    const { paxos, tickIntervalMs, log, peers, clock, random, onFatal } = this.#options;
+    const { paxos, tickIntervalMs, snapshots, log, peers, clock, random } = this.#options;
     return new Replica({
-      ...{ config: paxos, tickIntervalMs, log, peers, clock, random },
-      events: {
-        apply: (chosen) => {
-          this.#apply(chosen);
-        },
-        leads: (ballot) => {
-          this.#leads(ballot);
-        },
-        stoppedLeading: (ballot) => {
-          this.#stoppedLeading(ballot);
-        },
-        failed: onFatal,
-      },
+      ...{ config: paxos, tickIntervalMs, snapshots, log, peers, clock, random },
+      events: this.#replicaEvents(),
     });
+  }
+
+  #replicaEvents(): ReplicaEvents {
+    const { logger, onFatal: failed } = this.#options;
+    return {
+      apply: (chosen) => {
+        this.#apply(chosen);
+      },
+      restore: (slot, chunks) => {
+        this.#restore(slot, chunks);
+      },
+      image: () => this.ledger.snapshot(),
+      leads: (ballot) => {
+        this.#leads(ballot);
+      },
+      stoppedLeading: (ballot) => {
+        this.#stoppedLeading(ballot);
+      },
+      snapshotTaken: (slot, bytes) => {
+        logger.info({ slot, bytes }, "snapshot taken");
+      },
+      snapshotAbandoned: (source, why) => {
+        logger.warn({ ...source, why }, "snapshot of a peer not fetched");
+      },
+      snapshotDamaged: (error) => {
+        logger.error({ error }, "the own snapshot is damaged, a new one will take its place");
+      },
+      failed,
+    };
   }
 
   #createGateway(): TransactionGateway {
@@ -167,6 +187,13 @@ class Node implements CoordinatorNode {
       if (applied.kind !== "barrier") continue;
       if (this.#leadership.barrierApplied(applied.ballot, applied.floor)) this.#serve();
     }
+  }
+
+  /** What was applied without having been seen here may have decided what is still waited for. */
+  #restore(slot: Slot, chunks: Iterable<Uint8Array>): void {
+    this.ledger.restore(chunks);
+    this.#carriers.restored((carrierId) => this.ledger.carrierOutcome(carrierId));
+    this.#options.logger.info({ slot }, "snapshot restored");
   }
 
   /** Elected: the barrier is the first thing proposed, and until it is applied nothing else is done. */

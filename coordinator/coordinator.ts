@@ -29,6 +29,14 @@ import { SocketPeers } from "./transport/socket-peers.ts";
 const WINDOW_SLOTS = 16;
 const PAGE_SLOTS = 64;
 const PAGE_BYTES = 256 * 1024;
+/** Log kept below a snapshot: a peer that missed a minute or so catches up without one. */
+const TRAILING_SLOTS = 4_096;
+const TRAILING_BYTES = 4 * 1024 * 1024;
+/**
+ * Log between two snapshots while the ledger is small: 8,192 slots of one block each, which a restart replays in well under a
+ * second. With the trailing part that is at most 48 MiB of blocks.
+ */
+const SNAPSHOT_GROWTH_BYTES = 32 * 1024 * 1024;
 /** The node looks at its deadlines so many times per heartbeat. */
 const TICKS_PER_HEARTBEAT = 3;
 const UPGRADE_REQUIRED = 426;
@@ -140,6 +148,7 @@ function createNode(
     ...{ clusterId: config.clusterId, paxos: paxosConfig(config), log, peers, links },
     ...{ clock: systemClock, random: systemRandom, logger, onFatal, failpoint },
     tickIntervalMs: config.heartbeatIntervalMs / TICKS_PER_HEARTBEAT,
+    snapshots: { minGrowthBytes: SNAPSHOT_GROWTH_BYTES },
   });
 }
 
@@ -150,6 +159,7 @@ function paxosConfig(config: CoordinatorConfig): PaxosConfig {
     ...{ self, members, heartbeatIntervalMs, electionTimeoutMs },
     ...{ phase1Quorum: quorum, phase2Quorum: quorum },
     ...{ windowSlots: WINDOW_SLOTS, pageSlots: PAGE_SLOTS, pageBytes: PAGE_BYTES },
+    ...{ trailingSlots: TRAILING_SLOTS, trailingBytes: TRAILING_BYTES },
   };
 }
 

@@ -23,6 +23,7 @@ import {
 } from "./log-store.ts";
 import type { MemoryDisk } from "./memory-disk.ts";
 import { taken } from "./snapshot-chunks.ts";
+import { assertGoesOn } from "./truncation.ts";
 import { crc32 } from "./wal/crc32.ts";
 
 export interface MemoryLogOptions {
@@ -57,7 +58,7 @@ export class MemoryLog implements LogStore {
   /** A snapshot that is whole, and may or may not have its name when the process ends now. */
   #unnamed: { readonly slot: Slot; readonly chunks: readonly Uint8Array[] } | undefined;
   /** By the last `snapshot` record that was appended. */
-  #namedSlot = ZERO_SLOT;
+  #named: SnapshotRecord | undefined;
 
   constructor(options: MemoryLogOptions) {
     this.#options = options;
@@ -74,7 +75,7 @@ export class MemoryLog implements LogStore {
     disk.wasOpened = true;
     const snapshot = disk.recoverSnapshot();
     disk.owner = this;
-    this.#namedSlot = snapshot?.slot ?? ZERO_SLOT;
+    this.#named = disk.counting;
     const records =
       mutation === "forgetPromises" ? withoutPromises(disk.records) : [...disk.records];
     return Promise.resolve({ records, storageId: disk.storageId, created, snapshot });
@@ -96,8 +97,8 @@ export class MemoryLog implements LogStore {
       this.#crashed || disk.snapshots.has(record.slot),
       "a snapshot is saved before it is named",
     );
-    assert(record.slot >= this.#namedSlot, "a snapshot never goes back");
-    this.#namedSlot = record.slot;
+    assertGoesOn(this.#named, record);
+    this.#named = record;
     if (mutation === "truncateBeforeDurable") disk.truncate(record);
   }
 
@@ -109,7 +110,8 @@ export class MemoryLog implements LogStore {
     const { disk } = this.#options;
     assert(this.#crashed || disk.owner === this, "a log is opened before it is used");
     assert(!this.#isSaving, "snapshots are saved one at a time");
-    if (slot <= this.#namedSlot) throw new SnapshotAbandoned("a later snapshot counts already");
+    if (slot <= (this.#named?.slot ?? ZERO_SLOT))
+      throw new SnapshotAbandoned("a later snapshot counts already");
     this.#isSaving = true;
     try {
       const chunks: Uint8Array[] = [];

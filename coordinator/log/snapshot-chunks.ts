@@ -1,6 +1,7 @@
 /** The chunks that a snapshot is saved from, as every LogStore takes them. */
 import { assert } from "../../shared/model/assert.ts";
 import { SNAPSHOT_CHUNK_BYTES, SnapshotAbandoned } from "./log-store.ts";
+import { crc32 } from "./wal/crc32.ts";
 
 type Chunks = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 
@@ -22,4 +23,9 @@ async function* orAbandoned(chunks: Chunks): AsyncGenerator<Uint8Array, void> {
   } catch (cause) {
     throw new SnapshotAbandoned(`the snapshot ended early: ${String(cause)}`, { cause });
   }
+}
+
+/** Of these bytes, or, with `before`, of what `before` covered followed by them. */
+export function checksum(bytes: Uint8Array, before = 0): number {
+  return crc32(bytes, before);
 }

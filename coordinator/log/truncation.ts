@@ -1,5 +1,5 @@
-/** What a snapshot record stands for: records written before it that no recovery needs any more. */
-import { unreachable } from "../../shared/model/assert.ts";
+/** What snapshot records stand for: records written before them that no recovery needs any more. */
+import { assert, unreachable } from "../../shared/model/assert.ts";
 import type { DurableRecord, SnapshotRecord } from "../paxos/record.ts";
 
 /** A hint above the snapshot goes too: hints may lag. */
@@ -15,4 +15,12 @@ export function standsFor(snapshot: SnapshotRecord, earlier: DurableRecord): boo
     default:
       return unreachable(earlier);
   }
+}
+
+/** What is left out stays left out: by a record that says less the log could not become whole again. */
+export function assertGoesOn(before: SnapshotRecord | undefined, next: SnapshotRecord): void {
+  assert(next.truncatedUpTo <= next.slot, "a snapshot holds what the log leaves out");
+  if (before === undefined) return;
+  assert(next.slot >= before.slot, "a snapshot never goes back");
+  assert(next.truncatedUpTo >= before.truncatedUpTo, "a truncation never goes back");
 }

@@ -5,7 +5,6 @@
  * An own snapshot changes nothing but what the log still holds. A peer's takes the place of everything up to its slot, whatever
  * the log held there: an accepted value below may be another than the one that was chosen.
  */
-import { assert } from "../../shared/model/assert.ts";
 import type { NodeId, Slot } from "../../shared/model/ids.ts";
 import { goOnCatchingUp, wantUpTo } from "./learner.ts";
 import type { PaxosMessage } from "./message.ts";
@@ -37,7 +36,6 @@ export function onSnapshotSaved(turn: Turn, slot: Slot, origin: "own" | "peer"):
 /** One that a peer's has overtaken meanwhile is of no use any more. */
 function noteOwn(turn: Turn, slot: Slot): void {
   const { state } = turn;
-  assert(slot <= state.chosenUpTo, "A6: a snapshot holds only what is chosen");
   if (slot > state.snapshotSlot) note(turn, slot, truncationBelow(state, slot));
 }
 
@@ -56,7 +54,6 @@ function truncationBelow({ log, config }: PaxosState, snapshotSlot: Slot): Slot 
 function install(turn: Turn, slot: Slot): void {
   if (slot <= turn.state.chosenUpTo) return;
   if (turn.state.role.kind === "leader") turn.follow();
-  turn.change({ log: turn.state.log.truncate(slot) });
   turn.restore(slot);
   note(turn, slot, slot);
   const { catchUp } = turn.state;

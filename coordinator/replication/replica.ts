@@ -3,35 +3,28 @@
  *
  *   peers, own messages, ticks ──▶ inbox ──▶ step ──▶ records ──▶ log ──▶ released messages
  *                                              ├────▶ messages that may leave at once
- *                                              └────▶ chosen slots, in order ──▶ apply
+ *                                              ├────▶ chosen slots, in order ──▶ apply
+ *                                              └────▶ snapshots (snapshots.ts) ──▶ snapshotSaved, an input like the others
  *
  * Everything happens on one thread and one input at a time; what a step causes meanwhile waits in the inbox. Any error
  * in here (a broken invariant, a failed log) is fatal: the replica stops for good and says so.
  */
+import { assert } from "../../shared/model/assert.ts";
 import type { Ballot, NodeId, Slot } from "../../shared/model/ids.ts";
 import type { Cancel, Clock, Random } from "../../shared/model/ports.ts";
 import type { LogStore } from "../log/log-store.ts";
-import type { ChosenSlot, Envelope } from "../paxos/message.ts";
-import { canPropose } from "../paxos/leader.ts";
+import type { ChosenSlot, Envelope, PeerMessage } from "../paxos/message.ts";
 import { recover } from "../paxos/recover.ts";
 import type { PaxosConfig, PaxosInput, PaxosState } from "../paxos/state.ts";
 import { step } from "../paxos/step.ts";
 import type { EncodedCommand } from "../transactions/command.ts";
 import type { PeerTransport } from "../transport/peer-transport.ts";
-import { CommandQueue } from "./command-queue.ts";
+import { Applier, type AppliedEvents } from "./applier.ts";
 import { DurableOutbox } from "./durable-outbox.ts";
-import { LeadershipProof } from "./leadership-proof.ts";
+import { Proposer, type LeadershipEvents } from "./proposer.ts";
+import { Snapshots, type SnapshotEvents, type SnapshotPolicy } from "./snapshots.ts";
 
-/** Slots in flight beyond which only full batches are proposed; the core's window bounds those. */
-const SLOTS_AT_ONCE = 2;
-const FULL_BATCH = 64;
-
-export interface ReplicaEvents {
-  /** Called once per slot, in slot order, from the first slot on after each start. */
-  readonly apply: (chosen: ChosenSlot) => void;
-  /** This node began to lead under `ballot`. The first command submitted must be the barrier. */
-  readonly leads: (ballot: Ballot) => void;
-  readonly stoppedLeading: (ballot: Ballot) => void;
+export interface ReplicaEvents extends AppliedEvents, LeadershipEvents, SnapshotEvents {
   /** Fatal. The process must end. */
   readonly failed: (error: unknown) => void;
 }
@@ -39,6 +32,7 @@ export interface ReplicaEvents {
 export interface ReplicaOptions {
   readonly config: PaxosConfig;
   readonly tickIntervalMs: number;
+  readonly snapshots: SnapshotPolicy;
   readonly log: LogStore;
   readonly peers: PeerTransport;
   readonly clock: Clock;
@@ -49,11 +43,11 @@ export interface ReplicaOptions {
 export class Replica {
   readonly #options: ReplicaOptions;
   readonly #outbox: DurableOutbox;
-  readonly #queue = new CommandQueue();
-  readonly #proof: LeadershipProof;
+  readonly #proposer: Proposer;
+  readonly #snapshots: Snapshots;
+  readonly #applier: Applier;
   readonly #inbox: PaxosInput[] = [];
   #state: PaxosState | undefined;
-  #leadsUnder: Ballot | undefined;
   #draining = false;
   #scheduled = false;
   #stopped = false;
@@ -61,7 +55,9 @@ export class Replica {
 
   constructor(options: ReplicaOptions) {
     this.#options = options;
-    this.#proof = new LeadershipProof(options.config.phase2Quorum);
+    this.#proposer = new Proposer(options.config.phase2Quorum, options.events);
+    this.#snapshots = this.#createSnapshots();
+    this.#applier = new Applier(options.events);
     this.#outbox = new DurableOutbox({
       log: options.log,
       clock: options.clock,
@@ -74,14 +70,36 @@ export class Replica {
     });
   }
 
-  /** Opens the log, applies what it knows to be chosen, and begins to take part. */
+  #createSnapshots(): Snapshots {
+    const { snapshots: policy, config, log, peers, clock, events } = this.#options;
+    return new Snapshots({
+      ...{ policy, chunkTimeoutMs: config.electionTimeoutMs, log, peers, clock },
+      state: () => this.#state,
+      saved: (input) => {
+        this.#receive(input);
+      },
+      events: {
+        ...events,
+        failed: (error) => {
+          this.#fail(error);
+        },
+      },
+    });
+  }
+
+  /** Opens the log, restores and applies what it knows to be chosen, and begins to take part. */
   async start(): Promise<void> {
-    const { records } = await this.#options.log.open();
+    const { records, snapshot } = await this.#options.log.open();
     const { state, apply } = recover(this.#options.config, records);
+    assert(
+      state.snapshotSlot === (snapshot?.slot ?? 0),
+      "S3: the log starts from the snapshot that stands beside it",
+    );
     this.#state = state;
-    for (const chosen of apply) this.#options.events.apply(chosen);
+    if (snapshot !== undefined) this.#restore(snapshot.slot, snapshot.chunks());
+    this.#apply(apply);
     this.#options.peers.onMessage((from, message) => {
-      this.#receive({ kind: "message", from, message });
+      this.#hear(from, message);
     });
     this.#options.peers.onPeerLost((node) => {
       this.#receive({ kind: "peerLost", node });
@@ -93,7 +111,8 @@ export class Replica {
     this.#stopped = true;
     this.#cancelTick();
     this.#inbox.length = 0;
-    this.#proof.ended();
+    this.#proposer.stop();
+    this.#snapshots.stop();
     await this.#options.log.close();
   }
 
@@ -122,7 +141,7 @@ export class Replica {
    * is full: then it was not and will not be proposed. After true only `apply` tells what became of it.
    */
   submit(command: EncodedCommand, ballot: Ballot): boolean {
-    if (this.#stopped || this.#leadsUnder !== ballot || !this.#queue.push(command)) return false;
+    if (this.#stopped || !this.#proposer.submit(command, ballot)) return false;
     this.#schedule();
     return true;
   }
@@ -132,11 +151,16 @@ export class Replica {
    * it. Takes a round trip, or up to a heartbeat where nothing is proposed; false at the latest when leadership ends.
    */
   stillLeads(ballot: Ballot): Promise<boolean> {
-    const role = this.#state?.role;
-    if (this.#stopped || role?.kind !== "leader" || role.ballot !== ballot) {
-      return Promise.resolve(false);
+    if (this.#stopped) return Promise.resolve(false);
+    return this.#proposer.stillLeads(this.#state?.role, ballot);
+  }
+
+  #hear(from: NodeId, message: PeerMessage): void {
+    if (message.kind === "snapshotRequest" || message.kind === "snapshotChunk") {
+      this.#snapshots.receive(from, message);
+    } else {
+      this.#receive({ kind: "message", from, message });
     }
-    return this.#proof.ask(role);
   }
 
   #receive(input: PaxosInput): void {
@@ -174,6 +198,7 @@ export class Replica {
     try {
       for (let input = this.#next(); input !== undefined; input = this.#next()) this.#step(input);
       this.#outbox.flush();
+      this.#snapshots.takeIfDue();
     } catch (error) {
       this.#fail(error);
     } finally {
@@ -187,15 +212,8 @@ export class Replica {
     if (this.#stopped) return undefined;
     const arrived = this.#inbox.shift();
     if (arrived !== undefined) return arrived;
-    if (this.#state === undefined || !this.#mayPropose(this.#state)) return undefined;
-    const value = this.#queue.takeBatch();
+    const value = this.#proposer.next(this.#state);
     return value === undefined ? undefined : { kind: "propose", value };
-  }
-
-  /** Small batches wait while slots are on their way: what gathers meanwhile shares one write on every node. */
-  #mayPropose(state: PaxosState): boolean {
-    if (!canPropose(state) || state.role.kind !== "leader") return false;
-    return state.role.inFlight.size < SLOTS_AT_ONCE || this.#queue.length >= FULL_BATCH;
   }
 
   #step(input: PaxosInput): void {
@@ -205,22 +223,26 @@ export class Replica {
     this.#state = state;
     this.#outbox.collect(output);
     for (const { to, message } of output.send) this.#send(to, message);
-    this.#noteLeadership(state);
+    this.#proposer.noteRole(state.role);
     if (input.kind === "message" && input.from !== state.config.self) {
-      this.#proof.heard(input.from, input.message);
+      this.#proposer.heard(input.from, input.message);
     }
-    for (const chosen of output.apply) this.#options.events.apply(chosen);
+    if (output.fetch !== undefined) this.#snapshots.fetch(output.fetch);
+    const isFetched = input.kind === "snapshotSaved" && input.origin === "peer";
+    const fetched = isFetched ? this.#snapshots.takeFetched() : [];
+    if (output.restore !== undefined) this.#restore(output.restore, fetched);
+    this.#apply(output.apply);
   }
 
-  #noteLeadership({ role }: PaxosState): void {
-    const leadsUnder = role.kind === "leader" ? role.ballot : undefined;
-    const before = this.#leadsUnder;
-    if (leadsUnder === before) return;
-    this.#queue.clear();
-    this.#proof.ended();
-    this.#leadsUnder = leadsUnder;
-    if (before !== undefined) this.#options.events.stoppedLeading(before);
-    if (leadsUnder !== undefined) this.#options.events.leads(leadsUnder);
+  #restore(slot: Slot, chunks: Iterable<Uint8Array>): void {
+    this.#applier.restore(slot, this.#snapshots.restoring(chunks));
+  }
+
+  #apply(slots: readonly ChosenSlot[]): void {
+    for (const chosen of slots) {
+      this.#applier.apply(chosen);
+      this.#snapshots.applied(chosen);
+    }
   }
 
   #deliver(envelopes: readonly Envelope[]): void {
@@ -237,7 +259,8 @@ export class Replica {
     if (this.#stopped) return;
     this.#stopped = true;
     this.#cancelTick();
-    this.#proof.ended();
+    this.#proposer.stop();
+    this.#snapshots.stop();
     this.#options.events.failed(error);
   }
 }

@@ -33,10 +33,11 @@ import { abortError, inRequestOrder, operationsByShard, soleMember } from "./ans
 import type { DecidedBranch, EncodedCommand } from "./command.ts";
 import { encodeCommand } from "./command.ts";
 import type { Delivery } from "./delivery.ts";
-import type { Applied } from "./ledger/ledger.ts";
+import type { Applied, LedgerOutcome } from "./ledger/ledger.ts";
 import {
   beginCarrier,
   stepCarrier,
+  type AppliedOutcome,
   type CarrierEffect,
   type CarrierEvent,
   type CarrierState,
@@ -174,7 +175,27 @@ export class Carriers {
     }
   }
 
-  #decided(carrierId: CarrierId, outcome: "committed" | "void"): void {
+  /** The ledger came from a snapshot: what was decided before it was never applied here, one by one. */
+  restored(outcomeOf: (carrierId: CarrierId) => LedgerOutcome): void {
+    for (const { carrierId } of [...this.#held.values()]) {
+      const outcome = outcomeOf(carrierId);
+      switch (outcome.kind) {
+        case "committed":
+        case "forgotten":
+          this.#decided(carrierId, outcome.kind);
+          break;
+        case "aborted":
+          this.#decided(carrierId, "void");
+          break;
+        case "undecided":
+          break;
+        default:
+          unreachable(outcome);
+      }
+    }
+  }
+
+  #decided(carrierId: CarrierId, outcome: AppliedOutcome): void {
     const held = this.#held.get(carrierId);
     if (held !== undefined) this.#handle(held, { kind: "applied", outcome });
   }

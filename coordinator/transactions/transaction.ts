@@ -68,10 +68,13 @@ export type CarrierEvent =
   | { readonly kind: "leadershipLost" }
   /** The commit command was certainly not handed to the log. */
   | { readonly kind: "notProposed"; readonly reason: NotProposed }
-  /** The commit command was applied, or a barrier that makes it void for ever. */
-  | { readonly kind: "applied"; readonly outcome: "committed" | "void" }
+  /** The commit command was applied, or a barrier that makes it void for ever, or a snapshot that covers both. */
+  | { readonly kind: "applied"; readonly outcome: AppliedOutcome }
   /** First delivery of the commit to a branch ended. */
   | { readonly kind: "delivered"; readonly shard: ShardId; readonly confirmed: boolean };
+
+/** `forgotten`: decided so long ago that nobody knows how any more, so no branch is told anything. */
+export type AppliedOutcome = "committed" | "void" | "forgotten";
 
 export type CarrierEffect =
   | { readonly kind: "proposeCommit"; readonly branches: readonly DecidedBranch[] }
@@ -198,9 +201,7 @@ function whileDeciding(
         ? unchanged(state)
         : { state: { ...state, answered: true }, effects: [{ kind: "answerUnknown" }] };
     case "applied":
-      return event.outcome === "committed"
-        ? committed(state, waitFor)
-        : undone(state, { kind: "leadershipLost" });
+      return onApplied(state, event.outcome, waitFor);
     case "notProposed":
       return undone(state, event.reason);
     case "voted":
@@ -210,6 +211,23 @@ function whileDeciding(
       return unchanged(state);
     default:
       return unreachable(event);
+  }
+}
+
+function onApplied(
+  state: Deciding,
+  outcome: AppliedOutcome,
+  waitFor: CarrierOptions["waitFor"],
+): CarrierStep {
+  switch (outcome) {
+    case "committed":
+      return committed(state, waitFor);
+    case "void":
+      return undone(state, { kind: "leadershipLost" });
+    case "forgotten":
+      return { state: ENDED, effects: state.answered ? [] : [{ kind: "answerUnknown" }] };
+    default:
+      return unreachable(outcome);
   }
 }
 

@@ -5,10 +5,24 @@
 import { assert } from "./assert.ts";
 import type { Ballot } from "./ids.ts";
 
-const CHUNK_BITS = 1024;
+/** Sequences in one chunk. */
+export const CHUNK_BITS = 1024;
 const WORD_BITS = 32;
+export const CHUNK_WORDS = CHUNK_BITS / WORD_BITS;
 
-type Chunk = Uint32Array;
+/** One bit per sequence of a chunk. */
+export type Chunk = Uint32Array;
+
+export function setSequence(chunk: Chunk, sequence: number): void {
+  const bit = sequence % CHUNK_BITS;
+  const word = Math.floor(bit / WORD_BITS);
+  chunk[word] = (chunk[word] ?? 0) | (1 << (bit % WORD_BITS));
+}
+
+export function hasSequence(chunk: Chunk, sequence: number): boolean {
+  const bit = sequence % CHUNK_BITS;
+  return ((chunk[Math.floor(bit / WORD_BITS)] ?? 0) & (1 << (bit % WORD_BITS))) !== 0;
+}
 
 export class SequenceSet {
   readonly #byBallot = new Map<Ballot, Map<number, Chunk>>();
@@ -24,20 +38,16 @@ export class SequenceSet {
     const index = Math.floor(sequence / CHUNK_BITS);
     let chunk = chunks.get(index);
     if (chunk === undefined) {
-      chunk = new Uint32Array(CHUNK_BITS / WORD_BITS);
+      chunk = new Uint32Array(CHUNK_WORDS);
       chunks.set(index, chunk);
       this.#chunks += 1;
     }
-    const bit = sequence % CHUNK_BITS;
-    const word = Math.floor(bit / WORD_BITS);
-    chunk[word] = (chunk[word] ?? 0) | (1 << (bit % WORD_BITS));
+    setSequence(chunk, sequence);
   }
 
   has(ballot: Ballot, sequence: number): boolean {
     const chunk = this.#byBallot.get(ballot)?.get(Math.floor(sequence / CHUNK_BITS));
-    if (chunk === undefined) return false;
-    const bit = sequence % CHUNK_BITS;
-    return ((chunk[Math.floor(bit / WORD_BITS)] ?? 0) & (1 << (bit % WORD_BITS))) !== 0;
+    return chunk !== undefined && hasSequence(chunk, sequence);
   }
 
   /** Forgets everything of a ballot. */

@@ -7,6 +7,7 @@ import { MemoryLog } from "../../coordinator/log/memory-log.ts";
 import { WriteAheadLog } from "../../coordinator/log/wal/wal.ts";
 import { systemClock } from "../../shared/runtime/clock.ts";
 import { LOG_STORE_CASES, type LogWorld } from "./log-store-contract.ts";
+import { SNAPSHOT_CASES } from "./snapshot-contract.ts";
 import { IDENTITY } from "./records.ts";
 import { SimulatedDisk } from "./simulated-disk.ts";
 
@@ -47,7 +48,8 @@ const ADAPTERS: Readonly<Record<string, () => LogWorld>> = {
 };
 
 for (const [adapter, makeWorld] of Object.entries(ADAPTERS)) {
-  test.each(LOG_STORE_CASES)(`${adapter}: $sentence`, async ({ run }) => {
+  const cases = Object.entries({ ...LOG_STORE_CASES, ...SNAPSHOT_CASES });
+  test.each(cases)(`${adapter}: %s`, async (_, run) => {
     const world = makeWorld();
     try {
       await run(world);

@@ -1,6 +1,6 @@
 /** Records for log tests, and what to say of them in a failure. */
-import type { DurableRecord } from "../../coordinator/paxos/record.ts";
-import { ballot, nodeId, slot, type ClusterId } from "../../shared/model/ids.ts";
+import type { DurableRecord, SnapshotRecord } from "../../coordinator/paxos/record.ts";
+import { ballot, nodeId, slot, type ClusterId, type Slot } from "../../shared/model/ids.ts";
 import { crc32 } from "../../coordinator/log/wal/crc32.ts";
 import type { LogIdentity } from "../../coordinator/log/log-store.ts";
 
@@ -21,6 +21,15 @@ export const promised = (round: number): DurableRecord => ({
   kind: "promised",
   ballot: ballot(round, nodeId(2)),
 });
+
+export const snapshotRecord = (at: number, truncatedUpTo = at, round = 1): SnapshotRecord => ({
+  kind: "snapshot",
+  ...{ slot: slot(at), truncatedUpTo: truncatedUpTo as Slot, promised: ballot(round, nodeId(1)) },
+});
+
+/** Chunks of these lengths, each alike and different from the others and from those of other slots. */
+export const chunksOf = (at: number, lengths: readonly number[]): readonly Uint8Array[] =>
+  lengths.map((length, index) => new Uint8Array(length).fill(at * 16 + index + 1));
 
 /** Slots `from` to `upTo`. */
 export function acceptedRange(from: number, upTo: number, bytes = 100): readonly DurableRecord[] {
@@ -46,5 +55,9 @@ function asText(record: DurableRecord): string {
       return `snapshot:${record.slot}/${record.truncatedUpTo}@${record.promised}`;
   }
 }
+
+/** The same of chunks. */
+export const contentsOf = (chunks: Iterable<Uint8Array>): string =>
+  [...chunks].map(content).join(" ");
 
 const content = (value: Uint8Array): string => `${value.length}#${crc32(value).toString(16)}`;

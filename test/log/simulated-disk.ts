@@ -20,6 +20,7 @@ export type Operation =
   | "close"
   | "rename"
   | "remove"
+  | "fetch"
   | "syncDirectory";
 
 class Process {
@@ -43,7 +44,8 @@ class Process {
 
 interface Failing {
   readonly operation: Operation;
-  readonly message: string;
+  /** Undefined: it never ends. */
+  readonly message: string | undefined;
   skip: number;
 }
 
@@ -80,6 +82,11 @@ export class SimulatedDisk implements Disk {
   /** One operation fails, after `skip` of its kind. */
   failNext(operation: Operation, message: string, skip = 0): void {
     this.#failing = { operation, message, skip };
+  }
+
+  /** One operation begins and never ends; the process goes on. */
+  hangNext(operation: Operation, skip = 0): void {
+    this.#failing = { operation, message: undefined, skip };
   }
 
   /** The process ends, and a new one finds what the caches hold. */
@@ -142,8 +149,17 @@ export class SimulatedDisk implements Disk {
     return this.#inode(path).cached.slice();
   }
 
-  readStart(path: string, length: number): Uint8Array {
-    return this.#inode(path).cached.slice(0, length);
+  readPart(path: string, position: number, length: number): Uint8Array {
+    return this.#inode(path).cached.slice(position, position + length);
+  }
+
+  async fetch(path: string, position: number, length: number): Promise<Uint8Array> {
+    await this.#perform("fetch", {});
+    return this.readPart(path, position, length);
+  }
+
+  lengthOf(path: string): number {
+    return this.#inode(path).cached.length;
   }
 
   async create(path: string): Promise<DiskFile> {
@@ -173,10 +189,12 @@ export class SimulatedDisk implements Disk {
     });
   }
 
-  remove(path: string): void {
-    this.#performNow("remove", () => {
-      this.#inode(path);
-      this.#names.change({ directory: dirname(path), removed: path, added: undefined });
+  remove(path: string): Promise<void> {
+    return this.#perform("remove", {
+      begin: () => {
+        this.#inode(path);
+        this.#names.change({ directory: dirname(path), removed: path, added: undefined });
+      },
     });
   }
 
@@ -250,8 +268,9 @@ export class SimulatedDisk implements Disk {
     begin?.();
     if (this.#endsNow(process)) return never();
     if (this.#failsNow(operation)) {
+      if (this.#failing?.message === undefined) return never();
       fail?.();
-      throw new Error(this.#failing?.message);
+      throw new Error(this.#failing.message);
     }
     finish?.();
     await Promise.resolve();

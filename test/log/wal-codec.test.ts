@@ -37,6 +37,7 @@ const batches: fc.Arbitrary<Batch> = fc.record({
   number: natural,
   chain: fc.nat(0xffffffff),
   promised: ballots,
+  firstSegment: fc.nat(0xffffffff),
   records: fc.array(records, { maxLength: 12 }),
 });
 
@@ -44,8 +45,8 @@ function decoded(bytes: Uint8Array, offset = 0, seal = SEAL): Batch | undefined 
   const header = decodeBatchHeader(bytes, offset, seal);
   if (header === undefined) return undefined;
   const body = decodeBatchBody(bytes, offset, header, seal);
-  const { number, chain, promised } = header;
-  return body && { number, chain, promised, records: body };
+  const { number, chain, promised, firstSegment } = header;
+  return body && { number, chain, promised, firstSegment, records: body };
 }
 
 test("a batch is read as it was written, wherever it stands", () => {
@@ -63,7 +64,7 @@ test("a batch is read as it was written, wherever it stands", () => {
 
 test("values are read as copies, which do not keep the file alive", () => {
   const value = new Uint8Array([1, 2, 3]);
-  const batch = { number: 1, chain: 0, promised: 0 as Ballot };
+  const batch = { number: 1, chain: 0, promised: 0 as Ballot, firstSegment: 1 };
   const { bytes } = encodeBatch(
     { ...batch, records: [{ kind: "learned", slot: 1 as Slot, value }] },
     SEAL,
@@ -90,7 +91,7 @@ test("a flipped bit in header or body is never read as another batch", () => {
 test("a batch cut off anywhere before its padding is not read", () => {
   const value = new Uint8Array(50).fill(7);
   const batch: Batch = {
-    ...{ number: 3, chain: 9, promised: 5 as Ballot },
+    ...{ number: 3, chain: 9, promised: 5 as Ballot, firstSegment: 2 },
     records: [{ kind: "accepted", ballot: 5 as Ballot, slot: 1 as Slot, value }],
   };
   const { bytes } = encodeBatch(batch, SEAL);
@@ -103,7 +104,7 @@ test("a batch cut off anywhere before its padding is not read", () => {
 
 test("another owner's batch is not read", () => {
   const { bytes } = encodeBatch(
-    { number: 1, chain: 0, promised: 0 as Ballot, records: [] },
+    { number: 1, chain: 0, promised: 0 as Ballot, firstSegment: 1, records: [] },
     ownerSeal("one"),
   );
   expect(decoded(bytes, 0, ownerSeal("one"))).toBeDefined();
@@ -114,7 +115,7 @@ test("whatever the bytes are, reading them never throws", () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 200 }), fc.nat(64), (body, count) => {
       const bytes = encodeBatch(
-        { number: 1, chain: 0, promised: 0 as Ballot, records: [] },
+        { number: 1, chain: 0, promised: 0 as Ballot, firstSegment: 1, records: [] },
         SEAL,
       ).bytes;
       // A body of any bytes under a header that vouches for it.
@@ -148,6 +149,19 @@ test("a segment header is read as it was written", () => {
     ),
     { numRuns: 50 },
   );
+});
+
+test("a segment of the format without snapshots is read, one of no format is not", () => {
+  const header = { segment: 3, firstBatch: 7, chain: 9, owner: "owner" };
+  const ofVersion = (version: number): ReturnType<typeof decodeSegmentHeader> => {
+    const block = encodeSegmentHeader(header);
+    const view = new DataView(block.buffer);
+    view.setUint32(8, version, true);
+    view.setUint32(BLOCK_BYTES - 4, crc32(block.subarray(0, BLOCK_BYTES - 4)), true);
+    return decodeSegmentHeader(block);
+  };
+  expect(ofVersion(1)).toEqual({ kind: "header", ...header });
+  expect(ofVersion(0)).toEqual({ kind: "otherVersion", version: 0 });
 });
 
 test("an owner that does not fit is a programmer's error", () => {

@@ -127,7 +127,7 @@ test("of a batch behind the damage its header is evidence enough", async () => {
 
 test("the first batch of the last segment was durable before the segment had its name", async () => {
   const disk = new SimulatedDisk();
-  await writtenThenKilled(disk, [[accepted(1)]]);
+  await writtenThenKilled(disk, [[accepted(1, 3 * BLOCK)]]);
   await writtenThenKilled(disk, []);
   const path = segmentPath(2);
   await expectCorruption(flipped(disk, path, BLOCK + 100, 1), path, BLOCK);
@@ -152,7 +152,7 @@ test("a missing segment is corruption", async () => {
   for (const missing of [1, 2]) {
     const copy = disk.copy();
     copy.delete(segmentPath(missing));
-    await expectCorruption(copy, segmentPath(missing + 1), 0);
+    await expectCorruption(copy, segmentPath(missing), 0);
   }
 });
 
@@ -199,7 +199,7 @@ test("a batch written over another one is corruption", async () => {
 /** One log that went on in two ways from the same first record, as from a copied disk. */
 async function twoHistories(): Promise<readonly [SimulatedDisk, SimulatedDisk]> {
   const one = new SimulatedDisk();
-  await writtenThenKilled(one, [[accepted(1)]]);
+  await writtenThenKilled(one, [[accepted(1, 3 * BLOCK)]]);
   const other = one.copy();
   const groups = (bytes: number): ReturnType<typeof acceptedRange>[] =>
     acceptedRange(2, 9, bytes).map((record) => [record]);
@@ -216,11 +216,11 @@ test("a segment from another history of the same log is corruption", async () =>
 
 test("a batch from another history of the same log is corruption", async () => {
   const [one, other] = await twoHistories();
-  const foreign = other.read(segmentPath(2)).subarray(4 * BLOCK, 5 * BLOCK);
+  const foreign = other.read(segmentPath(2)).subarray(6 * BLOCK, 7 * BLOCK);
   const copy = damaged(one, segmentPath(2), (bytes) => {
-    bytes.set(foreign, 4 * BLOCK);
+    bytes.set(foreign, 6 * BLOCK);
   });
-  await expectCorruption(copy, segmentPath(2), 4 * BLOCK);
+  await expectCorruption(copy, segmentPath(2), 6 * BLOCK);
 });
 
 test("a segment of a later format is refused, not cut off", async () => {
@@ -228,11 +228,11 @@ test("a segment of a later format is refused, not cut off", async () => {
   const path = segmentPath(3);
   const copy = damaged(disk, path, (bytes) => {
     const view = new DataView(bytes.buffer);
-    view.setUint32(8, 2, true);
+    view.setUint32(8, 3, true);
     view.setUint32(BLOCK - 4, crc32(bytes.subarray(0, BLOCK - 4)), true);
   });
   await expectCorruption(copy, path, 0);
-  expect(String(await openError(copy))).toContain("format version 2");
+  expect(String(await openError(copy))).toContain("format version 3");
 });
 
 test("a segment of another log is foreign", async () => {

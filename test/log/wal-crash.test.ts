@@ -2,23 +2,12 @@
  * Processes end and the power goes at any operation on the disk. What was acknowledged is there afterwards, in order; what was
  * not may follow, as a prefix of what was written.
  */
-import { LogFailure } from "../../coordinator/log/log-store.ts";
 import type { DurableRecord } from "../../coordinator/paxos/record.ts";
+import { seeded, SURVIVALS, untilEnd } from "./lives.ts";
 import { accepted, acceptedRange, described } from "./records.ts";
 import { SimulatedDisk, type Operation } from "./simulated-disk.ts";
-import { everythingSurvives, nothingSurvives, type Survival } from "./simulated-medium.ts";
+import { nothingSurvives } from "./simulated-medium.ts";
 import { logOn } from "./wal-fixture.ts";
-
-/** Mulberry32: small, seeded, good enough to choose faults. */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let value = Math.imul(state ^ (state >>> 15), 1 | state);
-    value = (value + Math.imul(value ^ (value >>> 7), 61 | value)) ^ value;
-    return ((value ^ (value >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** What is known about the log's content from outside. */
 interface Knowledge {
@@ -66,26 +55,6 @@ function check({ certain, possible }: Knowledge, records: readonly DurableRecord
   expect(records.length).toBeGreaterThanOrEqual(certain.length);
 }
 
-/** A life that may end at any point, by the disk's doing. */
-async function liveUntilEnd(
-  disk: SimulatedDisk,
-  knowledge: Knowledge,
-  groups: readonly (readonly number[])[],
-): Promise<"closed" | "ended"> {
-  const life = live(disk, knowledge, groups).then(
-    () => "closed" as const,
-    (error: unknown) => {
-      // An ended process may still throw; a log that failed by an injected fault ends its process.
-      if (disk.hasEnded || error instanceof LogFailure || isInjected(error))
-        return "ended" as const;
-      throw error;
-    },
-  );
-  return Promise.race([life, disk.whenEnded.then(() => "ended" as const)]);
-}
-
-const isInjected = (error: unknown): boolean => String(error).includes("EIO");
-
 /** Rolls over twice, with batches of one block and of several. */
 const GROUPS = [[100], [100, 200], [9000], [100], [100, 100, 100], [40_000], [100], [100]];
 
@@ -94,15 +63,6 @@ async function operationsOfALife(): Promise<number> {
   await live(disk, nothingKnown(), GROUPS);
   return disk.performed.length;
 }
-
-const SURVIVALS: Readonly<Record<string, () => Survival>> = {
-  "nothing unsynced survives": () => nothingSurvives,
-  "everything unsynced survives": () => everythingSurvives,
-  "every other part survives": () => {
-    let count = 0;
-    return () => (count += 1) % 2 === 0;
-  },
-};
 
 test.each(Object.entries(SURVIVALS))(
   "power lost at every operation of a log's first life: %s",
@@ -113,7 +73,7 @@ test.each(Object.entries(SURVIVALS))(
       const disk = new SimulatedDisk();
       const knowledge = nothingKnown();
       disk.endAfter(at);
-      expect(await liveUntilEnd(disk, knowledge, GROUPS)).toBe("ended");
+      expect(await untilEnd(disk, live(disk, knowledge, GROUPS))).toBe("ended");
       disk.losePower(survival());
       await live(disk, knowledge, GROUPS);
       disk.losePower(nothingSurvives);
@@ -128,7 +88,7 @@ test.each(Object.entries(SURVIVALS))(
     const before = new SimulatedDisk();
     const known = nothingKnown();
     before.endAfter(60);
-    await liveUntilEnd(before, known, GROUPS);
+    await untilEnd(before, live(before, known, GROUPS));
     before.losePower(survival());
     for (let first = 0; first < 14; first += 1) {
       for (let second = 0; second < 14; second += 1) {
@@ -136,7 +96,7 @@ test.each(Object.entries(SURVIVALS))(
         const knowledge = { ...known, certain: [...known.certain] };
         for (const at of [first, second]) {
           disk.endAfter(at);
-          await liveUntilEnd(disk, knowledge, []);
+          await untilEnd(disk, live(disk, knowledge, []));
           disk.losePower(survival());
         }
         await live(disk, knowledge, [[100]]);
@@ -153,7 +113,7 @@ test("a process killed at every operation, with the caches intact, loses nothing
     const disk = new SimulatedDisk();
     const knowledge = nothingKnown();
     disk.endAfter(at);
-    await liveUntilEnd(disk, knowledge, GROUPS);
+    await untilEnd(disk, live(disk, knowledge, GROUPS));
     disk.restart();
     await live(disk, knowledge, GROUPS);
     disk.losePower(nothingSurvives);
@@ -181,7 +141,7 @@ async function manyLives(seed: number): Promise<number> {
     const groups = Array.from({ length: below(12) }, () =>
       Array.from({ length: 1 + below(4) }, size),
     );
-    await liveUntilEnd(disk, knowledge, groups);
+    await untilEnd(disk, live(disk, knowledge, groups));
     const chance = random();
     if (below(3) === 0) disk.restart();
     else disk.losePower(() => random() < chance);

@@ -120,13 +120,44 @@ test("a log that failed while it was opened opens when the disk is well, with al
     for (const survives of [nothingSurvives, everythingSurvives]) {
       const disk = new SimulatedDisk();
       const log = await openedOn(disk);
-      await log.append([accepted(1)]);
+      // More than half of an opening segment: a new one begins behind it, and it is cut off.
+      await log.append([accepted(1, 9000)]);
       await log.append([accepted(2)]);
       disk.restart();
       disk.failNext(operation, "EIO");
       await expect(logOn(disk).open()).rejects.toThrow("EIO");
       disk.losePower(survives);
-      expect(described(await recordsOn(disk))).toBe(described(acceptedRange(1, 2)));
+      expect(described(await recordsOn(disk))).toBe(described([accepted(1, 9000), accepted(2)]));
     }
+  }
+});
+
+test("a hung sync acknowledges nothing, and what waits behind it waits, too", async () => {
+  const disk = new SimulatedDisk();
+  const log = await openedOn(disk);
+  await log.append([accepted(1)]);
+  disk.hangNext("durableWrite");
+  let acknowledged = 0;
+  for (const at of [2, 3]) {
+    void log.append([accepted(at)]).then(() => (acknowledged += 1));
+    for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
+  }
+  expect(acknowledged).toBe(0);
+  expect(disk.performed.at(-1)).toBe("durableWrite");
+  disk.losePower(nothingSurvives);
+  expect(described(await recordsOn(disk))).toBe(described([accepted(1)]));
+});
+
+test("a disk that is full in the middle of a batch leaves a log that opens", async () => {
+  for (let written = 0; written < 3; written += 1) {
+    const disk = new SimulatedDisk();
+    const log = await openedOn(disk);
+    await log.append([accepted(1)]);
+    disk.maxWriteBytes = 4096;
+    disk.failNext("durableWrite", "ENOSPC: no space left on device", written);
+    await failureOf(log.append([accepted(2, 9000)]));
+    disk.maxWriteBytes = Infinity;
+    disk.losePower(nothingSurvives);
+    expect(described(await recordsOn(disk))).toBe(described([accepted(1)]));
   }
 });

@@ -50,7 +50,7 @@ test("a log without its identity is refused", async () => {
 
 test("a segment that never was the first is not taken for a creation that was cut short", async () => {
   const disk = new SimulatedDisk();
-  await writtenThenKilled(disk, [[accepted(1)]]);
+  await writtenThenKilled(disk, [[accepted(1, 12_000)]]);
   await writtenThenKilled(disk, []);
   disk.delete(IDENTITY_PATH);
   disk.delete(segmentPath(1));

@@ -101,9 +101,10 @@ test("the queue of what waits is bounded, and takes more when some was taken out
 
 test("opening gives back what a killed process preallocated", async () => {
   const disk = new SimulatedDisk();
-  await writtenThenKilled(disk, [[accepted(1)]]);
-  await recordsOn(disk);
-  expect(disk.read(segmentPath(1)).length).toBe(3 * BLOCK);
+  await writtenThenKilled(disk, [[accepted(1, 3 * BLOCK)]]);
+  await openedOn(disk);
+  // Header, opening batch, the record.
+  expect(disk.read(segmentPath(1)).length).toBe(6 * BLOCK);
   expect(disk.paths.filter((path) => path.endsWith(".draft"))).toEqual([]);
 });
 
@@ -175,6 +176,6 @@ test("the system's disk refuses to make a file twice and replaces by renaming", 
   await systemDisk.syncDirectory(directory);
   expect(systemDisk.list(directory)).toEqual(["two"]);
   expect(new TextDecoder().decode(systemDisk.read(two))).toBe(one);
-  expect(new TextDecoder().decode(systemDisk.readStart(two, 4))).toBe(one.slice(0, 4));
+  expect(new TextDecoder().decode(systemDisk.readPart(two, 0, 4))).toBe(one.slice(0, 4));
   rmSync(directory, { recursive: true });
 });

@@ -16,19 +16,18 @@ function walk(nodes: number, seed: number): WalkResult {
 }
 
 test.each([3, 5])("%i nodes keep every invariant on random walks, and recover", (nodes) => {
-  const total = { chosen: 0, elections: 0, crashes: 0, recordsLost: 0 };
+  const total = { chosen: 0, elections: 0, crashes: 0, recordsLost: 0, snapshots: 0, restores: 0 };
   for (let seed = 1; seed <= SEEDS; seed += 1) {
-    const { chosen, elections, crashes, recordsLost } = walk(nodes, seed);
-    total.chosen += chosen;
-    total.elections += elections;
-    total.crashes += crashes;
-    total.recordsLost += recordsLost;
+    const seen = walk(nodes, seed);
+    for (const what of Object.keys(total) as (keyof WalkResult)[]) total[what] += seen[what];
   }
   process.stdout.write(`random walks, ${nodes} nodes, ${SEEDS} seeds: ${JSON.stringify(total)}\n`);
   expect(total.chosen).toBeGreaterThan(15 * SEEDS);
   expect(total.elections).toBeGreaterThan(1.5 * SEEDS);
   expect(total.crashes).toBeGreaterThan(3 * SEEDS);
   expect(total.recordsLost).toBeGreaterThan(SEEDS);
+  expect(total.snapshots).toBeGreaterThan(3 * SEEDS);
+  expect(total.restores).toBeGreaterThan(SEEDS / 2);
 });
 
 test("the same seed walks the same way", () => {

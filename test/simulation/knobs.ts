@@ -12,6 +12,9 @@ export interface PaxosKnobs {
   readonly tickIntervalMs: number;
   readonly windowSlots: number;
   readonly pageSlots: number;
+  /** Slots from one snapshot to the next; 0 is never. Of those before it so many are kept in the log. */
+  readonly snapshotIntervalSlots: number;
+  readonly trailingSlots: number;
 }
 
 /**
@@ -112,6 +115,8 @@ function drawPaxos(random: SeededRandom): PaxosKnobs {
     tickIntervalMs: heartbeatIntervalMs / 2,
     windowSlots: random.pick([1, 2, 4, 16]),
     pageSlots: random.pick([1, 2, 16, 64]),
+    snapshotIntervalSlots: random.pick([0, 1, 3, 10, 40]),
+    trailingSlots: random.pick([0, 2, 10]),
   };
 }
 

@@ -16,6 +16,8 @@ import { World } from "./world/world.ts";
 export interface ScenarioOptions {
   /** Silence after which a leader counts as gone. */
   readonly electionTimeoutMs: number;
+  /** Slots from one snapshot to the next; default never. Nothing below one is kept in the log. */
+  readonly snapshotIntervalSlots?: number;
 }
 
 export interface Submitted {
@@ -30,7 +32,7 @@ export class Scenario {
   readonly world: World;
   #failure: unknown;
 
-  constructor({ electionTimeoutMs }: ScenarioOptions) {
+  constructor({ electionTimeoutMs, snapshotIntervalSlots = 0 }: ScenarioOptions) {
     const random = new SeededRandom(1);
     const world = quiet(drawKnobs(random.fork("knobs")), {});
     this.world = new World({
@@ -39,7 +41,7 @@ export class Scenario {
       knobs: {
         ...world,
         network: { lossChance: 0, duplicateChance: 0, minDelayMs: 1, meanDelayMs: 0 },
-        paxos: { ...world.paxos, electionTimeoutMs },
+        paxos: { ...world.paxos, electionTimeoutMs, snapshotIntervalSlots, trailingSlots: 0 },
         workload: { ...world.workload, clients: 0 },
       },
       onFailure: (error) => {

@@ -195,3 +195,29 @@ test("no is said under a key only when no lost session can still commit under it
   await scenario.pass(500);
   await scenario.close();
 });
+
+test("a deposed leader that catches up by snapshot learns from it what became of its own commit", async () => {
+  const scenario = new Scenario({ electionTimeoutMs: 150, snapshotIntervalSlots: 1 });
+  const { network, tally, coordinators } = scenario.world;
+  const old = await scenario.leader();
+  const others = coordinators.filter((host) => host !== old);
+  const call = scenario.call("rent", ["s1", "s2"], 300);
+  // It is heard by the others, and hears nobody: they will find its commit, and it will not know.
+  for (const { machine } of others) network.block(machine, old.machine);
+  const first = scenario.submit(living(old), call);
+  await scenario.until("the first is answered", () => first.ending);
+  expect(codeOf(first)).toBe("outcome-unknown");
+  const leader = await scenario.leader(old);
+  await scenario.until("its snapshot covers the commit", () => {
+    const { snapshotSlot = 0 } = leader.node?.replica.state ?? {};
+    return snapshotSlot > (old.node?.replica.chosenUpTo ?? 0) + 1;
+  });
+
+  for (const { machine } of others) network.unblock(machine, old.machine);
+  await scenario.until("it has caught up", () => tally.counts.get("caught up by snapshot"));
+  expect(old.node?.gateway.view().inFlight).toBe(0);
+  // The next barrier calls void whatever of a lower ballot is still waited for.
+  leader.crash("for the next barrier");
+  call.verdict = "committed";
+  await scenario.close();
+});

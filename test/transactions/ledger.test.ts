@@ -1,5 +1,6 @@
 /** The replicated state machine: what a command does, what is said of a transaction, and what is forgotten when. */
 import fc from "fast-check";
+import type { CarrierId } from "../../shared/model/ids.ts";
 import { InvariantViolation } from "../../shared/model/assert.ts";
 import type { Command } from "../../coordinator/transactions/command.ts";
 import {
@@ -138,7 +139,7 @@ test("a decision is kept for a day past its completion, however late that came",
   expect(outcome(ledger, 1, 1)).toBe("forgotten");
 });
 
-test("a ballot that still owes a branch, or can still commit, is not forgotten, and none after it", () => {
+test("what still owes a branch, or has neighbours that can still commit, is not forgotten", () => {
   const ledger = ledgerAfter([
     barrier(1),
     commit(1, 1),
@@ -148,13 +149,94 @@ test("a ballot that still owes a branch, or can still commit, is not forgotten, 
     barrier(3, 9 * DAY_MS),
   ]);
   expect(outcome(ledger, 1, 1)).toBe("committed");
-  expect(outcome(ledger, 2, 1)).toBe("committed");
+  expect(outcome(ledger, 1, 2)).toBe("aborted");
+  expect(outcome(ledger, 2, 1)).toBe("forgotten");
   const alone = ledgerAfter([barrier(1), commit(1, 1), complete(1, 1), complete(1, 9, 9 * DAY_MS)]);
   expect(outcome(alone, 1, 1)).toBe("committed");
+  expect(alone.apply(commit(1, 2, { atMs: 9 * DAY_MS })).kind).toBe("committed");
+});
+
+/** Numbers in one chunk each: carrier `number` has sequence 2 * number - 1, its member the next one. */
+const [IN_FIRST, IN_SECOND, IN_THIRD] = [1, 600, 1200];
+
+function committedAndComplete(round: number, number: number, atMs: number): readonly Command[] {
+  return [commit(round, number, { atMs }), complete(round, number, atMs)];
+}
+
+test("under one leader decisions are forgotten chunk by chunk, a day after the next chunk began", () => {
+  const ledger = ledgerAfter([
+    barrier(1),
+    ...committedAndComplete(1, IN_FIRST, 0),
+    ...committedAndComplete(1, IN_SECOND, HOUR_MS),
+  ]);
+  ledger.apply(complete(1, 999, HOUR_MS + DAY_MS));
+  expect(outcome(ledger, 1, IN_FIRST)).toBe("committed");
+  ledger.apply(complete(1, 999, HOUR_MS + DAY_MS + 1));
+  expect(outcome(ledger, 1, IN_FIRST)).toBe("forgotten");
+  expect(outcome(ledger, 1, IN_FIRST + 1)).toBe("forgotten");
+  expect(outcome(ledger, 1, IN_SECOND)).toBe("committed");
+  expect(outcome(ledger, 1, IN_SECOND + 1)).toBe("undecided");
+});
+
+test("a late commit of what is forgotten is void, also under the ballot that still leads", () => {
+  const ledger = ledgerAfter([
+    barrier(1),
+    ...committedAndComplete(1, IN_FIRST, 0),
+    ...committedAndComplete(1, IN_SECOND, 0),
+    complete(1, 999, 2 * DAY_MS),
+  ]);
+  const late = commit(1, IN_FIRST + 1, { atMs: 2 * DAY_MS, idempotency: key("late") });
+  expect(ledger.apply(late)).toEqual({ kind: "void", carrierId: late.carrierId });
+  expect(outcome(ledger, 1, IN_FIRST + 1)).toBe("forgotten");
+  expect(ledger.firstAnswer("late")).toBeUndefined();
+  expect(ledger.incompleteCount).toBe(0);
+});
+
+test("a commit with a member that is forgotten is void as a whole", () => {
+  const ledger = ledgerAfter([
+    barrier(1),
+    ...committedAndComplete(1, IN_FIRST, 0),
+    ...committedAndComplete(1, IN_SECOND, 0),
+    complete(1, 999, 2 * DAY_MS),
+  ]);
+  const { members } = commit(1, IN_FIRST + 1);
+  expect(ledger.apply({ ...commit(1, IN_THIRD), members }).kind).toBe("void");
+  expect(outcome(ledger, 1, IN_THIRD)).toBe("undecided");
+  expect(ledger.transactionOutcome(transaction(1, IN_FIRST + 1)).kind).toBe("forgotten");
+});
+
+test("a branch that never confirms keeps its own neighbours alone, and is still delivered", () => {
+  const ledger = ledgerAfter([
+    barrier(1),
+    commit(1, IN_FIRST),
+    ...committedAndComplete(1, IN_SECOND, 0),
+    ...committedAndComplete(1, IN_THIRD, 0),
+    complete(1, 999, 9 * DAY_MS),
+  ]);
+  expect(outcome(ledger, 1, IN_FIRST)).toBe("committed");
+  expect(outcome(ledger, 1, IN_SECOND)).toBe("forgotten");
+  ledger.apply(complete(1, IN_FIRST, 9 * DAY_MS));
+  ledger.apply(complete(1, 999, 10 * DAY_MS));
+  expect(outcome(ledger, 1, IN_FIRST)).toBe("committed");
+  ledger.apply(complete(1, 999, 10 * DAY_MS + 1));
+  expect(outcome(ledger, 1, IN_FIRST)).toBe("forgotten");
+});
+
+test("a hundred thousand completed transactions under one leader, beyond their retention, leave next to nothing", () => {
+  const ledger = ledgerAfter([barrier(1)], { decisionRetentionMs: HOUR_MS });
+  for (let number = 1; number <= 100_000; number += 1) {
+    const atMs = number * 1_000;
+    ledger.apply(commit(1, number, { atMs }));
+    ledger.apply(complete(1, number, atMs));
+  }
+  expect(ledger.decisionBytes).toBeLessThan(2 * 1024);
+  const bytes = [...ledger.snapshot()].reduce((sum, chunk) => sum + chunk.length, 0);
+  expect(bytes).toBeLessThan(4 * 1024);
 });
 
 const anyRound = fc.integer({ min: 1, max: 4 });
-const anyNumber = fc.integer({ min: 1, max: 3 });
+const NUMBERS = [IN_FIRST, IN_FIRST + 1, IN_SECOND, IN_THIRD];
+const anyNumber = fc.constantFrom(...NUMBERS);
 const anyAtMs = fc.integer({ min: 0, max: 4 }).map((days) => days * DAY_MS);
 const anyCommand: fc.Arbitrary<Command> = fc.oneof(
   fc.tuple(anyRound, anyAtMs).map(([round, atMs]) => barrier(round, atMs)),
@@ -170,7 +252,7 @@ const anyCommand: fc.Arbitrary<Command> = fc.oneof(
 
 function everyOutcome(ledger: Ledger): readonly string[] {
   return [1, 2, 3, 4].flatMap((round) =>
-    [1, 2, 3].map((number) => {
+    NUMBERS.map((number) => {
       const ofCarrier = outcome(ledger, round, number);
       const ofMember = ledger.transactionOutcome(transaction(round, number)).kind;
       return ofMember === ofCarrier ? ofCarrier : `${ofCarrier} but member ${ofMember}`;
@@ -185,6 +267,28 @@ const NEXT: Readonly<Record<string, readonly string[]>> = {
   aborted: ["aborted", "forgotten"],
   forgotten: ["forgotten"],
 };
+
+test("what is committed is not forgotten before it is complete, nor for a day after that", () => {
+  fc.assert(
+    fc.property(fc.array(anyCommand, { maxLength: 40 }), (commands) => {
+      const ledger = new Ledger();
+      const activeAtMs = new Map<string, number>();
+      let nowMs = 0;
+      for (const command of commands) {
+        nowMs = Math.max(nowMs, command.atMs);
+        const applied = ledger.apply({ ...command, atMs: nowMs });
+        if (applied.kind === "committed") activeAtMs.set(applied.carrier.carrierId, nowMs);
+        if (applied.kind !== "completed") continue;
+        for (const id of applied.carrierIds) if (activeAtMs.has(id)) activeAtMs.set(id, nowMs);
+      }
+      const kept = [...ledger.incomplete()].map(({ carrierId }) => carrierId as string);
+      for (const [id, atMs] of activeAtMs) if (nowMs - atMs <= DAY_MS) kept.push(id);
+      const said = kept.map((id) => ledger.carrierOutcome(id as CarrierId).kind);
+      expect(said.filter((kind) => kind !== "committed")).toEqual([]);
+    }),
+    { numRuns: 500 },
+  );
+});
 
 test("T1: whatever commands come, what the ledger once said of a transaction stays true", () => {
   fc.assert(

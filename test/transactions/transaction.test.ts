@@ -26,6 +26,7 @@ const delivered = (shard: ShardId, confirmed: boolean): CarrierEvent => {
 };
 const committed: CarrierEvent = { kind: "applied", outcome: "committed" };
 const voided: CarrierEvent = { kind: "applied", outcome: "void" };
+const forgotten: CarrierEvent = { kind: "applied", outcome: "forgotten" };
 const deadline: CarrierEvent = { kind: "deadline" };
 
 interface Run {
@@ -164,6 +165,16 @@ test("T3: a void commit aborts the branches, though the client may have been ans
   ]);
 });
 
+test("T3: of a forgotten outcome no branch is told anything, and the client only that it is unknown", () => {
+  const proposed = REACHED.deciding;
+  expect(run([...proposed, forgotten]).state.kind).toBe("ended");
+  expect(kinds(run([...proposed, forgotten]).effects)).toEqual(["proposeCommit", "answerUnknown"]);
+  expect(kinds(run([...proposed, deadline, forgotten]).effects)).toEqual([
+    "proposeCommit",
+    "answerUnknown",
+  ]);
+});
+
 test("waiting for applied, the answer comes with the last delivery and names what is pending", () => {
   const events = [...REACHED.committing, delivered(S1, false), delivered(S2, true)];
   const { state, effects } = run(events);
@@ -192,6 +203,7 @@ const anyEvent: fc.Arbitrary<CarrierEvent> = fc.oneof(
     deadline,
     committed,
     voided,
+    forgotten,
     EVENTS.leadershipLost,
     EVENTS.notProposed,
   ),

@@ -6,7 +6,7 @@
  *
  *   batch     0 magic u32          4 crc of bytes 8..44 u32          8 body length u32   12 body crc u32
  *             16 record count u32  20 chain u32                      24 number f64       32 promised ballot f64
- *             40 reserved u32      44 body … zeros up to the boundary
+ *             40 first segment u32 44 body … zeros up to the boundary
  *
  *   body      records: kind u8, then
  *               1 promised     ballot f64
@@ -17,7 +17,8 @@
  *
  * `chain` is the header crc of the batch before, so a batch fits in one place only. Batches are numbered from 1 without gaps,
  * and one is written only when the one before it is durable: so each vouches that all before it were. It also repeats the
- * node's promise, for the day when a damaged log is to be read around its damage. Checksums of batches are salted with the
+ * node's promise, for the day when a damaged log is to be read around its damage, and the number of the first segment that is
+ * still needed: those below may be missing. Checksums of batches are salted with the
  * owner, which holds a random id: a client who hides a batch in a value cannot make it count. Ballots and slots are safe
  * integers, which a double holds exactly.
  */
@@ -39,6 +40,7 @@ export interface Batch {
   readonly chain: number;
   /** The node's promise when this was written. */
   readonly promised: Ballot;
+  readonly firstSegment: number;
   readonly records: readonly DurableRecord[];
 }
 
@@ -46,6 +48,7 @@ export interface BatchHeader {
   readonly number: number;
   readonly chain: number;
   readonly promised: Ballot;
+  readonly firstSegment: number;
   /** The next batch's chain. */
   readonly crc: number;
   readonly bodyBytes: number;
@@ -99,6 +102,7 @@ export function encodeBatch(batch: Batch, seal: number): EncodedBatch {
   view.setUint32(20, batch.chain, true);
   view.setFloat64(24, batch.number, true);
   view.setFloat64(32, batch.promised, true);
+  view.setUint32(40, batch.firstSegment, true);
   const crc = crc32(bytes.subarray(8, BATCH_HEADER_BYTES), seal);
   view.setUint32(4, crc, true);
   return { bytes, crc };
@@ -158,6 +162,7 @@ export function decodeBatchHeader(
     chain: view.getUint32(offset + 20, true),
     number: view.getFloat64(offset + 24, true),
     promised: view.getFloat64(offset + 32, true) as Ballot,
+    firstSegment: view.getUint32(offset + 40, true),
   };
 }
 

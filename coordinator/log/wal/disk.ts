@@ -20,15 +20,18 @@ export interface Disk {
   list(directory: string): readonly string[];
   exists(path: string): boolean;
   read(path: string): Uint8Array;
-  /** At most `length` bytes from the start. */
-  readStart(path: string, length: number): Uint8Array;
+  /** At most `length` bytes from `position` on. */
+  readPart(path: string, position: number, length: number): Uint8Array;
+  /** The same, while the process goes on. */
+  fetch(path: string, position: number, length: number): Promise<Uint8Array>;
+  lengthOf(path: string): number;
   /** A new file. Fails where there is one already. */
   create(path: string): Promise<DiskFile>;
   /** A file whose every write is on the medium when it resolves. */
   openDurable(path: string): Promise<DiskFile>;
   /** Replaces a file of that name at once: a crash leaves the old or the new one. */
   rename(from: string, to: string): void;
-  remove(path: string): void;
+  remove(path: string): Promise<void>;
   /** Makes creations, removals and renames in the directory durable. */
   syncDirectory(directory: string): Promise<void>;
   /** Takes the directory for this process alone, and answers how to release it. Throws LogInUse. */
@@ -56,7 +59,7 @@ export async function makeDirectories(disk: Disk, path: string): Promise<void> {
 /** All or nothing, durably: temporary file, sync, rename, sync of the directory. */
 export async function writeFileAtomically(disk: Disk, path: string, text: string): Promise<void> {
   const draft = `${path}.draft`;
-  if (disk.exists(draft)) disk.remove(draft);
+  if (disk.exists(draft)) await disk.remove(draft);
   const file = await disk.create(draft);
   try {
     await writeAll(file, new TextEncoder().encode(text), 0);

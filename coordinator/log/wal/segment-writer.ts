@@ -5,9 +5,10 @@
 import { assert } from "../../../shared/model/assert.ts";
 import { ZERO_BALLOT, type Ballot } from "../../../shared/model/ids.ts";
 import type { DurableRecord } from "../../paxos/record.ts";
-import { encodeBatch, ownerSeal } from "./codec.ts";
+import { BLOCK_BYTES, encodeBatch, ownerSeal } from "./codec.ts";
 import type { Disk } from "./disk.ts";
-import type { Tail } from "./recovery.ts";
+import type { IntactScan, Place, Tail } from "./recovery.ts";
+import { SegmentIndex } from "./segment-index.ts";
 import { makeBlankSegment, OpenSegment, type BlankSegment } from "./segment.ts";
 
 export interface SegmentWriterOptions {
@@ -24,10 +25,11 @@ const OPENING_SEGMENT_BYTES = 2 * 1024 * 1024;
 export class SegmentWriter {
   readonly #options: SegmentWriterOptions;
   readonly #seal: number;
+  readonly #openingBytes: number;
   #segment: OpenSegment | undefined;
   #nextSegment: Promise<BlankSegment> | undefined;
-  #nextBatch = 1;
-  #chain = 0;
+  #index = new SegmentIndex();
+  #next: Place = { batch: 1, chain: 0 };
   #promised = ZERO_BALLOT;
   /** The last batch holds records, and nothing written later vouches for it. */
   #needsWitness = false;
@@ -35,29 +37,59 @@ export class SegmentWriter {
   constructor(options: SegmentWriterOptions) {
     this.#options = options;
     this.#seal = ownerSeal(options.owner);
+    this.#openingBytes = Math.min(options.segmentBytes, OPENING_SEGMENT_BYTES);
+  }
+
+  /** Segments below it are not needed, as what was written last says. */
+  get firstNeeded(): number {
+    return this.#index.firstNeeded;
   }
 
   /** The first segment of a new log; it holds an empty batch. */
   async beginLog(): Promise<void> {
     const { bytes, crc } = this.#encode([]);
-    await this.#beginSegment(await this.#makeOpening(1), bytes);
+    await this.#beginSegment(await this.#makeOpening(1), bytes, this.#next);
     this.#advance(crc);
   }
 
-  /** The first segment after a start; it holds the last batch before it once more. */
-  async goOn(tail: Tail, recovered: readonly DurableRecord[]): Promise<void> {
-    this.#promised = promisedAfter(ZERO_BALLOT, recovered);
-    this.#nextBatch = tail.batch;
-    this.#chain = tail.chain;
-    await this.#beginSegment(await this.#makeOpening(tail.segment + 1), tail.bytes);
-    this.#advance(tail.crc);
+  /**
+   * Goes on behind what was found. A last segment with little in it is written anew, so that many short lives do not leave many
+   * files; behind a fuller one the next begins, with the last batch once more. Answers which of the two.
+   */
+  async goOn({ tail, records, segments, firstNeeded }: IntactScan): Promise<"rewritten" | "next"> {
+    this.#promised = promisedAfter(ZERO_BALLOT, records);
+    this.#index = new SegmentIndex(segments, firstNeeded);
+    this.#next = tail.next;
+    const isAlone = tail.lastFrom === 0;
+    if (isAlone || BLOCK_BYTES + tail.batches.length <= this.#openingBytes / 2) {
+      await this.#rewrite(tail);
+      return "rewritten";
+    }
+    const blank = await this.#makeOpening(tail.segment + 1);
+    await this.#beginSegment(blank, tail.batches.subarray(tail.lastFrom), tail.last);
+    this.#index.note(tail.lastRecords);
+    return "next";
+  }
+
+  /** The last batch gets its witness, unless it is the first: that one is durable before the segment has its name. */
+  async #rewrite({ segment, first, batches, lastFrom, lastRecords }: Tail): Promise<void> {
+    const witness = lastFrom === 0 || lastRecords.length === 0 ? undefined : this.#encode([]);
+    const bytes = new Uint8Array(batches.length + (witness?.bytes.length ?? 0));
+    bytes.set(batches);
+    if (witness !== undefined) bytes.set(witness.bytes, batches.length);
+    await this.#beginSegment(await this.#makeOpening(segment), bytes, first);
+    if (witness !== undefined) this.#advance(witness.crc);
   }
 
   /** Resolves when the records are durable. */
   async write(records: readonly DurableRecord[]): Promise<void> {
     this.#promised = promisedAfter(this.#promised, records);
+    for (const record of records) {
+      if (record.kind === "snapshot") this.#index.truncate(record.truncatedUpTo);
+    }
     const { bytes, crc } = this.#encode(records);
     await this.#place(bytes);
+    this.#index.note(records);
     this.#advance(crc);
     this.#needsWitness = records.length > 0;
   }
@@ -75,18 +107,13 @@ export class SegmentWriter {
   }
 
   #encode(records: readonly DurableRecord[]): ReturnType<typeof encodeBatch> {
-    const batch = {
-      number: this.#nextBatch,
-      chain: this.#chain,
-      promised: this.#promised,
-      records,
-    };
-    return encodeBatch(batch, this.#seal);
+    const { batch: number, chain } = this.#next;
+    const [promised, firstSegment] = [this.#promised, this.#index.firstNeeded];
+    return encodeBatch({ number, chain, promised, firstSegment, records }, this.#seal);
   }
 
   #advance(crc: number): void {
-    this.#nextBatch += 1;
-    this.#chain = crc;
+    this.#next = { batch: this.#next.batch + 1, chain: crc };
   }
 
   /** Into the present segment, or into the one made ready behind it. */
@@ -103,20 +130,20 @@ export class SegmentWriter {
     const blank = await this.#nextSegment;
     assert(blank !== undefined, "a full segment has a next one");
     this.#nextSegment = undefined;
-    await this.#beginSegment(blank, batch);
+    await this.#beginSegment(blank, batch, this.#next);
     await present.finish();
   }
 
-  async #beginSegment(blank: BlankSegment, batch: Uint8Array): Promise<void> {
+  async #beginSegment(blank: BlankSegment, batches: Uint8Array, first: Place): Promise<void> {
     const { disk, owner } = this.#options;
-    const header = { owner, firstBatch: this.#nextBatch, chain: this.#chain };
-    this.#segment = await OpenSegment.begin(disk, blank, header, batch);
+    const header = { owner, firstBatch: first.batch, chain: first.chain };
+    this.#segment = await OpenSegment.begin(disk, blank, header, batches);
+    this.#index.begin(blank.segment);
   }
 
   #makeOpening(segment: number): Promise<BlankSegment> {
-    const { disk, directory, segmentBytes } = this.#options;
-    const bytes = Math.min(segmentBytes, OPENING_SEGMENT_BYTES);
-    return makeBlankSegment(disk, { segment, directory, bytes });
+    const { disk, directory } = this.#options;
+    return makeBlankSegment(disk, { segment, directory, bytes: this.#openingBytes });
   }
 
   #makeAhead(segment: number): Promise<BlankSegment> {

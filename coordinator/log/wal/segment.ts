@@ -1,6 +1,6 @@
 /**
  * Segment files: made ahead of need and filled with zeros, so that a write in the middle changes no file size and its sync
- * is one trip to the disk. A file is a draft until its header and its first batch are durable; what is found under the name of
+ * is one trip to the disk. A file is a draft until its header and its first batches are durable; what is found under the name of
  * a segment is never half made.
  */
 import { join } from "node:path";
@@ -18,9 +18,14 @@ const FILL_STEP_BYTES = 256 * 1024;
 const padded = (segment: number): string => String(segment).padStart(8, "0");
 export const segmentName = (segment: number): string => `${padded(segment)}.segment`;
 const draftName = (segment: number): string => `${padded(segment)}.draft`;
-export const isSegmentName = (name: string): boolean => /^\d{8}\.segment$/.test(name);
 /** What a crash left of a segment that was being made, or was made ahead of need. */
 export const isDraftName = (name: string): boolean => /^\d{8}\.draft$/.test(name);
+
+/** Undefined for what is no segment's name. */
+export function segmentOf(name: string): number | undefined {
+  const match = /^(\d{8})\.segment$/.exec(name);
+  return match === null ? undefined : Number(match[1]);
+}
 
 /** A preallocated draft. */
 export interface BlankSegment {
@@ -58,20 +63,23 @@ export class OpenSegment {
     this.#end = end;
   }
 
-  /** Resolves when the segment has its name and `batch`, which may be larger than a segment, is durable in it. */
+  /**
+   * Resolves when the segment has its name and `batches`, which may be larger than a segment, are durable in it. One that had
+   * this name is replaced.
+   */
   static async begin(
     disk: Disk,
     { segment, directory, bytes }: BlankSegment,
     header: Omit<SegmentHeader, "segment">,
-    batch: Uint8Array,
+    batches: Uint8Array,
   ): Promise<OpenSegment> {
     const draft = join(directory, draftName(segment));
-    assert(batch.length % BLOCK_BYTES === 0, "batches are whole blocks");
+    assert(batches.length % BLOCK_BYTES === 0, "batches are whole blocks");
     const file = await disk.openDurable(draft);
     try {
-      const start = new Uint8Array(BLOCK_BYTES + batch.length);
+      const start = new Uint8Array(BLOCK_BYTES + batches.length);
       start.set(encodeSegmentHeader({ ...header, segment }));
-      start.set(batch, BLOCK_BYTES);
+      start.set(batches, BLOCK_BYTES);
       await writeAll(file, start, 0);
       disk.rename(draft, join(directory, segmentName(segment)));
       await disk.syncDirectory(directory);
@@ -79,7 +87,7 @@ export class OpenSegment {
       await file.close();
       throw error;
     }
-    return new OpenSegment(segment, file, bytes, BLOCK_BYTES + batch.length);
+    return new OpenSegment(segment, file, bytes, BLOCK_BYTES + batches.length);
   }
 
   get freeBytes(): number {

@@ -11,7 +11,15 @@ import { lockDirectory } from "./directory-lock.ts";
 import type { Disk, DiskFile } from "./disk.ts";
 
 const open = promisify(fs.open);
+const read = promisify(fs.read) as (
+  descriptor: number,
+  bytes: Uint8Array,
+  offset: number,
+  length: number,
+  position: number,
+) => Promise<{ bytesRead: number }>;
 const write = promisify(fs.write);
+const unlink = promisify(fs.unlink);
 const fdatasync = promisify(fs.fdatasync);
 const fsync = promisify(fs.fsync);
 const ftruncate = promisify(fs.ftruncate);
@@ -53,15 +61,35 @@ export const systemDisk: Disk = {
     const { buffer, byteOffset, byteLength } = fs.readFileSync(path);
     return new Uint8Array(buffer, byteOffset, byteLength);
   },
-  readStart: (path, length) => {
+  readPart: (path, position, length) => {
     const descriptor = fs.openSync(path, "r");
     try {
       const bytes = new Uint8Array(length);
-      return bytes.subarray(0, fs.readSync(descriptor, bytes, 0, length, 0));
+      let filled = 0;
+      for (let count = -1; count !== 0 && filled < length; filled += count) {
+        count = fs.readSync(descriptor, bytes, filled, length - filled, position + filled);
+      }
+      return bytes.subarray(0, filled);
     } finally {
       fs.closeSync(descriptor);
     }
   },
+  fetch: async (path, position, length) => {
+    const descriptor = await open(path, "r");
+    try {
+      const bytes = new Uint8Array(length);
+      let filled = 0;
+      for (let count = -1; count !== 0 && filled < length; filled += count) {
+        ({ bytesRead: count } = await read(
+          ...([descriptor, bytes, filled, length - filled, position + filled] as const),
+        ));
+      }
+      return bytes.subarray(0, filled);
+    } finally {
+      await close(descriptor);
+    }
+  },
+  lengthOf: (path) => fs.statSync(path).size,
   create: async (path) => diskFile(await open(path, "wx")),
   openDurable: async (path) =>
     syncFlag === undefined
@@ -70,9 +98,7 @@ export const systemDisk: Disk = {
   rename: (from, to) => {
     fs.renameSync(from, to);
   },
-  remove: (path) => {
-    fs.unlinkSync(path);
-  },
+  remove: (path) => unlink(path),
   syncDirectory: async (directory) => {
     const descriptor = await open(directory, "r");
     try {

@@ -5,14 +5,19 @@
  *   directory/identity.json      {clusterId, nodeId, storageId}; there before anything is acknowledged
  *   directory/lock.1             who has it open
  *   directory/log/00000001.segment …
+ *   directory/log/0000000000000001.snapshot
  *
- * Opening begins a fresh segment and writes the last batch once more into it: the page cache may have shown bytes that an
- * earlier, failed sync dropped, and only what this process has synced itself may be voted upon. Closing writes an empty
- * batch, so that the last one that means something has a witness (recovery.ts).
+ * Opening writes the last batch once more into a fresh segment (segment-writer.ts): the page cache may have shown bytes that an
+ * earlier, failed sync dropped, and only what this process has synced itself may be voted upon, and removed upon. Closing
+ * writes an empty batch, so that the last one that means something has a witness (recovery.ts).
+ *
+ * A snapshot is written beside the batches. When the record that names it is durable, older snapshots and segments are removed
+ * beside the batches, too; what a crash leaves of that the next opening finishes.
  */
 import { randomUUID } from "node:crypto";
 import { dirname, join } from "node:path";
-import { assert } from "../../../shared/model/assert.ts";
+import { assert, InvariantViolation } from "../../../shared/model/assert.ts";
+import type { Slot } from "../../../shared/model/ids.ts";
 import type { DurableRecord } from "../../paxos/record.ts";
 import {
   LogCorruption,
@@ -28,9 +33,11 @@ import { AppendQueue, type Append } from "./append-queue.ts";
 import { BLOCK_BYTES } from "./codec.ts";
 import { makeDirectories, writeFileAtomically, type Disk } from "./disk.ts";
 import { identityPath, identityText, readIdentity, type StoredIdentity } from "./identity.ts";
-import { scan, type Scan, type SegmentSource } from "./recovery.ts";
+import { LogDirectory } from "./log-directory.ts";
+import { scan, type IntactScan, type Scan, type SegmentSource } from "./recovery.ts";
 import { SegmentWriter } from "./segment-writer.ts";
-import { isDraftName, isSegmentName, segmentName } from "./segment.ts";
+import { segmentName } from "./segment.ts";
+import { SnapshotFiles } from "./snapshot-files.ts";
 import { systemDisk } from "./system-disk.ts";
 
 export interface WriteAheadLogOptions {
@@ -49,11 +56,17 @@ export class WriteAheadLog implements LogStore {
   readonly #options: WriteAheadLogOptions;
   readonly #disk: Disk;
   readonly #logDirectory: string;
+  readonly #files: LogDirectory;
   readonly #queue = new AppendQueue();
   #opened = false;
   #unlock: () => void = () => undefined;
   #writer: SegmentWriter | undefined;
+  #snapshots: SnapshotFiles | undefined;
   #writing: Promise<void> | undefined;
+  #isSaving = false;
+  /** The operation on the disk that a snapshot waits for. */
+  #saving: Promise<void> = Promise.resolve();
+  #tidying: Promise<void> = Promise.resolve();
   #closing: Promise<void> | undefined;
   #failure: LogFailure | undefined;
 
@@ -61,6 +74,7 @@ export class WriteAheadLog implements LogStore {
     this.#options = options;
     this.#disk = options.disk ?? systemDisk;
     this.#logDirectory = join(options.directory, "log");
+    this.#files = new LogDirectory(this.#disk, this.#logDirectory);
   }
 
   async open(): Promise<LogContents> {
@@ -94,86 +108,59 @@ export class WriteAheadLog implements LogStore {
     if (!this.#isUnused()) {
       throw new LogIdentityMismatch(`${directory} holds a log, but identity.json is missing`);
     }
-    await this.#remove((name) => isSegmentName(name) || isDraftName(name));
+    await this.#files.removeDrafts();
+    await this.#files.removeSegments(() => true);
     await this.#disk.syncDirectory(dirname(directory));
     const { clusterId, nodeId } = identity;
     const stored = { clusterId, nodeId, storageId: randomUUID() };
-    this.#writer = this.#writerOf(stored);
-    await this.#writer.beginLog();
+    await this.#begin(stored).beginLog();
     await writeFileAtomically(this.#disk, identityPath(directory), identityText(stored));
     return { records: [], storageId: stored.storageId, created: true, snapshot: undefined };
   }
 
   /** A crash while the log was being made may have left its first segment, without records. */
   #isUnused(): boolean {
-    return this.#segmentNames().every((name) => {
-      const behindFirstBatch = this.#source(name)
-        .read()
-        .subarray(2 * BLOCK_BYTES);
-      return name === segmentName(1) && behindFirstBatch.every((byte) => byte === 0);
-    });
+    const isBlank = ({ segment, read }: SegmentSource): boolean => {
+      const behindFirstBatch = read().subarray(2 * BLOCK_BYTES);
+      return segment === 1 && behindFirstBatch.every((byte) => byte === 0);
+    };
+    return !this.#files.holdsSnapshot && this.#files.segments().every(isBlank);
   }
 
   async #recover(stored: StoredIdentity): Promise<LogContents> {
     // A process that was killed may have left names that only the cache knows.
     await this.#disk.syncDirectory(this.#options.directory);
-    const names = this.#segmentNames();
-    if (names.length === 0) {
+    const segments = this.#files.segments();
+    if (segments.length === 0) {
       throw new LogCorruption(join(this.#logDirectory, segmentName(1)), 0, "A missing segment");
     }
-    const sources = names.map((name) => this.#source(name));
-    const { records, tail } = intact(scan(sources, identityText(stored)));
-    await this.#remove(isDraftName);
-    const writer = this.#writerOf(stored);
-    this.#writer = writer;
-    await writer.goOn(tail, records);
-    await this.#cutOff(tail.file, tail.end);
-    return { records, storageId: stored.storageId, created: false, snapshot: undefined };
-  }
-
-  #writerOf(stored: StoredIdentity): SegmentWriter {
-    return new SegmentWriter({
-      disk: this.#disk,
-      directory: this.#logDirectory,
-      owner: identityText(stored),
-      segmentBytes: this.#options.segmentBytes ?? DEFAULT_SEGMENT_BYTES,
-    });
-  }
-
-  #segmentNames(): readonly string[] {
-    return this.#disk.list(this.#logDirectory).filter(isSegmentName);
-  }
-
-  #source(name: string): SegmentSource {
-    const file = join(this.#logDirectory, name);
-    return {
-      file,
-      readHeader: () => this.#disk.readStart(file, BLOCK_BYTES),
-      read: () => this.#disk.read(file),
-    };
-  }
-
-  async #remove(isRemoved: (name: string) => boolean): Promise<void> {
-    for (const name of this.#disk.list(this.#logDirectory).filter(isRemoved)) {
-      this.#disk.remove(join(this.#logDirectory, name));
+    const found = intact(scan(segments, identityText(stored)));
+    this.#begin(stored);
+    const named = found.snapshot;
+    const snapshot = named === undefined ? undefined : this.#snapshots?.recover(named);
+    await this.#files.removeDrafts();
+    if ((await this.#writer?.goOn(found)) === "next") {
+      await this.#files.cutOff(found.tail.file, found.tail.end);
     }
-    await this.#disk.syncDirectory(this.#logDirectory);
+    await this.#files.removeSegments((segment) => segment < found.firstNeeded);
+    await this.#files.removeSnapshots((slot) => slot !== named?.slot);
+    const { records } = found;
+    return { records, storageId: stored.storageId, created: false, snapshot };
   }
 
-  /** Gives back what the crash left: a torn batch, preallocated zeros. The new segment's header already says it does not count. */
-  async #cutOff(path: string, end: number): Promise<void> {
-    const file = await this.#disk.openDurable(path);
-    try {
-      await file.truncate(end);
-    } finally {
-      await file.close();
-    }
+  #begin(stored: StoredIdentity): SegmentWriter {
+    const [disk, directory, owner] = [this.#disk, this.#logDirectory, identityText(stored)];
+    const { segmentBytes = DEFAULT_SEGMENT_BYTES } = this.#options;
+    this.#snapshots = new SnapshotFiles({ disk, directory, owner });
+    this.#writer = new SegmentWriter({ disk, directory, owner, segmentBytes });
+    return this.#writer;
   }
 
   append(records: readonly DurableRecord[]): Promise<void> {
-    const refusal = this.#failure ?? (this.#closing && new LogFailure("the log is closed"));
+    const refusal = this.#refusal();
     if (refusal !== undefined) return Promise.reject(refusal);
     assert(this.#writer !== undefined, "only an open log takes records");
+    for (const record of records) if (record.kind === "snapshot") this.#snapshots?.name(record);
     return new Promise((resolve, reject) => {
       if (!this.#queue.push({ records, resolve, reject })) {
         this.#failure = new LogFailure("the disk does not keep up: too much waits to be written");
@@ -183,13 +170,52 @@ export class WriteAheadLog implements LogStore {
     });
   }
 
-  /** Not kept yet. */
-  saveSnapshot(): Promise<void> {
-    return Promise.reject(new SnapshotAbandoned("this log keeps no snapshots"));
+  async saveSnapshot(
+    slot: Slot,
+    chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  ): Promise<void> {
+    const refusal = this.#refusal();
+    if (refusal !== undefined) throw refusal;
+    const snapshots = this.#snapshots;
+    assert(snapshots !== undefined, "only an open log takes snapshots");
+    assert(!this.#isSaving, "snapshots are saved one at a time");
+    this.#isSaving = true;
+    try {
+      await snapshots.save(slot, chunks, (operation) => this.#saveStep(operation));
+    } catch (error) {
+      if (isHarmless(error)) throw error;
+      throw this.#fail(error);
+    } finally {
+      this.#isSaving = false;
+    }
   }
 
-  readSnapshotChunk(): Promise<SnapshotChunk | undefined> {
-    return Promise.resolve(undefined);
+  /** None begins when the log has failed or is being closed, and closing waits for the one that runs. */
+  #saveStep<Result>(operation: () => Promise<Result>): Promise<Result> {
+    const refusal = this.#refusal();
+    if (refusal !== undefined) return Promise.reject(refusal);
+    const running = operation();
+    this.#saving = running.then(
+      () => undefined,
+      () => undefined,
+    );
+    return running;
+  }
+
+  readSnapshotChunk(slot: Slot, index: number): Promise<SnapshotChunk | undefined> {
+    const refusal = this.#refusal();
+    if (refusal !== undefined) return Promise.reject(refusal);
+    assert(this.#snapshots !== undefined, "only an open log has snapshots");
+    return this.#snapshots.readChunk(slot, index);
+  }
+
+  #refusal(): LogFailure | undefined {
+    return this.#failure ?? (this.#closing && new LogFailure("the log is closed"));
+  }
+
+  #fail(cause: unknown): LogFailure {
+    this.#failure ??= new LogFailure(`the log cannot be written: ${String(cause)}`, { cause });
+    return this.#failure;
   }
 
   close(): Promise<void> {
@@ -199,7 +225,9 @@ export class WriteAheadLog implements LogStore {
 
   async #close(): Promise<void> {
     try {
+      await this.#saving;
       await this.#writing;
+      await this.#tidying;
       await this.#writer?.end(this.#failure === undefined);
     } finally {
       this.#unlock();
@@ -221,15 +249,43 @@ export class WriteAheadLog implements LogStore {
     try {
       if (this.#failure !== undefined) throw this.#failure;
       if (records.length > 0) await this.#writer?.write(records);
+      this.#countSnapshot(records);
       for (const { resolve } of group) resolve();
     } catch (cause) {
-      this.#failure ??= new LogFailure(`the log cannot be written: ${String(cause)}`, { cause });
-      for (const { reject } of group) reject(this.#failure);
+      const failure = this.#fail(cause);
+      for (const { reject } of group) reject(failure);
+    }
+  }
+
+  /** Of what was just made durable: the last snapshot that is named counts from now on. */
+  #countSnapshot(records: readonly DurableRecord[]): void {
+    const named = records.findLast((record) => record.kind === "snapshot");
+    if (named === undefined) return;
+    this.#snapshots?.count(named.slot);
+    // Taken now: what the next batch says of it is not durable yet.
+    const firstNeeded = this.#writer?.firstNeeded ?? 1;
+    this.#tidying = this.#tidying.then(() => this.#tidy(firstNeeded, named.slot));
+  }
+
+  /** Never rejects. A snapshot above `slot` may be waiting for its record. */
+  async #tidy(firstNeeded: number, slot: Slot): Promise<void> {
+    try {
+      if (this.#failure !== undefined) return;
+      await this.#files.removeSnapshots((other) => other < slot);
+      await this.#files.removeSegments((segment) => segment < firstNeeded);
+    } catch (cause) {
+      this.#fail(cause);
     }
   }
 }
 
-function intact(found: Scan): Extract<Scan, { kind: "intact" }> {
+/** What `saveSnapshot` may end with although the disk is well. */
+function isHarmless(error: unknown): boolean {
+  const kinds = [SnapshotAbandoned, LogFailure, InvariantViolation];
+  return kinds.some((kind) => error instanceof kind);
+}
+
+function intact(found: Scan): IntactScan {
   if (found.kind === "corrupt") throw new LogCorruption(found.file, found.offset, found.what);
   if (found.kind === "foreign") {
     throw new LogIdentityMismatch(`${found.file} belongs to another log: ${found.owner}`);

@@ -6,6 +6,7 @@
 import type { OperationResult } from "../../../shared/model/api.ts";
 import type { TransactionId } from "../../../shared/model/ids.ts";
 import type { Idempotency } from "../../../shared/model/protocol.ts";
+import { malformed } from "./records.ts";
 
 export interface AnswerLimits {
   readonly retentionMs: number;
@@ -31,7 +32,17 @@ const CLOCK_TOLERANCE_MS = 60_000;
 /** Key, fingerprint, id and object overhead, roughly: the bound is about memory, not about bytes on disk. */
 const ENTRY_OVERHEAD_BYTES = 500;
 
-interface Entry extends FirstAnswer {
+export interface KeyedAnswer extends FirstAnswer {
+  readonly key: string;
+}
+
+export interface AnswersImage {
+  readonly forgottenUpToMs: number;
+  /** Oldest first. */
+  readonly answers: readonly KeyedAnswer[];
+}
+
+interface Entry extends KeyedAnswer {
   readonly bytes: number;
 }
 
@@ -65,10 +76,32 @@ export class Answers {
   }
 
   add(idempotency: Idempotency, answer: Omit<FirstAnswer, "fingerprint">): void {
-    const bytes = ENTRY_OVERHEAD_BYTES + JSON.stringify(answer.results).length;
-    this.#byKey.set(idempotency.key, { ...answer, fingerprint: idempotency.fingerprint, bytes });
-    this.#bytes += bytes;
-    this.forget(answer.atMs);
+    const { key, fingerprint } = idempotency;
+    const { transactionId, results, atMs } = answer;
+    this.#keep({ key, fingerprint, transactionId, results, atMs });
+    this.forget(atMs);
+  }
+
+  /** Cheap: what it holds is never changed, so only the list is copied. */
+  image(): AnswersImage {
+    return { forgottenUpToMs: this.#forgottenUpToMs, answers: [...this.#byKey.values()] };
+  }
+
+  static of(image: AnswersImage, limits: AnswerLimits): Answers {
+    const answers = new Answers(limits);
+    answers.#forgottenUpToMs = image.forgottenUpToMs;
+    for (const answer of image.answers) {
+      if (answers.#byKey.has(answer.key)) malformed("a key has two first answers");
+      answers.#keep(answer);
+    }
+    return answers;
+  }
+
+  #keep(answer: KeyedAnswer): void {
+    const { key, results } = answer;
+    const bytes = ENTRY_OVERHEAD_BYTES + JSON.stringify(results).length;
+    this.#bytes += bytes - (this.#byKey.get(key)?.bytes ?? 0);
+    this.#byKey.set(key, { ...answer, bytes });
   }
 
   forget(atMs: number): void {

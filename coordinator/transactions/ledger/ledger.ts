@@ -7,22 +7,23 @@
  *                 already decided → the first decision stands
  *                 a member's idempotency key already answered for another transaction → void
  *                 else → committed, with all members
- *   complete      the branches are forgotten; that it committed is kept
+ *   complete      the branches are forgotten; that it committed is kept, for a while
  *
  * Why the floor: a commit that only a minority accepted can surface and be chosen after a newer leader has told a
  * participant "no commit known, abort". With the floor that late commit is void on every replica. So, once a leader's
  * own barrier is applied, absence below the floor is a final "aborted". ARCHITECTURE.md has the whole argument.
  */
 import { assert, unreachable } from "../../../shared/model/assert.ts";
-import type { Ballot, CarrierId, TransactionId } from "../../../shared/model/ids.ts";
+import type { Ballot, CarrierId, Origin, TransactionId } from "../../../shared/model/ids.ts";
 import { carrierOrigin, transactionOrigin, ZERO_BALLOT } from "../../../shared/model/ids.ts";
-import { SequenceSet } from "../../../shared/model/sequence-set.ts";
 import type { Command, CommitCommand } from "../command.ts";
 import { Answers, DEFAULT_ANSWER_LIMITS, type AnswerLimits, type FirstAnswer } from "./answers.ts";
+import { CommittedSet } from "./committed-set.ts";
+import { decodeImage, encodeImage } from "./snapshot.ts";
 
 export interface LedgerOptions {
   readonly answers: AnswerLimits;
-  /** How long "it committed" is kept after the last completion under its ballot. */
+  /** How long "it committed" is kept after the last commit or completion among its 1024 neighbours. */
   readonly decisionRetentionMs: number;
   /**
    * Always true in production. Tests switch the floor rule off to show that they would notice its absence.
@@ -57,12 +58,9 @@ export class Ledger {
   readonly #incomplete = new Map<CarrierId, CommitCommand>();
   /** Members of incomplete carriers. */
   readonly #carrierOf = new Map<TransactionId, CarrierId>();
-  readonly #committed = new SequenceSet();
-  readonly #answers: Answers;
-  /** Ballots with commits, and the time of the last commit or completion: what retention goes by. */
-  readonly #lastActiveAtMs = new Map<Ballot, number>();
+  #committed = new CommittedSet();
+  #answers: Answers;
   #floor: Ballot = ZERO_BALLOT;
-  #forgottenUpTo: Ballot = ZERO_BALLOT;
 
   constructor(options: LedgerOptions = DEFAULT_LEDGER_OPTIONS) {
     this.#options = options;
@@ -84,6 +82,11 @@ export class Ledger {
 
   get answerCount(): number {
     return this.#answers.size;
+  }
+
+  /** Memory that "it committed" takes, without the maps' own overhead. */
+  get decisionBytes(): number {
+    return this.#committed.bytes;
   }
 
   firstAnswer(key: string): FirstAnswer | undefined {
@@ -112,7 +115,7 @@ export class Ledger {
     if (carrier !== undefined || this.#committed.has(ballot, sequence)) {
       return { kind: "committed", carrier };
     }
-    if (ballot <= this.#forgottenUpTo) return { kind: "forgotten" };
+    if (this.#committed.isForgotten(ballot, sequence)) return { kind: "forgotten" };
     return ballot < this.#floor ? { kind: "aborted" } : { kind: "undecided" };
   }
 
@@ -135,36 +138,30 @@ export class Ledger {
 
   #commit(command: CommitCommand): Applied {
     const { carrierId, ballot, members, atMs } = command;
-    const origin = carrierOrigin(carrierId);
-    assert(origin?.ballot === ballot, "a commit carries the ballot its carrier was begun under");
+    assert(
+      carrierOrigin(carrierId)?.ballot === ballot,
+      "a commit carries the ballot its carrier was begun under",
+    );
     const known = this.carrierOutcome(carrierId);
     if (known.kind === "committed") {
       return known.carrier === undefined
         ? { kind: "completed", carrierIds: [carrierId] }
         : { kind: "committed", carrier: known.carrier };
     }
-    if (known.kind === "forgotten") return { kind: "void", carrierId };
-    if (ballot < this.#floor && this.#options.voidsCommitsBelowFloor) {
+    const origins = originsOf(command);
+    const isForgotten = origins.some((at) => this.#committed.isForgotten(at.ballot, at.sequence));
+    const isLate = ballot < this.#floor && this.#options.voidsCommitsBelowFloor;
+    if (isForgotten || isLate || members.some((member) => this.#isAnsweredElsewhere(member))) {
       return { kind: "void", carrierId };
     }
-    if (members.some((member) => this.#isAnsweredElsewhere(member)))
-      return { kind: "void", carrierId };
-    this.#committed.add(ballot, origin.sequence);
+    for (const at of origins) this.#committed.add(at.ballot, at.sequence, atMs);
     this.#incomplete.set(carrierId, command);
     for (const member of members) this.#commitMember(command, member);
-    this.#noteActive(ballot, atMs);
     return { kind: "committed", carrier: command };
-  }
-
-  #noteActive(ballot: Ballot, atMs: number): void {
-    this.#lastActiveAtMs.set(ballot, Math.max(atMs, this.#lastActiveAtMs.get(ballot) ?? 0));
   }
 
   #commitMember(command: CommitCommand, member: CommitCommand["members"][number]): void {
     const { transactionId, idempotency, results } = member;
-    const origin = transactionOrigin(transactionId);
-    assert(origin !== undefined, "a transaction id names its origin");
-    this.#committed.add(origin.ballot, origin.sequence);
     this.#carrierOf.set(transactionId, command.carrierId);
     if (idempotency === null) return;
     this.#answers.add(idempotency, { transactionId, results: results ?? [], atMs: command.atMs });
@@ -180,21 +177,55 @@ export class Ledger {
     const carrier = this.#incomplete.get(carrierId);
     if (carrier === undefined) return;
     this.#incomplete.delete(carrierId);
-    this.#noteActive(carrier.ballot, atMs);
+    for (const at of originsOf(carrier)) this.#committed.settle(at.ballot, at.sequence, atMs);
     for (const { transactionId } of carrier.members) this.#carrierOf.delete(transactionId);
   }
 
-  /** Whole ballots, oldest first, and only those that can get no new commit and owe nothing. */
   #forget(atMs: number): void {
     this.#answers.forget(atMs);
-    const ballots = [...this.#lastActiveAtMs.keys()].sort((left, right) => left - right);
-    for (const ballot of ballots) {
-      const lastAtMs = this.#lastActiveAtMs.get(ballot) ?? 0;
-      if (ballot >= this.#floor || atMs - lastAtMs <= this.#options.decisionRetentionMs) return;
-      if ([...this.#incomplete.values()].some((carrier) => carrier.ballot === ballot)) return;
-      this.#committed.forget(ballot);
-      this.#lastActiveAtMs.delete(ballot);
-      this.#forgottenUpTo = ballot;
+    this.#committed.forget(this.#floor, atMs, this.#options.decisionRetentionMs);
+  }
+
+  /**
+   * All of this, as it is now, in chunks of at most 64 KiB; commands that are applied while they are taken change nothing
+   * in them. Equal ledgers give equal bytes, however they came about.
+   */
+  snapshot(): Iterable<Uint8Array> {
+    return encodeImage({
+      floor: this.#floor,
+      incomplete: [...this.#incomplete.values()],
+      committed: this.#committed.image(),
+      answers: this.#answers.image(),
+    });
+  }
+
+  /** Becomes what `snapshot` was taken of. Throws, and changes nothing, when the chunks are malformed. */
+  restore(chunks: Iterable<Uint8Array>): void {
+    const image = decodeImage(chunks);
+    const owed = image.incomplete.flatMap(originsOf).map((at) => [at.ballot, at.sequence] as const);
+    const committed = CommittedSet.of(image.committed, owed);
+    const answers = Answers.of(image.answers, this.#options.answers);
+    this.#floor = image.floor;
+    this.#committed = committed;
+    this.#answers = answers;
+    this.#incomplete.clear();
+    this.#carrierOf.clear();
+    for (const carrier of image.incomplete) {
+      this.#incomplete.set(carrier.carrierId, carrier);
+      for (const { transactionId } of carrier.members) {
+        this.#carrierOf.set(transactionId, carrier.carrierId);
+      }
     }
   }
+}
+
+/** The places in their leaders' sequences that a carrier and its members take. */
+function originsOf({ carrierId, members }: CommitCommand): readonly Origin[] {
+  return [
+    carrierOrigin(carrierId),
+    ...members.map(({ transactionId }) => transactionOrigin(transactionId)),
+  ].map((origin) => {
+    assert(origin !== undefined, "the ids of carriers and transactions name their origin");
+    return origin;
+  });
 }

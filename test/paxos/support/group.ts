@@ -7,7 +7,13 @@ import { nodeId } from "../../../shared/model/ids.ts";
 import type { PaxosMessage, Value } from "../../../coordinator/paxos/message.ts";
 import type { DurableRecord } from "../../../coordinator/paxos/record.ts";
 import { majority, recover } from "../../../coordinator/paxos/recover.ts";
-import type { PaxosConfig, PaxosInput, PaxosState } from "../../../coordinator/paxos/state.ts";
+import type {
+  PaxosConfig,
+  PaxosInput,
+  PaxosState,
+  SnapshotSource,
+} from "../../../coordinator/paxos/state.ts";
+import { standsFor } from "../../../coordinator/log/truncation.ts";
 import { step } from "../../../coordinator/paxos/step.ts";
 
 export interface Sent {
@@ -21,7 +27,9 @@ export type Matching = (sent: Sent) => boolean;
 interface Member {
   state: PaxosState;
   readonly records: DurableRecord[];
+  /** `snapshot n` stands for all that the snapshot of slot n says. */
   readonly applied: string[];
+  fetched: SnapshotSource | undefined;
 }
 
 export const value = (text: string): Value => new TextEncoder().encode(text);
@@ -73,6 +81,7 @@ export class Group {
       state: recover(configOf(index + 1, size, overrides), []).state,
       records: [],
       applied: [],
+      fetched: undefined,
     }));
   }
 
@@ -103,6 +112,25 @@ export class Group {
     return this.#member(node).applied;
   }
 
+  /** Whose snapshot the node wanted last; told once. */
+  fetched(node: number): SnapshotSource | undefined {
+    const member = this.#member(node);
+    const { fetched } = member;
+    member.fetched = undefined;
+    return fetched;
+  }
+
+  /** The node has saved a snapshot of all that it has applied. */
+  snapshot(node: number): void {
+    const { chosenUpTo } = this.state(node);
+    this.input(node, { kind: "snapshotSaved", slot: chosenUpTo, origin: "own" });
+  }
+
+  /** The node has saved a peer's snapshot. */
+  install(node: number, slot: number): void {
+    this.input(node, { kind: "snapshotSaved", slot: slot as Slot, origin: "peer" });
+  }
+
   /** What a node holds in a slot, as "accepted b: v" or "chosen: v". */
   entry(node: number, slot: number): string | undefined {
     const entry = this.state(node).log.get(slot as Slot);
@@ -119,6 +147,10 @@ export class Group {
       const { state, output } = step(member.state, input);
       member.state = state;
       member.records.push(...output.records);
+      member.fetched = output.fetch ?? member.fetched;
+      if (output.restore !== undefined) {
+        member.applied.splice(0, Infinity, `snapshot ${output.restore}`);
+      }
       member.applied.push(...output.apply.map((chosen) => text(chosen.value)));
       for (const { to: target, message } of [...output.release, ...output.send]) {
         if (target === node) inputs.push({ kind: "message", from: target, message });
@@ -196,6 +228,16 @@ export class Group {
     if (this.role(node) !== "leader") throw new Error(`node ${node} does not lead`);
   }
 
+  /** The store removes what the newest snapshot record of the node stands for. */
+  truncateStore(node: number): void {
+    const { records } = this.#member(node);
+    const last = records.findLastIndex(({ kind }) => kind === "snapshot");
+    const by = records[last];
+    if (by?.kind !== "snapshot") throw new Error(`node ${node} has no snapshot`);
+    const left = records.filter((record, index) => index >= last || !standsFor(by, record));
+    records.splice(0, Infinity, ...left);
+  }
+
   /** Comes back with the first `kept` of its records; default all. */
   restart(node: number, kept?: number): void {
     const member = this.#member(node);
@@ -204,6 +246,7 @@ export class Group {
     const { state, apply } = recover(config, member.records);
     member.state = state;
     member.applied.length = 0;
+    if (state.snapshotSlot > 0) member.applied.push(`snapshot ${state.snapshotSlot}`);
     member.applied.push(...apply.map((chosen) => text(chosen.value)));
   }
 }

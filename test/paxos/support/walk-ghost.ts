@@ -56,6 +56,14 @@ export class WalkGhost {
     if (this.#chosen.get(slot) !== value) throw new Error(`C3: ${value} is not chosen in ${slot}`);
   }
 
+  /** S3, C3: a snapshot moves a node on, and holds only what was chosen by durable votes. */
+  restored(slot: Slot, chosenUpTo: Slot): void {
+    if (slot <= chosenUpTo) throw new Error(`S3: a snapshot moves slot ${chosenUpTo} to ${slot}`);
+    for (let at = 1; at <= slot; at += 1) {
+      if (!this.#chosen.has(at as Slot)) throw new Error(`C3: nothing is chosen in slot ${at}`);
+    }
+  }
+
   /** E1: a ballot is led once, by one node, in one life. */
   leads(ballot: Ballot, life: string): void {
     const before = this.#leaders.get(ballot) ?? life;

@@ -1,11 +1,12 @@
 /**
  * A random walk over the core, with everything that the exhaustive check leaves out: time, probes, elections, windows and
- * pages that fill, disks that lag and hang, and crashes that lose what was written but not yet durable.
+ * pages that fill, disks that lag and hang, crashes that lose what was written but not yet durable, and snapshots.
  *
  * One seed is one walk. The network loses, repeats, delays and reorders; links are cut and healed; nodes crash and come back.
  */
-import type { NodeId } from "../../../shared/model/ids.ts";
+import type { NodeId, Slot } from "../../../shared/model/ids.ts";
 import { nodeId } from "../../../shared/model/ids.ts";
+import { standsFor } from "../../../coordinator/log/truncation.ts";
 import { canPropose } from "../../../coordinator/paxos/leader.ts";
 import type { Envelope } from "../../../coordinator/paxos/message.ts";
 import type { DurableRecord } from "../../../coordinator/paxos/record.ts";
@@ -18,9 +19,9 @@ import { WalkGhost } from "./walk-ghost.ts";
 /** Beyond, the oldest messages are lost. */
 const MAX_ON_THE_WIRE = 150;
 const MAX_DOWN_MS = 300;
-const CONFIG: Partial<PaxosConfig> = { windowSlots: 3, pageSlots: 2 };
+const CONFIG: Partial<PaxosConfig> = { windowSlots: 3, pageSlots: 2, trailingSlots: 2 };
 
-const TROUBLES = ["crash", "cutOrHeal", "healAll", "hangDisk", "losePeer"] as const;
+const TROUBLES = ["crash", "cutOrHeal", "healAll", "hangDisk", "losePeer", "snapshot"] as const;
 type Trouble = (typeof TROUBLES)[number];
 
 interface Append {
@@ -29,11 +30,15 @@ interface Append {
   readonly sinceMs: number;
 }
 
+/** A snapshot that is being written, or fetched. */
+type Saving = Extract<PaxosInput, { kind: "snapshotSaved" }>;
+
 interface Member {
   readonly node: NodeId;
   state: PaxosState;
   durable: DurableRecord[];
   appends: Append[];
+  saving: Saving | undefined;
   life: number;
   downUntilMs: number;
   diskHangsUntilMs: number;
@@ -56,6 +61,9 @@ export interface WalkResult {
   readonly elections: number;
   readonly crashes: number;
   readonly recordsLost: number;
+  readonly snapshots: number;
+  /** A peer's snapshot took the place of what a node had applied. */
+  readonly restores: number;
 }
 
 /** Small and good enough: 32 bits of state, period 2^32 (mulberry32). */
@@ -85,6 +93,8 @@ export class Walk {
   #elections = 0;
   #crashes = 0;
   #recordsLost = 0;
+  #snapshots = 0;
+  #restores = 0;
 
   constructor(options: WalkOptions) {
     this.#options = options;
@@ -95,6 +105,7 @@ export class Walk {
       state: recover(configOf(index + 1, options.nodes, CONFIG), []).state,
       durable: [],
       appends: [],
+      saving: undefined,
       life: 1,
       downUntilMs: 0,
       diskHangsUntilMs: 0,
@@ -107,6 +118,7 @@ export class Walk {
       healAll: 1,
       hangDisk: this.#below(3),
       losePeer: this.#below(5),
+      snapshot: this.#below(30),
     };
   }
 
@@ -119,6 +131,8 @@ export class Walk {
       elections: this.#elections,
       crashes: this.#crashes,
       recordsLost: this.#recordsLost,
+      snapshots: this.#snapshots,
+      restores: this.#restores,
     };
   }
 
@@ -142,7 +156,8 @@ export class Walk {
       }
     }
     const rest = this.#below(100);
-    if (rest < 58) this.#deliverOne();
+    if (rest < 56) this.#deliverOne();
+    else if (rest < 58) this.#finishSaving(this.#anyMember());
     else if (rest < 84) this.#finishAppend(this.#anyMember());
     else if (rest < 92) this.#passTime(this.#below(5));
     else this.#propose(this.#anyMember());
@@ -166,7 +181,25 @@ export class Walk {
       case "losePeer":
         this.#step(member, { kind: "peerLost", node: this.#anyMember().node });
         return;
+      case "snapshot":
+        this.#beginSaving(member);
+        return;
     }
+  }
+
+  #beginSaving(member: Member): void {
+    const { chosenUpTo: slot, snapshotSlot } = member.state;
+    if (member.saving === undefined && slot > snapshotSlot) {
+      member.saving = { kind: "snapshotSaved", slot, origin: "own" };
+    }
+  }
+
+  #finishSaving(member: Member): void {
+    const { saving } = member;
+    if (saving === undefined || !this.#isUp(member)) return;
+    member.saving = undefined;
+    if (saving.origin === "own") this.#snapshots += 1;
+    this.#step(member, saving);
   }
 
   #isUp({ downUntilMs }: Member): boolean {
@@ -201,8 +234,13 @@ export class Walk {
     const before = member.state;
     const { state, output } = step(before, input);
     member.state = state;
+    if (output.fetch !== undefined) {
+      member.saving ??= { kind: "snapshotSaved", slot: output.fetch.slot, origin: "peer" };
+    }
+    if (output.restore !== undefined) this.#restore(before.chosenUpTo, output.restore);
     output.apply.forEach((chosen, index) => {
-      this.#ghost.applied(chosen.slot, text(chosen.value), before.chosenUpTo + 1 + index);
+      const first = (output.restore ?? before.chosenUpTo) + 1;
+      this.#ghost.applied(chosen.slot, text(chosen.value), first + index);
     });
     if (state.role.kind === "leader" && before.role.kind !== "leader") {
       this.#elections += 1;
@@ -213,6 +251,11 @@ export class Walk {
       const { records, release } = output;
       member.appends.push({ records, release, sinceMs: this.#nowMs });
     }
+  }
+
+  #restore(chosenUpTo: Slot, slot: Slot): void {
+    this.#restores += 1;
+    this.#ghost.restored(slot, chosenUpTo);
   }
 
   #send(member: Member, envelopes: readonly Envelope[]): void {
@@ -246,8 +289,13 @@ export class Walk {
   }
 
   #keep(member: Member, records: readonly DurableRecord[]): void {
-    for (const record of records) this.#ghost.durable(member.node, record);
-    member.durable.push(...records);
+    for (const record of records) {
+      this.#ghost.durable(member.node, record);
+      if (record.kind === "snapshot") {
+        member.durable = member.durable.filter((earlier) => !standsFor(record, earlier));
+      }
+      member.durable.push(record);
+    }
   }
 
   /** Of what was on its way to the disk a prefix may have arrived. */
@@ -259,6 +307,7 @@ export class Walk {
     this.#recordsLost += pending.length - kept;
     this.#keep(member, pending.slice(0, kept));
     member.appends = [];
+    member.saving = undefined;
     member.life += 1;
     member.downUntilMs = this.#nowMs + this.#below(MAX_DOWN_MS);
     const config = configOf(member.node, this.#options.nodes, CONFIG);
@@ -266,7 +315,7 @@ export class Walk {
     const { state, apply } = recover(config, remembered);
     member.state = state;
     apply.forEach((chosen, index) => {
-      this.#ghost.applied(chosen.slot, text(chosen.value), index + 1);
+      this.#ghost.applied(chosen.slot, text(chosen.value), state.snapshotSlot + 1 + index);
     });
   }
 
@@ -288,6 +337,7 @@ export class Walk {
     for (let isQuiet = false; !isQuiet;) {
       isQuiet = true;
       for (const member of this.#members) {
+        this.#finishSaving(member);
         while (member.appends.length > 0) {
           this.#finishAppend(member);
           isQuiet = false;

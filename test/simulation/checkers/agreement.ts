@@ -3,6 +3,7 @@
  * Looks after each event at whatever has moved.
  */
 import type { CoordinatorNode } from "../../../coordinator/coordinator-node.ts";
+import { checksum } from "../../../coordinator/log/snapshot-chunks.ts";
 import { sameValue } from "../../../coordinator/paxos/turn.ts";
 import type { Slot } from "../../../shared/model/ids.ts";
 import type { Decision, ReferenceLedger } from "./reference-ledger.ts";
@@ -11,18 +12,30 @@ import { demand } from "./violation.ts";
 interface ChosenHere {
   readonly value: Uint8Array;
   readonly summary: string;
+  /** The checksum of the first ledger that was looked at closely here. */
+  imageCrc?: number;
 }
+
+/** Every so many slots a ledger is compared as a whole, byte for byte. */
+const IMAGE_INTERVAL_SLOTS = 4;
 
 export class AgreementChecker {
   readonly #reference: ReferenceLedger;
   readonly #onDecision: (decision: Decision) => void;
+  readonly #onJump: (machine: string, slots: number) => void;
   /** By slot, from 1. */
   readonly #chosen: ChosenHere[] = [];
   readonly #seenUpTo = new WeakMap<CoordinatorNode, number>();
 
-  constructor(reference: ReferenceLedger, onDecision: (decision: Decision) => void) {
+  /** `onJump`: a living node has taken a snapshot for so many slots that it never applied. */
+  constructor(
+    reference: ReferenceLedger,
+    onDecision: (decision: Decision) => void,
+    onJump: (machine: string, slots: number) => void,
+  ) {
     this.#reference = reference;
     this.#onDecision = onDecision;
+    this.#onJump = onJump;
   }
 
   get slots(): number {
@@ -32,13 +45,22 @@ export class AgreementChecker {
   observe(machine: string, node: CoordinatorNode): void {
     const { chosenUpTo } = node.replica;
     if (!this.observeChosen(machine, node)) return;
-    const expected = this.#chosen[chosenUpTo - 1]?.summary;
+    const chosen = this.#chosen[chosenUpTo - 1];
+    const expected = chosen?.summary;
     const actual = summaryOf(node);
     demand(
       actual === expected,
       "S2",
       () =>
         `the ledger of ${machine} at slot ${chosenUpTo} is [${actual}], not [${expected ?? ""}]`,
+    );
+    if (chosen === undefined || chosenUpTo % IMAGE_INTERVAL_SLOTS !== 0) return;
+    const imageCrc = imageCrcOf(node);
+    chosen.imageCrc ??= imageCrc;
+    demand(
+      imageCrc === chosen.imageCrc,
+      "S3",
+      () => `the ledger of ${machine} at slot ${chosenUpTo} is another than elsewhere`,
     );
   }
 
@@ -51,9 +73,26 @@ export class AgreementChecker {
     const seenUpTo = this.#seenUpTo.get(node) ?? 0;
     if (chosenUpTo === seenUpTo) return false;
     demand(chosenUpTo > seenUpTo, "C3", () => `${machine} went back from slot ${seenUpTo}`);
-    for (let slot = seenUpTo + 1; slot <= chosenUpTo; slot += 1) this.#compare(machine, node, slot);
+    const first = this.#afterSnapshot(machine, node, seenUpTo) + 1;
+    for (let slot = first; slot <= chosenUpTo; slot += 1) this.#compare(machine, node, slot);
     this.#seenUpTo.set(node, chosenUpTo);
     return true;
+  }
+
+  /**
+   * S3: what is gone from the log was applied by somebody, or there would be no snapshot of it; the ledger is compared at the
+   * end of what moved.
+   */
+  #afterSnapshot(machine: string, node: CoordinatorNode, seenUpTo: number): number {
+    const truncatedUpTo = node.replica.state?.log.truncatedUpTo ?? 0;
+    if (truncatedUpTo <= seenUpTo) return seenUpTo;
+    demand(
+      truncatedUpTo <= this.#chosen.length,
+      "A6",
+      () => `${machine} has a snapshot of slot ${truncatedUpTo}, which nobody has applied`,
+    );
+    if (this.#seenUpTo.has(node)) this.#onJump(machine, truncatedUpTo - seenUpTo);
+    return truncatedUpTo;
   }
 
   #compare(machine: string, node: CoordinatorNode, slot: number): void {
@@ -92,6 +131,13 @@ export class AgreementChecker {
       }
     }
   }
+}
+
+/** Equal ledgers make equal images, whether they came from the log or from a snapshot. */
+function imageCrcOf({ ledger }: CoordinatorNode): number {
+  let crc = 0;
+  for (const chunk of ledger.snapshot()) crc = checksum(chunk, crc);
+  return crc;
 }
 
 function summaryOf({ ledger }: CoordinatorNode): string {

@@ -11,6 +11,7 @@ import { MemoryLog } from "../../../coordinator/log/memory-log.ts";
 import type { PeerMessage } from "../../../coordinator/paxos/message.ts";
 import { majority } from "../../../coordinator/paxos/recover.ts";
 import type { PaxosConfig } from "../../../coordinator/paxos/state.ts";
+import { SLOT_BYTES, type SnapshotPolicy } from "../../../coordinator/replication/snapshots.ts";
 import { DEFAULT_LEDGER_OPTIONS } from "../../../coordinator/transactions/ledger/ledger.ts";
 import type { ClusterId, NodeId } from "../../../shared/model/ids.ts";
 import type { Cancel, Clock, Logger } from "../../../shared/model/ports.ts";
@@ -59,6 +60,7 @@ interface Life extends LivingCoordinator {
 }
 
 const PAGE_BYTES = 16 * 1024;
+const TRAILING_BYTES = 16 * 1024;
 /** How long a hanging append hangs, at most. */
 const MAX_HANG_MS = 2_000;
 
@@ -183,6 +185,7 @@ export class CoordinatorHost {
       clusterId,
       paxos: this.#paxosConfig(),
       tickIntervalMs: this.#options.paxos.tickIntervalMs,
+      snapshots: this.#snapshotPolicy(),
       log: new FaultyLog(log, incarnation, mutation === "told before durable"),
       peers: peers.attach(self, incarnation, effect("before a send"), (message) => {
         const chance = this.#options.crashAfterSendingChance(message);
@@ -213,6 +216,12 @@ export class CoordinatorHost {
     return random.exponential(disk.meanAppendMs);
   }
 
+  #snapshotPolicy(): SnapshotPolicy {
+    const { snapshotIntervalSlots } = this.#options.paxos;
+    const isNever = snapshotIntervalSlots === 0;
+    return { minGrowthBytes: isNever ? Infinity : snapshotIntervalSlots * SLOT_BYTES };
+  }
+
   #paxosConfig(): PaxosConfig {
     const { self, members, paxos } = this.#options;
     const quorum = majority(members.length);
@@ -222,6 +231,8 @@ export class CoordinatorHost {
       electionTimeoutMs: paxos.electionTimeoutMs,
       windowSlots: paxos.windowSlots,
       pageSlots: paxos.pageSlots,
+      trailingSlots: paxos.trailingSlots,
+      trailingBytes: TRAILING_BYTES,
     };
   }
 

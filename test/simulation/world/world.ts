@@ -73,12 +73,7 @@ export class World {
       this.participants.map(({ database }) => database),
       knobs.shards * knobs.workload.itemsPerShard * OPENING_VALUE,
     );
-    this.agreement = new AgreementChecker(this.reference, ({ outcome, command }) => {
-      const gids = command.branches.map(({ gid }) => gid);
-      this.trace.line("log", `${command.carrierId} is ${outcome}`);
-      this.#tallyDecision(outcome, command);
-      if (outcome === "committed") this.auditor.carrierCommitted(command.carrierId, gids);
-    });
+    this.agreement = this.#createAgreement();
     this.history = new History(this.tally, (call, pendingShards) => {
       // Told here, not thrown: the call's promise belongs to production code, and may be nobody's to catch.
       try {
@@ -88,6 +83,22 @@ export class World {
       }
     });
     this.faults = new Faults(this, knobs, random.fork("faults"));
+  }
+
+  #createAgreement(): AgreementChecker {
+    return new AgreementChecker(
+      this.reference,
+      ({ outcome, command }) => {
+        const gids = command.branches.map(({ gid }) => gid);
+        this.trace.line("log", `${command.carrierId} is ${outcome}`);
+        this.#tallyDecision(outcome, command);
+        if (outcome === "committed") this.auditor.carrierCommitted(command.carrierId, gids);
+      },
+      (machine, slots) => {
+        this.trace.line(machine, `caught up ${slots} slots by snapshot`);
+        this.tally.count("caught up by snapshot");
+      },
+    );
   }
 
   start(): void {

@@ -1,0 +1,175 @@
+/** How a snapshot goes from one node to another: what is served, and what is fetched. */
+import { LogCorruption, type LogStore } from "../../coordinator/log/log-store.ts";
+import { checksum } from "../../coordinator/log/snapshot-chunks.ts";
+import { slot } from "../../shared/model/ids.ts";
+import { bytes, OTHER, PEER, peers, SnapshotBench, TIMEOUT_MS } from "./support/snapshot-bench.ts";
+
+test("what is served is handed out chunk by chunk, the last with the checksum of the whole", async () => {
+  const bench = await SnapshotBench.open(1);
+  await bench.apply(1);
+  await bench.count(1);
+  const wholeCrc = checksum(bytes(1, 2));
+  const chunk = { kind: "snapshotChunk", slot: 1 };
+  expect(await bench.ask(PEER, 1, 0)).toEqual([
+    { ...chunk, chunk: 0, bytes: bytes(1), wholeCrc: null },
+  ]);
+  expect(await bench.ask(PEER, 1, 1)).toEqual([{ ...chunk, chunk: 1, bytes: bytes(2), wholeCrc }]);
+  expect(await bench.ask(PEER, 1, 2)).toEqual([]);
+});
+
+test("a newer one is offered where the one asked for is gone", async () => {
+  const bench = await SnapshotBench.open(1);
+  await bench.apply(4);
+  await bench.count(4);
+  expect(await bench.ask(PEER, 2, 0)).toEqual([{ kind: "snapshotOffer", slot: 4, chosenUpTo: 4 }]);
+  expect(await bench.ask(PEER, 5, 0)).toEqual([]);
+});
+
+test("one chunk is read at a time for each peer", async () => {
+  const bench = await SnapshotBench.open(1);
+  await bench.apply(1);
+  await bench.count(1);
+  const request = { kind: "snapshotRequest", slot: slot(1), chunk: 0 } as const;
+  bench.snapshots.receive(PEER, request);
+  bench.snapshots.receive(PEER, { ...request, chunk: 1 });
+  bench.snapshots.receive(OTHER, request);
+  await bench.settle();
+  const answers = bench.sent.map(({ to, message }) => [to, "chunk" in message && message.chunk]);
+  expect(answers).toEqual([
+    [PEER, 0],
+    [OTHER, 0],
+  ]);
+});
+
+test("damaged bytes do not leave the node, and a new snapshot takes their place", async () => {
+  const damaged = (log: LogStore): LogStore => ({
+    open: () => log.open(),
+    append: (records) => log.append(records),
+    saveSnapshot: (at, chunks) => log.saveSnapshot(at, chunks),
+    readSnapshotChunk: () => Promise.reject(new LogCorruption("snapshot", 7, "A bad checksum")),
+    close: () => log.close(),
+  });
+  const bench = await SnapshotBench.open(100, damaged);
+  await bench.apply(100);
+  await bench.count(100);
+  expect(await bench.ask(PEER, 100, 0)).toEqual([]);
+  expect(await bench.ask(PEER, 100, 0)).toEqual([]);
+  expect(bench.damaged).toHaveLength(1);
+  expect(bench.taken).toEqual([100]);
+  await bench.apply(1);
+  expect(bench.taken).toEqual([100, 101]);
+  expect(bench.failures).toEqual([]);
+});
+
+test("a fetch asks for one chunk after the other, and hands over what came when all is saved", async () => {
+  const bench = await SnapshotBench.open();
+  bench.fetch(7);
+  await bench.settle();
+  expect(bench.asked()).toEqual([0]);
+  await bench.chunk(7, 0, bytes(1, 2));
+  expect(bench.asked()).toEqual([1]);
+  expect(bench.saved).toEqual([]);
+  await bench.chunk(7, 1, bytes(3), checksum(bytes(1, 2, 3)));
+  expect(bench.saved).toEqual([peers(7)]);
+  expect(bench.snapshots.takeFetched()).toEqual([bytes(1, 2), bytes(3)]);
+  expect(bench.snapshots.takeFetched()).toEqual([]);
+  await bench.count(7);
+  expect(await bench.ask(OTHER, 7, 0)).toMatchObject([{ bytes: bytes(1, 2) }]);
+});
+
+test("a fetch takes no chunk of another peer, slot or place, and none that is empty or too large", async () => {
+  const bench = await SnapshotBench.open();
+  bench.fetch(7);
+  await bench.settle();
+  await bench.chunk(7, 0, bytes(1), null, OTHER);
+  await bench.chunk(8, 0, bytes(1));
+  await bench.chunk(7, 1, bytes(1));
+  await bench.chunk(7, 0, bytes());
+  await bench.chunk(7, 0, new Uint8Array(64 * 1024 + 1));
+  expect(bench.asked()).toEqual([0]);
+  await bench.chunk(7, 0, bytes(1));
+  await bench.chunk(7, 0, bytes(1));
+  expect(bench.asked()).toEqual([1]);
+});
+
+test("a snapshot whose checksum is another is not saved", async () => {
+  const bench = await SnapshotBench.open();
+  bench.fetch(7);
+  await bench.settle();
+  await bench.chunk(7, 0, bytes(1), checksum(bytes(2)));
+  expect(bench.saved).toEqual([]);
+  expect(bench.abandoned).toEqual([expect.stringContaining("checksum")]);
+  bench.fetch(7);
+  await bench.settle();
+  await bench.chunk(7, 0, bytes(2), checksum(bytes(2)));
+  expect(bench.saved).toEqual([peers(7)]);
+});
+
+test("a chunk that does not come is asked for again, a few times, and then the next peer has its turn", async () => {
+  const bench = await SnapshotBench.open();
+  bench.fetch(7);
+  await bench.settle();
+  for (let tries = 0; tries < 10; tries += 1) {
+    bench.clock.pass(TIMEOUT_MS);
+    await bench.settle();
+  }
+  expect(bench.asked()).toEqual([0, 0, 0, 0, 0]);
+  expect(bench.abandoned).toEqual([expect.stringContaining("does not come")]);
+  bench.fetch(6, OTHER);
+  await bench.settle();
+  expect(bench.sent.map(({ to }) => to)).toEqual([OTHER]);
+});
+
+test("another peer's offer changes nothing for a fetch, the same peer's newer one ends the transfer", async () => {
+  const bench = await SnapshotBench.open();
+  bench.fetch(7);
+  bench.fetch(9, OTHER);
+  bench.fetch(7);
+  await bench.settle();
+  expect(bench.asked()).toEqual([0]);
+  bench.fetch(8);
+  await bench.settle();
+  expect(bench.abandoned).toEqual([expect.stringContaining("newer")]);
+  bench.fetch(8);
+  await bench.settle();
+  expect(bench.sent).toMatchObject([{ to: PEER, message: { slot: 8 } }]);
+});
+
+test("a fetch ends when the node has come as far by itself", async () => {
+  const bench = await SnapshotBench.open();
+  bench.fetch(7);
+  await bench.settle();
+  bench.state = { ...bench.state, chosenUpTo: slot(7) };
+  await bench.chunk(7, 0, bytes(1));
+  expect(bench.asked()).toEqual([0]);
+  expect(bench.abandoned).toEqual([expect.stringContaining("not needed")]);
+});
+
+test("a fetch waits for an own snapshot that is being written, and keeps off the next one", async () => {
+  const bench = await SnapshotBench.open(1);
+  bench.writes = 10;
+  await bench.apply(1);
+  bench.fetch(7);
+  expect(bench.asked()).toEqual([]);
+  bench.writes = 0;
+  for (let count = 0; count < 3; count += 1) {
+    bench.clock.pass(10);
+    await bench.settle();
+  }
+  expect(bench.taken).toEqual([1]);
+  bench.fetch(7);
+  await bench.apply(5);
+  expect(bench.asked()).toEqual([0]);
+  expect(bench.taken).toEqual([1]);
+});
+
+test("a fetch ends with the node", async () => {
+  const bench = await SnapshotBench.open();
+  bench.fetch(7);
+  await bench.settle();
+  bench.snapshots.stop();
+  await bench.settle();
+  expect([bench.abandoned, bench.failures, bench.clock.pending]).toEqual([[], [], 0]);
+  bench.fetch(7);
+  expect(bench.asked()).toEqual([0]);
+});

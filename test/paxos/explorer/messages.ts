@@ -77,7 +77,7 @@ export interface End {
 }
 
 /** How far the sender still needs the message. */
-export const Need = { counts: 0, leads: 1, none: 2 } as const;
+const Need = { counts: 0, leads: 1, none: 2 } as const;
 /** Never dead, however little its sender needs it. */
 const NEVER = 3;
 

@@ -208,8 +208,9 @@ class Explorer {
     const line = this.#line(before, action);
     if (before.application === after.application) return [line];
     const index = action.kind === "outside" ? -1 : this.#changed(before, after);
-    const { describeChange } = this.#application;
-    return [line, ...describeChange(before.application, after.application, (index + 1) as NodeId)];
+    const node = (index + 1) as NodeId;
+    const more = this.#application.describeChange(before.application, after.application, node);
+    return [line, ...more];
   }
 
   #changed(before: World, after: World): number {

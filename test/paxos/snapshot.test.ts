@@ -122,6 +122,7 @@ describe("a restart from a snapshot", () => {
 
   test("A1: the promise survives the record that gave it", () => {
     const group = truncated();
+    group.silence();
     group.receive(2, 3, { kind: "phase1a", ballot: B33, fromSlot: slot(6) });
     group.propose(1, "six");
     group.receive(2, 1, learnReply(6, [6, "six"]));
@@ -250,6 +251,7 @@ describe("whoever asks for what is gone", () => {
 
   test("A5: a promise reports what lies above the truncation, and where that is", () => {
     const group = truncated();
+    group.silence();
     group.receive(2, 3, { kind: "phase1a", ballot: B33, fromSlot: slot(1) });
     expect(group.drop(ofKind("phase1b")).map(({ message }) => message)).toEqual([
       {

@@ -39,6 +39,8 @@ export class TwinGroup {
   duringSubmit: () => void | Promise<void> = () => undefined;
   /** Runs when it has committed, before the answer. */
   beforeAnswer: () => void | Promise<void> = () => undefined;
+  /** Runs when a node begins to wait for a leader. */
+  onAwaited: () => void = () => undefined;
 }
 
 class TwinGateway implements TransactionGateway {
@@ -108,6 +110,7 @@ class TwinGateway implements TransactionGateway {
 
   async awaitLeader(timeoutMs: number): Promise<boolean> {
     const untilMs = performance.now() + timeoutMs;
+    this.#group.onAwaited();
     while (this.#group.leader === undefined && performance.now() < untilMs) {
       await new Promise((resolve) => setTimeout(resolve, 5));
     }

@@ -273,13 +273,17 @@ test("what is committed is not forgotten before it is complete, nor for a day af
     fc.property(fc.array(anyCommand, { maxLength: 40 }), (commands) => {
       const ledger = new Ledger();
       const activeAtMs = new Map<string, number>();
+      const open = new Set<string>();
       let nowMs = 0;
       for (const command of commands) {
         nowMs = Math.max(nowMs, command.atMs);
         const applied = ledger.apply({ ...command, atMs: nowMs });
-        if (applied.kind === "committed") activeAtMs.set(applied.carrier.carrierId, nowMs);
+        if (applied.kind === "committed") {
+          open.add(applied.carrier.carrierId);
+          activeAtMs.set(applied.carrier.carrierId, nowMs);
+        }
         if (applied.kind !== "completed") continue;
-        for (const id of applied.carrierIds) if (activeAtMs.has(id)) activeAtMs.set(id, nowMs);
+        for (const id of applied.carrierIds) if (open.delete(id)) activeAtMs.set(id, nowMs);
       }
       const kept = [...ledger.incomplete()].map(({ carrierId }) => carrierId as string);
       for (const [id, atMs] of activeAtMs) if (nowMs - atMs <= DAY_MS) kept.push(id);

@@ -38,28 +38,18 @@ const NODE_SPAN = 8;
 
 export function packAction(action: Action): number {
   const kind = KINDS.indexOf(action.kind);
-  switch (action.kind) {
-    case "deliver":
-      return action.message * KIND_SPAN + kind;
-    case "outside":
-      return action.move * KIND_SPAN + kind;
-    default:
-      return (action.detail * NODE_SPAN + action.node) * KIND_SPAN + kind;
-  }
+  if (action.kind === "deliver") return action.message * KIND_SPAN + kind;
+  if (action.kind === "outside") return action.move * KIND_SPAN + kind;
+  return (action.detail * NODE_SPAN + action.node) * KIND_SPAN + kind;
 }
 
 export function unpackAction(packed: number): Action {
   const kind = KINDS[packed % KIND_SPAN];
   const rest = Math.floor(packed / KIND_SPAN);
   if (kind === undefined) throw new Error(`${packed} is no action`);
-  switch (kind) {
-    case "deliver":
-      return { kind, message: rest };
-    case "outside":
-      return { kind, move: rest };
-    default:
-      return { kind, node: rest % NODE_SPAN, detail: Math.floor(rest / NODE_SPAN) };
-  }
+  if (kind === "deliver") return { kind, message: rest };
+  if (kind === "outside") return { kind, move: rest };
+  return { kind, node: rest % NODE_SPAN, detail: Math.floor(rest / NODE_SPAN) };
 }
 
 /**

@@ -9,7 +9,7 @@ import { majority } from "../../../coordinator/paxos/recover.ts";
 import { ballot, nodeId } from "../../../shared/model/ids.ts";
 import { valueText } from "./canonical.ts";
 import { Interner } from "./interner.ts";
-import type { Vote } from "./local-steps.ts";
+import type { Vote } from "./local.ts";
 import type { Node, Nodes } from "./node.ts";
 import { PairTable } from "./pair-table.ts";
 import type { Scope } from "./scope.ts";

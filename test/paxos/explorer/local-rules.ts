@@ -17,11 +17,12 @@ export function breach(
     if (slot !== applied + 1 + index) throw new Error("S1: applied in slot order");
   });
   const early = output.send.find(({ message }) => AFTER_DURABLE.includes(message.kind));
-  if (early !== undefined) return `A4: a ${early.message.kind} leaves before its record is durable`;
+  if (early !== undefined)
+    return `breaks A4: a ${early.message.kind} leaves before its record is durable`;
   const isAsked = output.send.some(
     ({ message }) => message.kind === "phase1a" && before.role.kind !== "candidate",
   );
-  if (isAsked) return "E2: phase 1 leaves before the own promise is durable";
+  if (isAsked) return "breaks E2: phase 1 leaves before the own promise is durable";
   return input.kind === "message" ? probeBreach(before, after, input.message, output) : undefined;
 }
 
@@ -36,10 +37,10 @@ function probeBreach(
       output.records.length > 0 ||
       after.highestSeen !== before.highestSeen ||
       after.role !== before.role;
-    return isTouched ? "a probe moves the node that it asks" : undefined;
+    return isTouched ? "is moved by a probe" : undefined;
   }
   if (message.kind !== "probeReply" || after.promised === before.promised) return undefined;
   const granted = before.role.kind === "prober" ? before.role.grants.length + 1 : 0;
   const isElected = message.granted && granted >= before.config.phase1Quorum;
-  return isElected ? undefined : "a ballot is raised without a quorum of grants";
+  return isElected ? undefined : "raises its ballot without a quorum of grants";
 }

@@ -38,33 +38,13 @@ import { step as productionStep } from "../../../coordinator/paxos/step.ts";
 import { packAction, type NodeAction } from "./actions.ts";
 import { messageText } from "./canonical.ts";
 import { Interner } from "./interner.ts";
+import type { Desk, Local, Vote } from "./local.ts";
 import type { ExploredMessage, Sent } from "./messages.ts";
 import { Nodes, type Node } from "./node.ts";
 import { PairTable } from "./pair-table.ts";
 import type { Scope, Sight, StepFunction } from "./scope.ts";
 import { Settling, tick } from "./settling.ts";
 import { sightsOf } from "./sights.ts";
-
-export interface Vote {
-  readonly slot: number;
-  readonly rank: number;
-  readonly value: number;
-}
-
-export type Local =
-  | { readonly kind: "broken"; readonly what: string }
-  | { readonly kind: "halted"; readonly why: string }
-  /** It does not happen within the scope. */
-  | { readonly kind: "beyond" }
-  | {
-      readonly kind: "stepped";
-      readonly node: Node;
-      readonly sent: readonly number[];
-      /** The number of this list of votes; 0 is the empty one. */
-      readonly votes: number;
-      /** The rank of the ballot for which it now campaigns, and did not before; 0 if it does not. */
-      readonly campaigned: number;
-    };
 
 const HIGHEST_NODE = nodeId(1023);
 
@@ -75,7 +55,7 @@ function afterSilence(state: PaxosState): PaxosState {
   return { ...state, role: { ...role, heardAtMs } };
 }
 
-export class LocalSteps {
+export class LocalSteps implements Desk {
   readonly nodes: Nodes;
   readonly messages = new Interner<Sent>();
   readonly sights = new Set<Sight>();
@@ -204,7 +184,6 @@ export class LocalSteps {
     }
   }
 
-  /** One call of the core, counted. */
   stepOnce(state: PaxosState, input: PaxosInput): ReturnType<StepFunction> {
     this.calls += 1;
     const stepped = this.#step(state, input);

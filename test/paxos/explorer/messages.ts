@@ -78,7 +78,7 @@ export interface End {
 }
 
 /** How far the sender still needs the message. */
-export const Need = { counts: 0, leads: 1, none: 2 } as const;
+const Need = { counts: 0, leads: 1, none: 2 } as const;
 /** Never dead, however little its sender needs it. */
 const NEVER = 3;
 
@@ -109,11 +109,8 @@ export function senderNeed({ to, message }: Sent, { state, remembered }: End): n
       return isLeader(state, message.ballot) ? Need.leads : Need.none;
     case "heartbeat":
       return when(isLeader(state, message.ballot));
-    case "probe": {
-      const { role } = state;
-      const isOpen = role.kind === "prober" && role.attempt === message.attempt;
-      return when(isOpen && !role.grants.includes(to));
-    }
+    case "probe":
+      return when(lacksGrant(state, message.attempt, to));
     case "learnRequest":
       return when(remembered.chosenUpTo < message.fromSlot);
     case "phase1b":
@@ -130,42 +127,66 @@ export function senderNeed({ to, message }: Sent, { state, remembered }: End): n
 }
 
 /** The message is dead when its sender's need is this or more. */
-export function deadFrom({ from, message }: Sent, target: End, scope: Scope): number {
-  const { state, remembered } = target;
-  const when = (isDead: boolean): number => (isDead ? Need.counts : NEVER);
+export function deadFrom(sent: Sent, target: End, scope: Scope): number {
+  const { message } = sent;
+  const { remembered } = target;
   const nacked = scope.nacks === true ? Need.none : Need.counts;
   switch (message.kind) {
     case "phase1a":
       return message.ballot < remembered.promised ? nacked : Need.none;
-    case "phase1b":
-      return when(!isCandidate(state, message.ballot) || isComplete(state, from));
     case "phase2a":
       return message.ballot < remembered.promised ? nacked : deadOnceAnswered(message, remembered);
-    case "phase2b":
-      return when(!counts(state, message.ballot, message.slot));
-    case "heartbeat": {
+    case "heartbeat":
       if (message.chosenUpTo > remembered.chosenUpTo) return NEVER;
       if (message.ballot < remembered.promised) return nacked;
       return scope.timeouts === undefined ? Need.counts : Need.none;
-    }
-    case "nack":
-      return when(scope.nacks !== true || !isNewRefusal(state, from, message.ballot));
     case "probe":
     case "learnRequest":
       return Need.none;
-    case "probeReply": {
-      const { role } = state;
-      const isOpen = role.kind === "prober" && role.attempt === message.attempt;
-      return when(!isOpen || role.grants.includes(from));
-    }
+    case "nack":
+    case "phase1b":
+    case "phase2b":
+    case "probeReply":
     case "learnReply":
-      return when(message.slots.every(({ slot }) => isKnown(remembered, slot)));
     case "snapshotOffer":
     case "snapshotArrives":
-      return when(message.slot <= remembered.chosenUpTo);
+      return isPastUse(sent.from, message, target, scope) ? Need.counts : NEVER;
     default:
       return unreachable(message);
   }
+}
+
+/** Of messages that are dead or not whatever their sender does. */
+function isPastUse(
+  from: NodeId,
+  message: Exclude<
+    ExploredMessage,
+    { kind: "phase1a" | "phase2a" | "heartbeat" | "probe" | "learnRequest" }
+  >,
+  { state, remembered }: End,
+  { nacks }: Scope,
+): boolean {
+  switch (message.kind) {
+    case "phase1b":
+      return !isCandidate(state, message.ballot) || isComplete(state, from);
+    case "phase2b":
+      return !counts(state, message.ballot, message.slot);
+    case "nack":
+      return nacks !== true || !isNewRefusal(state, from, message.ballot);
+    case "probeReply":
+      return !lacksGrant(state, message.attempt, from);
+    case "learnReply":
+      return message.slots.every(({ slot }) => isKnown(remembered, slot));
+    case "snapshotOffer":
+    case "snapshotArrives":
+      return message.slot <= remembered.chosenUpTo;
+    default:
+      return unreachable(message);
+  }
+}
+
+function lacksGrant({ role }: PaxosState, attempt: number, by: NodeId): boolean {
+  return role.kind === "prober" && role.attempt === attempt && !role.grants.includes(by);
 }
 
 function isKnown({ log }: PaxosState, slot: Slot): boolean {

@@ -1,6 +1,9 @@
 /** Small numbers by two small numbers: what every memory of an exploration is made of. Faster than a map of strings. */
 const NONE = -1;
 
+/** Taken once: looking up a global is slow where tests run. */
+const { imul } = Math;
+
 export class PairTable {
   #lefts = new Int32Array(1024);
   #rights = new Int32Array(1024);
@@ -25,8 +28,8 @@ export class PairTable {
   /** Where the pair is, or would be. */
   #place(left: number, right: number): number {
     const mask = this.#values.length - 1;
-    let mixed = Math.imul(left, 0x9e3779b1) ^ Math.imul(right, 0x85ebca6b);
-    mixed = Math.imul(mixed ^ (mixed >>> 15), 0x2c1b3c6d);
+    let mixed = imul(left, 0x9e3779b1) ^ imul(right, 0x85ebca6b);
+    mixed = imul(mixed ^ (mixed >>> 15), 0x2c1b3c6d);
     let place = (mixed ^ (mixed >>> 13)) & mask;
     while (this.#values[place] !== NONE) {
       if (this.#lefts[place] === left && this.#rights[place] === right) return place;

@@ -46,7 +46,7 @@ export function reportRow(
   const seconds = Math.round(milliseconds / 100) / 10;
   const verdict = verdictOf(exploration, mustMeet);
   row([title, scopeText(scope), states, transitions, localSteps, depth, seconds, verdict]);
-  for (const sight of [...exploration.sights].sort()) process.stdout.write(`    met: ${sight}\n`);
+  process.stdout.write(`    met: ${[...exploration.sights].sort().join("; ")}\n`);
   for (const line of exploration.violation?.schedule ?? []) process.stdout.write(`    ${line}\n`);
   return exploration;
 }

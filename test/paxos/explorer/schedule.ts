@@ -3,7 +3,7 @@ import type { Value } from "../../../coordinator/paxos/message.ts";
 import type { PaxosState } from "../../../coordinator/paxos/state.ts";
 import type { Ballot } from "../../../shared/model/ids.ts";
 import { ownerOf, roundOf } from "../../../shared/model/ids.ts";
-import type { Action } from "./actions.ts";
+import type { Action, NodeAction } from "./actions.ts";
 import type { ExploredMessage, Sent } from "./messages.ts";
 import type { Application } from "./scope.ts";
 
@@ -17,16 +17,17 @@ export interface LineContext {
 }
 
 export function actionLine(action: Action, { node, sent, application }: LineContext): string {
-  const describe = application.describeValue;
-  const self = "node" in action ? `node ${action.node + 1}` : "";
+  if (action.kind === "outside") return application.describeMove(action.move);
+  if (action.kind !== "deliver") return nodeActionLine(action, node);
+  if (sent === undefined) return "a message arrives";
+  const { from, to, message } = sent;
+  const what = messageLine(message, (value) => application.describeValue(value));
+  return `node ${to} receives from node ${from}: ${what}`;
+}
+
+function nodeActionLine(action: NodeAction, node: PaxosState | undefined): string {
+  const self = `node ${action.node + 1}`;
   switch (action.kind) {
-    case "deliver": {
-      if (sent === undefined) return "a message arrives";
-      const { from, to, message } = sent;
-      return `node ${to} receives from node ${from}: ${messageLine(message, describe)}`;
-    }
-    case "outside":
-      return application.describeMove(action.move);
     case "campaign":
       return `${self} campaigns with ballot ${action.detail}.${action.node + 1}`;
     case "propose": {

@@ -7,7 +7,7 @@ import { recover } from "../../../coordinator/paxos/recover.ts";
 import type { PaxosInput, PaxosOutput, PaxosState } from "../../../coordinator/paxos/state.ts";
 import { stateText } from "./canonical.ts";
 import { breach } from "./local-rules.ts";
-import type { Local, LocalSteps } from "./local-steps.ts";
+import type { Desk, Local } from "./local.ts";
 import { explored, type ExploredMessage, type Sent } from "./messages.ts";
 import type { Node, Reached } from "./node.ts";
 import { withoutWhatMayGo } from "./removal.ts";
@@ -18,7 +18,7 @@ export function tick(nowMs: number): PaxosInput {
 }
 
 export class Settling {
-  readonly #steps: LocalSteps;
+  readonly #desk: Desk;
   readonly #scope: Scope;
   /** What the snapshot holds that comes in. */
   readonly #content: readonly number[] | undefined;
@@ -30,13 +30,8 @@ export class Settling {
   #saved: readonly number[];
   #broken: string | undefined;
 
-  constructor(
-    steps: LocalSteps,
-    scope: Scope,
-    before: Node,
-    content: readonly number[] | undefined,
-  ) {
-    this.#steps = steps;
+  constructor(desk: Desk, scope: Scope, before: Node, content: readonly number[] | undefined) {
+    this.#desk = desk;
     this.#scope = scope;
     this.#content = content;
     this.#durable = before.durable;
@@ -48,7 +43,7 @@ export class Settling {
     let state = from;
     this.#inputs.push(first);
     for (let input = this.#inputs.shift(); input !== undefined; input = this.#inputs.shift()) {
-      const { state: after, output } = this.#steps.stepOnce(state, input);
+      const { state: after, output } = this.#desk.stepOnce(state, input);
       const what = breach(state, after, input, output);
       if (what !== undefined) return { kind: "broken", what };
       this.#perform(after, output);
@@ -62,7 +57,7 @@ export class Settling {
   }
 
   #perform(after: PaxosState, output: PaxosOutput): void {
-    const { nodes } = this.#steps;
+    const { nodes } = this.#desk;
     this.#records.push(...output.records);
     this.#persist(after, output.records);
     if (output.restore !== undefined) this.#applied = this.#content ?? [];
@@ -94,7 +89,8 @@ export class Settling {
       const { state, apply } = recover(config, kept);
       return `${stateText(state, this.#scope)} ${apply.length}`;
     });
-    if (whole !== rest) this.#broken = "S3: a restart needs what may go from below the snapshot";
+    if (whole !== rest)
+      this.#broken = "breaks S3: a restart needs what may go from below the snapshot";
   }
 
   #isBeyond({ role }: PaxosState): boolean {
@@ -107,11 +103,11 @@ export class Settling {
   }
 
   #put(sent: Sent): void {
-    this.#sent.add(this.#steps.messageId(sent));
+    this.#sent.add(this.#desk.messageId(sent));
   }
 
   #result(from: PaxosState, state: PaxosState): Local {
-    const { nodes } = this.#steps;
+    const { nodes } = this.#desk;
     const campaigned = state.role.kind === "candidate" ? state.role.ballot : ZERO_BALLOT;
     const isNew = from.role.kind !== "candidate" || from.role.ballot !== campaigned;
     const reached: Reached = {
@@ -124,7 +120,7 @@ export class Settling {
       kind: "stepped",
       node: nodes.intern(reached),
       sent: [...this.#sent].sort((left, right) => left - right),
-      votes: this.#steps.votesIn(this.#records),
+      votes: this.#desk.votesIn(this.#records),
       campaigned: isNew ? nodes.rankOf(campaigned) : 0,
     };
   }

@@ -45,58 +45,61 @@ function wasDeposed(before: PaxosState, after: PaxosState): boolean {
   return before.role.kind === "leader" && after.role.kind === "follower";
 }
 
+type Message = Extract<PaxosInput, { kind: "message" }>["message"];
+
 function messageSights(
   before: PaxosState,
   after: PaxosState,
-  message: Extract<PaxosInput, { kind: "message" }>["message"],
+  message: Message,
   output: PaxosOutput,
 ): readonly Sight[] {
-  const sights: Sight[] = [];
+  const says = [...output.send, ...output.release].map((envelope) => envelope.message);
+  const offers = says.some(({ kind }) => kind === "snapshotOffer");
+  const sights: Sight[] = [
+    ...electionSights(before, after, message),
+    ...learningSights(before, after, message),
+  ];
+  if (offers) sights.push("a snapshot is offered");
+  if (message.kind === "probe") {
+    const isGranted = says.some((said) => said.kind === "probeReply" && said.granted);
+    sights.push(isGranted ? "a probe is granted" : "a probe is refused for a living leader");
+  }
+  return sights;
+}
+
+function electionSights(
+  before: PaxosState,
+  after: PaxosState,
+  { kind }: Message,
+): readonly Sight[] {
+  const follows = after.role.kind === "follower";
+  if (kind === "nack" && wasDeposed(before, after)) return ["a leader is preempted by a nack"];
+  if (kind === "heartbeat" && before.role.kind === "prober" && follows) {
+    return ["a prober hears a leader and follows"];
+  }
+  if (kind !== "phase1b") return [];
+  if (before.role.kind === "candidate" && follows) {
+    return ["a candidate meets a truncation above what it knows and gives up"];
+  }
+  const isProbed = after.role.kind === "leader" && after.probeAttempt > 0;
+  return isProbed ? ["a leader is elected by way of probes"] : [];
+}
+
+function learningSights(
+  before: PaxosState,
+  after: PaxosState,
+  { kind }: Message,
+): readonly Sight[] {
   const isDeposed = wasDeposed(before, after);
   const hasAdvanced = after.chosenUpTo > before.chosenUpTo;
-  const says = [...output.send, ...output.release].map((envelope) => envelope.message);
-  if (says.some(({ kind }) => kind === "snapshotOffer")) sights.push("a snapshot is offered");
-  switch (message.kind) {
-    case "nack":
-      if (isDeposed) sights.push("a leader is preempted by a nack");
-      break;
-    case "learnReply":
-      sights.push("a chosen slot is learned from a peer");
-      if (isDeposed) sights.push("a leader learns that it was replaced");
-      if (hasAdvanced && before.catchUp !== undefined) {
-        sights.push("a chosen slot arrives on a page");
-      }
-      break;
-    case "heartbeat":
-      if (hasAdvanced) sights.push("a follower takes its leader's word");
-      if (before.role.kind === "prober" && after.role.kind === "follower") {
-        sights.push("a prober hears a leader and follows");
-      }
-      break;
-    case "probe": {
-      const isGranted = says.some((said) => said.kind === "probeReply" && said.granted);
-      sights.push(isGranted ? "a probe is granted" : "a probe is refused for a living leader");
-      break;
-    }
-    case "phase1b":
-      if (after.role.kind === "leader" && after.probeAttempt > 0) {
-        sights.push("a leader is elected by way of probes");
-      }
-      if (before.role.kind === "candidate" && after.role.kind === "follower") {
-        sights.push("a candidate meets a truncation above what it knows and gives up");
-      }
-      break;
-    case "snapshotOffer":
-      if (isDeposed) sights.push("a leader is offered a snapshot and steps down");
-      break;
-    case "phase1a":
-    case "phase2a":
-    case "phase2b":
-    case "probeReply":
-    case "heartbeatReply":
-    case "learnRequest":
-      break;
+  if (kind === "heartbeat" && hasAdvanced) return ["a follower takes its leader's word"];
+  if (kind === "snapshotOffer" && isDeposed) {
+    return ["a leader is offered a snapshot and steps down"];
   }
+  if (kind !== "learnReply") return [];
+  const sights: Sight[] = ["a chosen slot is learned from a peer"];
+  if (isDeposed) sights.push("a leader learns that it was replaced");
+  if (hasAdvanced && before.catchUp !== undefined) sights.push("a chosen slot arrives on a page");
   return sights;
 }
 

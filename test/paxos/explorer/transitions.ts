@@ -7,7 +7,8 @@ import type { PaxosState } from "../../../coordinator/paxos/state.ts";
 import { fitsPattern, ownerPatterns, type Action, type NodeAction } from "./actions.ts";
 import { CLIENT_ALONE } from "./client.ts";
 import { Ghost } from "./ghost.ts";
-import { LocalSteps, type Local } from "./local-steps.ts";
+import { LocalSteps } from "./local-steps.ts";
+import type { Local } from "./local.ts";
 import { deadFrom, senderNeed } from "./messages.ts";
 import type { Node } from "./node.ts";
 import { PairTable } from "./pair-table.ts";
@@ -17,6 +18,12 @@ import { BUDGETS, World, type Budget } from "./world.ts";
 /** `same`: it cannot happen, or changes nothing. */
 export type Taken = "same" | "changed" | { readonly broken: string };
 
+const BUDGET_OF: Partial<Record<NodeAction["kind"], Budget>> = {
+  restart: "crashes",
+  timeout: "timeouts",
+  save: "snapshots",
+};
+
 export class Transitions {
   readonly local: LocalSteps;
   /** Where `take` leaves the world that it leads to. */
@@ -25,6 +32,8 @@ export class Transitions {
   readonly #application: Application;
   readonly #ghost: Ghost;
   readonly #patterns: readonly (readonly number[])[];
+  /** Whether the nodes differ in nothing but the ballots that they own. */
+  readonly #areAlike: boolean;
   readonly #chosen = new Set<number>();
   readonly #cast = new PairTable();
   readonly #needs = new PairTable();
@@ -36,6 +45,8 @@ export class Transitions {
     this.local = new LocalSteps(scope);
     this.#ghost = new Ghost(scope, this.local.nodes);
     this.#patterns = ownerPatterns(scope.nodes, scope.ballots);
+    const prologue = scope.prologue ?? [];
+    this.#areAlike = !prologue.some((it) => it.kind === "settle" && it.without !== undefined);
     this.next = new World(scope.nodes);
   }
 
@@ -69,55 +80,40 @@ export class Transitions {
   }
 
   take(world: World, action: Action): Taken {
-    switch (action.kind) {
-      case "deliver":
-        return this.deliver(world, action.message);
-      case "outside":
-        return this.#move(world, action.move);
-      default:
-        return this.act(world, action);
-    }
+    if (action.kind === "deliver") return this.deliver(world, action.message);
+    return action.kind === "outside" ? this.#move(world, action.move) : this.act(world, action);
   }
 
   deliver(world: World, message: number): Taken {
     const target = this.local.messages.get(message).to - 1;
-    this.next.copy(world);
     return this.#step(world, target, this.local.deliver(this.node(world, target), message));
   }
 
   act(world: World, action: NodeAction): Taken {
     const node = this.node(world, action.node);
-    this.next.copy(world);
-    switch (action.kind) {
-      case "campaign":
-        if (!this.#mayCampaign(world, action)) return "same";
-        this.next.own(action.detail, action.node);
-        return this.#step(world, action.node, this.local.act(node, action));
-      case "propose": {
-        const value = this.#application.client(world.application, node.state);
-        if (value === undefined) return "same";
-        return this.#step(world, action.node, this.local.propose(node, value));
-      }
-      case "learn": {
-        const peer = this.node(world, action.detail);
-        return this.#step(world, action.node, this.local.learn(node, peer));
-      }
-      case "restart":
-        return this.#spending(world, action, "crashes");
-      case "timeout":
-        return this.#spending(world, action, "timeouts");
-      case "save":
-        return this.#spending(world, action, "snapshots");
-      case "silence":
-      case "retry":
-        return this.#step(world, action.node, this.local.act(node, action));
+    if (action.kind === "propose") {
+      const value = this.#application.client(world.application, node.state);
+      if (value === undefined) return "same";
+      return this.#step(world, action.node, this.local.propose(node, value));
     }
+    if (action.kind === "learn") {
+      const peer = this.node(world, action.detail);
+      return this.#step(world, action.node, this.local.learn(node, peer));
+    }
+    if (!this.#isAffordable(world, action)) return "same";
+    return this.#step(world, action.node, this.local.act(node, action), action);
   }
 
-  #spending(world: World, action: NodeAction, budget: Budget): Taken {
-    if (world.left(budget) === 0) return "same";
-    this.next.spend(budget);
-    return this.#step(world, action.node, this.local.act(this.node(world, action.node), action));
+  #isAffordable(world: World, action: NodeAction): boolean {
+    if (action.kind === "campaign") return this.#mayCampaign(world, action);
+    const budget = BUDGET_OF[action.kind];
+    return budget === undefined || world.left(budget) > 0;
+  }
+
+  #pay(action: NodeAction): void {
+    if (action.kind === "campaign") this.next.own(action.detail, action.node);
+    const budget = BUDGET_OF[action.kind];
+    if (budget !== undefined) this.next.spend(budget);
   }
 
   #mayCampaign(world: World, { node, detail: round }: NodeAction): boolean {
@@ -125,7 +121,7 @@ export class Transitions {
     if (owners[round - 1] !== 0 || round <= roundOf(this.node(world, node).state.promised)) {
       return false;
     }
-    return fitsPattern(owners.with(round - 1, node + 1), this.#patterns);
+    return !this.#areAlike || fitsPattern(owners.with(round - 1, node + 1), this.#patterns);
   }
 
   #move(world: World, move: number): Taken {
@@ -141,16 +137,18 @@ export class Transitions {
     return broken === undefined ? undefined : { broken };
   }
 
-  /** The node `index` of `world` takes this step; `next` is `world`, with what the action itself costs. */
-  #step(world: World, index: number, local: Local): Taken {
+  /** The node `index` of `world` takes this step, which costs what `action` costs. */
+  #step(world: World, index: number, local: Local, action?: NodeAction): Taken {
     if (local.kind === "beyond") return "same";
-    if (local.kind === "broken") return { broken: `node ${index + 1}: ${local.what}` };
+    if (local.kind === "broken") return this.#brokenBefore(world, index, local.what);
     if (local.kind === "halted") {
       if (this.#scope.ignoreHalts === true) return "same";
-      return { broken: `node ${index + 1} halts: ${local.why}` };
+      return this.#brokenBefore(world, index, `halts: ${local.why}`);
     }
     if (local.node.id === world.node(index) && isKnown(world, local.sent)) return "same";
     const { next } = this;
+    next.copy(world);
+    if (action !== undefined) this.#pay(action);
     const broken = this.#noteCampaign(local.campaigned) ?? this.#vote(index, local.votes);
     if (broken !== undefined) return { broken };
     const before = this.node(world, index);
@@ -165,6 +163,11 @@ export class Transitions {
     if (this.#scope.application === undefined) return "changed";
     const state = this.#application.stepped(world.application, before.state, local.node.state);
     return this.#noteApplication(state) ?? "changed";
+  }
+
+  #brokenBefore(world: World, index: number, what: string): Taken {
+    this.next.copy(world);
+    return { broken: `node ${index + 1} ${what}` };
   }
 
   /** E1. Where the exploration numbers the ballots, it hands each out once. */

@@ -2,7 +2,10 @@
  * Every world that was met, each once, in the order they were met, and how each was first reached. A world is a row of
  * small numbers; two are the same only when all of them are (a hash finds the candidates and decides nothing).
  */
-const PAGE_WORDS = 1 << 22;
+const PAGE_WORDS = 1 << 18;
+
+/** Taken once: looking up a global is slow where tests run. */
+const { floor, imul } = Math;
 
 export class WorldTable {
   readonly #pages: Uint32Array[] = [];
@@ -32,7 +35,7 @@ export class WorldTable {
   load(index: number, into: Uint32Array): number {
     const start = this.#starts[index] ?? 0;
     const length = this.#lengths[index] ?? 0;
-    const page = this.#pages[Math.floor(start / PAGE_WORDS)];
+    const page = this.#pages[floor(start / PAGE_WORDS)];
     if (page === undefined || index >= this.#size) throw new Error(`there is no world ${index}`);
     const from = start % PAGE_WORDS;
     for (let at = 0; at < length; at += 1) into[at] = page[from + at] ?? 0;
@@ -70,7 +73,7 @@ export class WorldTable {
   #equals(index: number, words: Uint32Array, length: number): boolean {
     if (this.#lengths[index] !== length) return false;
     const start = this.#starts[index] ?? 0;
-    const page = this.#pages[Math.floor(start / PAGE_WORDS)];
+    const page = this.#pages[floor(start / PAGE_WORDS)];
     const from = start % PAGE_WORDS;
     for (let at = 0; at < length; at += 1) if (page?.[from + at] !== words[at]) return false;
     return true;
@@ -123,9 +126,9 @@ function wider(column: Int32Array, capacity: number): Int32Array<ArrayBuffer> {
 function hashOf(words: Uint32Array, length: number): number {
   let hash = length;
   for (let at = 0; at < length; at += 1) {
-    hash = Math.imul(hash ^ (words[at] ?? 0), 0x5bd1e995);
+    hash = imul(hash ^ (words[at] ?? 0), 0x5bd1e995);
     hash ^= hash >>> 15;
   }
-  hash = Math.imul(hash ^ (hash >>> 13), 0x2c1b3c6d);
+  hash = imul(hash ^ (hash >>> 13), 0x2c1b3c6d);
   return hash ^ (hash >>> 16);
 }

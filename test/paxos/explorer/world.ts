@@ -52,10 +52,11 @@ export class World {
   /** By round, from the first; 0 where nobody has campaigned. */
   ownersByRound(rounds: number): readonly number[] {
     const { owners } = this;
-    return Array.from(
-      { length: rounds },
-      (_, index) => (owners >> (index * OWNER_BITS)) & OWNER_MASK,
-    );
+    const byRound: number[] = [];
+    for (let index = 0; index < rounds; index += 1) {
+      byRound.push((owners >> (index * OWNER_BITS)) & OWNER_MASK);
+    }
+    return byRound;
   }
 
   own(round: number, node: number): void {

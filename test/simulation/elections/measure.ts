@@ -37,7 +37,7 @@ export class ElectionTable {
     this.#rows.push(
       `${title.padEnd(86)} ${String(spells.length).padStart(4)} ` +
         `${figure(times[Math.floor(times.length / 2)])} ${figure(times.at(-1))} ` +
-        `${String(needless).padStart(4)}`,
+        String(needless).padStart(4),
     );
   }
 

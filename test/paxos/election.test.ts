@@ -227,6 +227,9 @@ test("having promised more than the leader's ballot, a node follows and learns, 
   expect(group.state(3).heardLeader?.node).toBe(1);
   expect(group.applied(3)).toEqual(["v"]);
   expect(group.records(3).map(({ kind }) => kind)).toEqual(["promised", "learned", "chosenUpTo"]);
+  const beat = { ballot: group.promised(1), beat: 99, chosenUpTo: slot(1) };
+  group.receive(3, 1, { kind: "heartbeat", ...beat });
+  expect(group.drop().map(({ message }) => message.kind)).toEqual(["nack"]);
 });
 
 test("its vote comes back with the next ballot, when the leader cannot do without it", () => {

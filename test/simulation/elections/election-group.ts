@@ -22,7 +22,7 @@ import { Trace } from "../world/trace.ts";
 import { complete, edgesOf, type Graph } from "./graph.ts";
 
 /** The defaults of a real node. */
-export const ELECTION_TIMEOUT_MS = 600;
+const ELECTION_TIMEOUT_MS = 600;
 const HEARTBEAT_INTERVAL_MS = 75;
 const TICK_INTERVAL_MS = 25;
 const SUBMIT_INTERVAL_MS = 90;

@@ -175,6 +175,8 @@ class Node implements CoordinatorNode {
   }
 
   async stop(): Promise<void> {
+    // Who no longer delivers must not speak as the leader: it would call nothing pending.
+    this.#leadership.ended();
     this.#delivery.stopLeading();
     this.#recovery.stopLeading();
     await this.replica.stop();

@@ -248,7 +248,8 @@ export class Faults {
     trace.line(process.name, `PAUSE for ${pauseMs.toFixed(0)} ms`);
     process.paused = true;
     scheduler.after(pauseMs, undefined, () => {
-      this.#resume(process);
+      // Whoever is frozen to the end stays so.
+      if (!this.#stopped) this.#resume(process);
     });
   }
 

@@ -221,3 +221,26 @@ test("a deposed leader that catches up by snapshot learns from it what became of
   call.verdict = "committed";
   await scenario.close();
 });
+
+test("a leader that shuts down does not call delivered what it no longer delivers", async () => {
+  const scenario = new Scenario({ electionTimeoutMs: 150 });
+  const { world } = scenario;
+  const leader = await scenario.leader();
+  const call = scenario.call("rent", ["s1", "s2"], 1_000);
+  const first = scenario.submit(living(leader), call);
+  await scenario.until("it is decided", () => world.checkers.reference.transactions.size > 0);
+  world.network.block(leader.machine, "s1");
+  await scenario.until("the first is answered", () => first.ending);
+  expect(first.ending).toMatchObject({ answer: { response: { pendingShards: ["s1"] } } });
+
+  const { node } = living(leader);
+  const stopped = node.stop();
+  const second = scenario.submit(living(leader), call);
+  await scenario.until("the second is answered", () => second.ending);
+  expect(second.ending).toMatchObject({ name: "NotLeader" });
+  await stopped;
+  leader.crash("shut down");
+  world.network.unblock(leader.machine, "s1");
+  call.verdict = "committed";
+  await scenario.close();
+});

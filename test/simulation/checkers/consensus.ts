@@ -70,24 +70,15 @@ export class ConsensusChecker {
 
   /** The message is about to leave the node in this life of it. */
   sending(node: NodeId, life: string, message: PeerMessage): void {
-    switch (message.kind) {
-      case "phase1a":
-        this.#campaigns(life, message.ballot);
-        this.#demandDurable(node, message, message.ballot <= this.#promiseOf(node));
-        return;
-      case "phase2a":
-        this.#proposed(message.slot, message.ballot, message.value);
-        return;
-      case "phase1b":
-        this.#demandDurable(node, message, message.ballot <= this.#promiseOf(node));
-        return;
-      case "phase2b": {
-        const proposal = this.#proposals.get(message.slot)?.get(message.ballot);
-        this.#demandDurable(node, message, proposal?.holders.has(node) === true);
-        return;
-      }
-      default:
-        return;
+    const { kind } = message;
+    if (kind === "phase2a") this.#proposed(message.slot, message.ballot, message.value);
+    if (kind === "phase1a") this.#campaigns(life, message.ballot);
+    if (kind === "phase1a" || kind === "phase1b") {
+      this.#demandDurable(node, message, message.ballot <= this.#promiseOf(node));
+    }
+    if (kind === "phase2b") {
+      const proposal = this.#proposals.get(message.slot)?.get(message.ballot);
+      this.#demandDurable(node, message, proposal?.holders.has(node) === true);
     }
   }
 

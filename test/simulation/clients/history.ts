@@ -6,7 +6,6 @@ import { assert } from "../../../shared/model/assert.ts";
 import type { SynodError } from "../../../shared/model/errors.ts";
 import type { Submission, SubmissionAnswer } from "../../../coordinator/transactions/gateway.ts";
 import { parseTransactionId, type TransactionId } from "../../../shared/model/ids.ts";
-import type { Checkers } from "../checkers/checkers.ts";
 import type { Tally } from "../checkers/tally.ts";
 import { demand } from "../checkers/violation.ts";
 
@@ -35,15 +34,21 @@ export interface FirstCommit {
   readonly results: string;
 }
 
+/** Who wants to know what gateways answer. */
+export interface HistoryWatch {
+  acknowledged(call: Call, pendingShards: readonly string[]): void;
+  toldOfTransaction(by: string, id: TransactionId, outcome: string): void;
+}
+
 export class History {
   readonly #tally: Tally;
-  readonly #checkers: Checkers;
+  readonly #watch: HistoryWatch;
   readonly calls: Call[] = [];
   readonly #commits = new Map<string, FirstCommit>();
 
-  constructor(tally: Tally, checkers: Checkers) {
+  constructor(tally: Tally, watch: HistoryWatch) {
     this.#tally = tally;
-    this.#checkers = checkers;
+    this.#watch = watch;
   }
 
   begin(call: Call): void {
@@ -56,16 +61,16 @@ export class History {
       const { code, outcome, detail } = ending.error;
       this.#tally.count(`${code} (${outcome})`);
       if (detail.transactionId !== undefined) {
-        this.#checkers.toldOfTransaction(call.name, transactionIn(detail.transactionId), outcome);
+        this.#watch.toldOfTransaction(call.name, transactionIn(detail.transactionId), outcome);
       }
       return;
     }
     const { response, replayed } = ending.answer;
     this.#tally.count(replayed ? "replayed" : "committed");
-    this.#checkers.acknowledged(call, response.pendingShards);
+    this.#watch.acknowledged(call, response.pendingShards);
     // What only read leaves nothing behind, and may well read something else the next time.
     if (call.writes.length === 0) return;
-    this.#checkers.toldOfTransaction(call.name, transactionIn(response.id), "committed");
+    this.#watch.toldOfTransaction(call.name, transactionIn(response.id), "committed");
     const results = JSON.stringify(response.results);
     const first = this.#commits.get(call.name);
     if (first === undefined) {

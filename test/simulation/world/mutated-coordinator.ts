@@ -82,41 +82,39 @@ function abortAll(
 
 /** Changes what the node's own parts tell each other and the world. */
 export function mutateNode(node: CoordinatorNode, name: string, mutation: Mutation): void {
-  const { ledger, replica, gateway } = node;
-  switch (mutation) {
-    case "snapshot not restored":
-      ledger.restore = () => undefined;
-      return;
-    case "aborted without proof":
-      replica.stillLeads = () => Promise.resolve(true);
-      return;
-    case "unknown told as aborted":
-    case "a key for each node": {
-      const submit = gateway.submit.bind(gateway);
-      gateway.submit = async ({ request, idempotency }) => {
-        const isRenamed = mutation === "a key for each node" && idempotency !== null;
-        const key = isRenamed ? { ...idempotency, key: `${idempotency.key} ${name}` } : idempotency;
-        try {
-          return await submit({ request, idempotency: key });
-        } catch (error) {
-          throw mutation === "unknown told as aborted" ? asAborted(error) : error;
-        }
-      };
-      return;
-    }
-    case "aborted before the barrier":
-    case "undecided is aborted": {
-      const outcomes = gateway.outcomes.bind(gateway);
-      gateway.outcomes = (inquiry) => {
-        const presumes =
-          mutation === "undecided is aborted" || replica.state?.role.kind === "leader";
-        const answer = outcomes(inquiry);
-        return presumes ? { outcomes: answer.outcomes.map(presumed) } : answer;
-      };
-      return;
-    }
-    default:
+  const { ledger, replica } = node;
+  if (mutation === "snapshot not restored") ledger.restore = () => undefined;
+  if (mutation === "aborted without proof") replica.stillLeads = () => Promise.resolve(true);
+  if (mutation === "a key for each node") renameKeys(node, name);
+  if (mutation === "unknown told as aborted") denyUnknown(node);
+  if (mutation === "undecided is aborted") presume(node, () => true);
+  if (mutation === "aborted before the barrier") {
+    presume(node, () => replica.state?.role.kind === "leader");
   }
+}
+
+function renameKeys({ gateway }: CoordinatorNode, name: string): void {
+  const submit = gateway.submit.bind(gateway);
+  gateway.submit = ({ request, idempotency }) => {
+    const renamed = idempotency && { ...idempotency, key: `${idempotency.key} ${name}` };
+    return submit({ request, idempotency: renamed });
+  };
+}
+
+function denyUnknown({ gateway }: CoordinatorNode): void {
+  const submit = gateway.submit.bind(gateway);
+  gateway.submit = (submission) =>
+    submit(submission).catch((error: unknown) => {
+      throw asAborted(error);
+    });
+}
+
+function presume({ gateway }: CoordinatorNode, presumes: () => boolean): void {
+  const outcomes = gateway.outcomes.bind(gateway);
+  gateway.outcomes = (inquiry) => {
+    const answer = outcomes(inquiry);
+    return presumes() ? { outcomes: answer.outcomes.map(presumed) } : answer;
+  };
 }
 
 function presumed(outcome: BranchOutcome): BranchOutcome {

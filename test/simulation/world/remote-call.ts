@@ -1,6 +1,8 @@
 /**
  * One request and its answer between machines over connections of their own, as HTTP would: clients' calls, forwarding from
- * follower to leader, a participant's inquiry. A request whose caller has hung up before it was read is not served.
+ * follower to leader, a participant's inquiry. A request whose caller has hung up, or ended, before it was read is not served:
+ * no server can tell a request that was on its way for so long from one that its client means, so that none gets through
+ * is an assumption about connections.
  */
 import type { Cancel } from "../../../shared/model/ports.ts";
 import type { Process, Scheduler } from "./scheduler.ts";
@@ -67,7 +69,8 @@ export class RemoteCalls {
       };
       if (!this.#passes(from, to)) return;
       this.#scheduler.after(this.#network.delayMs(from, to), undefined, () => {
-        if (!hasHungUp) this.#arrive(call, answer);
+        const hasEnded = caller?.alive === false;
+        if (!hasHungUp && !hasEnded) this.#arrive(call, answer);
       });
     });
   }

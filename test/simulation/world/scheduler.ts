@@ -93,7 +93,7 @@ export class Scheduler {
           }
           setImmediate(turn);
         } catch (error) {
-          reject(error as Error);
+          reject(error instanceof Error ? error : new Error(String(error)));
         }
       };
       setImmediate(turn);

@@ -70,6 +70,8 @@ async function stop(...ids: readonly number[]): Promise<void> {
 }
 
 interface View {
+  readonly node: number;
+  readonly serving: boolean;
   readonly leader?: number | null;
   readonly appliedUpTo: number;
 }
@@ -78,17 +80,16 @@ async function viewOf(id: number): Promise<View> {
   return (await get(`http://${httpOf(id)}`, "/v1/cluster")).body as unknown as View;
 }
 
-/** They name one leader among them and have applied the same; answers up to which slot. */
+/** One of them leads and serves, and the others have applied what it has; answers its view. */
 async function agreed(...ids: readonly number[]): Promise<View> {
   let found: View | undefined;
   await eventually(`nodes ${ids.join(", ")} agree`, async () => {
     const views = await Promise.all(ids.map(viewOf));
-    const [first] = views;
+    const leading = views.find(({ node, leader, serving }) => node === leader && serving);
     const isOne = views.every(
-      ({ leader, appliedUpTo }) =>
-        leader === first?.leader && appliedUpTo === first?.appliedUpTo && appliedUpTo > 0,
+      ({ leader, appliedUpTo }) => leader === leading?.node && appliedUpTo === leading?.appliedUpTo,
     );
-    if (isOne && ids.includes(first?.leader ?? 0)) found = first;
+    if (isOne) found = leading;
     return found !== undefined;
   });
   return found!;

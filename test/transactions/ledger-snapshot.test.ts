@@ -7,6 +7,7 @@ import {
   Ledger,
   type LedgerOptions,
 } from "../../coordinator/transactions/ledger/ledger.ts";
+import { SnapshotMalformed } from "../../coordinator/transactions/ledger/records.ts";
 import {
   barrier,
   carrier,
@@ -212,7 +213,7 @@ test("bytes that were cut, prolonged or exchanged are refused, and nothing is ch
   for (const bytes of malformed) {
     expect(() => {
       target.restore([bytes]);
-    }).toThrow("no snapshot of the ledger");
+    }).toThrow(SnapshotMalformed);
   }
   expect(bytesOf(target.snapshot()).equals(untouched)).toBe(true);
   target.restore([whole]);

@@ -9,7 +9,7 @@ const LEDGER_CHUNK_BYTES = 64 * 1024;
 const MAX_RECORD_BYTES = 16 * 1024 * 1024;
 const LENGTH_BYTES = 4;
 
-class SnapshotMalformed extends Error {
+export class SnapshotMalformed extends Error {
   override readonly name = "SnapshotMalformed";
 }
 

@@ -42,7 +42,7 @@ export function sightsOf(
 }
 
 function wasDeposed(before: PaxosState, after: PaxosState): boolean {
-  return before.role.kind === "leader" && after.role.kind === "follower";
+  return before.role.kind === "leader" && after.role.kind !== "leader";
 }
 
 type Message = Extract<PaxosInput, { kind: "message" }>["message"];

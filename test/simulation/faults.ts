@@ -5,7 +5,7 @@
 import type { ShardId } from "../../shared/model/ids.ts";
 import type { Tally } from "./checkers/tally.ts";
 import type { Knobs } from "./knobs.ts";
-import { drawLastingFaults, NOTHING_LASTS, type LastingFaults } from "./lasting-faults.ts";
+import { drawLastingFaults, type LastingFaults } from "./lasting-faults.ts";
 import { between, bothWays, drawPartition, type Wall } from "./partitions.ts";
 import type { CoordinatorHost } from "./world/coordinator-host.ts";
 import type { Incarnation } from "./world/incarnation.ts";
@@ -34,12 +34,13 @@ export class Faults {
   readonly #knobs: Knobs;
   readonly #random: SeededRandom;
   #stopped = false;
-  #lasting = NOTHING_LASTS;
+  #lasting: LastingFaults;
 
   constructor(targets: FaultTargets, knobs: Knobs, random: SeededRandom) {
     this.#targets = targets;
     this.#knobs = knobs;
     this.#random = random;
+    this.#lasting = { broken: [], kept: targets.coordinators };
   }
 
   get stopped(): boolean {
@@ -138,7 +139,7 @@ export class Faults {
   /** Now they end as well. */
   end(): void {
     this.#targets.trace.line("world", "NO FAULT IS LEFT");
-    this.#lasting = NOTHING_LASTS;
+    this.#lasting = { broken: [], kept: this.#targets.coordinators };
     for (const host of this.#targets.coordinators) host.staysDown = false;
     this.#heal();
   }

@@ -28,8 +28,6 @@ export interface LastingFaults {
   readonly kept: readonly CoordinatorHost[] | undefined;
 }
 
-export const NOTHING_LASTS: LastingFaults = { broken: [], kept: undefined };
-
 export function drawLastingFaults(
   random: SeededRandom,
   kinds: readonly LastingFault[],

@@ -220,6 +220,7 @@ test.each([
       fromSlot: slot(1),
       nextSlot: null,
       slots: [],
+      truncatedUpTo: slot(0),
     } as PeerMessage);
     await eventually("voted", () => rest.received.length === 2);
     voter.stop();

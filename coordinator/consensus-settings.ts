@@ -8,12 +8,12 @@ import type { SnapshotPolicy } from "./replication/snapshots.ts";
 const WINDOW_SLOTS = 16;
 const PAGE_SLOTS = 64;
 const PAGE_BYTES = 256 * 1024;
-/** Log kept below a snapshot: a peer that missed a minute or so catches up without one. */
+/** Log kept below a snapshot: a peer that is a little behind catches up without one. */
 const TRAILING_SLOTS = 4_096;
 const TRAILING_BYTES = 4 * 1024 * 1024;
 /**
- * Log between two snapshots while the ledger is small: 8,192 slots of one block each, which a restart replays in well under a
- * second. With the trailing part that is at most 48 MiB of blocks.
+ * Log between two snapshots while the ledger is small: 8,192 slots of one block each. With the trailing part that is at most
+ * 48 MiB of blocks.
  */
 const SNAPSHOT_GROWTH_BYTES = 32 * 1024 * 1024;
 /** The node looks at its deadlines so many times per heartbeat. */

@@ -80,10 +80,15 @@ export class Snapshots {
     this.#lastBytes = size.bytes;
   }
 
+  /** One that was fetched counts until it is restored: the store would take an older one for overtaken. */
+  get #isBusy(): boolean {
+    return this.#saving !== undefined || this.#fetched !== undefined;
+  }
+
   /** Between two inputs, so that the image is the one of a slot. */
   takeIfDue(): void {
     const state = this.#options.state();
-    if (this.#saving !== undefined || this.#stopped || state === undefined) return;
+    if (this.#isBusy || this.#stopped || state === undefined) return;
     if (state.chosenUpTo <= state.snapshotSlot) return;
     const { minGrowthBytes } = this.#options.policy;
     const isDue = this.#growthBytes >= Math.max(minGrowthBytes, this.#lastBytes);
@@ -112,7 +117,7 @@ export class Snapshots {
   /** Where one is on its way already, only its sender can say that a newer one has taken its place. */
   fetch(source: SnapshotSource): void {
     const { slot, peer } = source;
-    if (this.#saving === undefined && !this.#stopped) void this.#fetch(source);
+    if (!this.#isBusy && !this.#stopped) void this.#fetch(source);
     if (!(this.#saving instanceof SnapshotFetch)) return;
     const { source: present } = this.#saving;
     if (present.peer === peer && present.slot < slot) this.#saving.giveUp("there is a newer one");

@@ -77,6 +77,24 @@ test("a fetch asks for one chunk after the other, and hands over what came when 
   expect(await bench.ask(OTHER, 7, 0)).toMatchObject([{ bytes: bytes(1, 2) }]);
 });
 
+test("until a fetched snapshot is restored, no other is taken or fetched", async () => {
+  const bench = await SnapshotBench.open(1);
+  bench.fetch(7);
+  await bench.settle();
+  await bench.chunk(7, 0, bytes(1), checksum(bytes(1)));
+  expect(bench.saved).toEqual([peers(7)]);
+  await bench.apply(1);
+  bench.fetch(8, OTHER);
+  await bench.settle();
+  expect(bench.taken).toEqual([]);
+  expect(bench.sent.filter(({ to }) => to === OTHER)).toEqual([]);
+  bench.snapshots.takeFetched();
+  await bench.count(7);
+  await bench.apply(7);
+  expect(bench.taken).toEqual([8]);
+  expect(bench.failures).toEqual([]);
+});
+
 test("a fetch takes no chunk of another peer, slot or place, and none that is empty or too large", async () => {
   const bench = await SnapshotBench.open();
   bench.fetch(7);

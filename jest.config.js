@@ -33,6 +33,7 @@ export default {
       "participant",
       "shared",
       "scenarios",
+      "mutations",
       "house",
     ]),
     project("simulation", ["simulation"]),

@@ -2,61 +2,12 @@
  * Processes end and the power goes at any operation on the disk. What was acknowledged is there afterwards, in order; what was
  * not may follow, as a prefix of what was written.
  */
-import type { DurableRecord } from "../../coordinator/paxos/record.ts";
 import { seeded, SURVIVALS, untilEnd } from "./lives.ts";
-import { accepted, acceptedRange, described } from "./records.ts";
+import { acceptedRange } from "./records.ts";
 import { SimulatedDisk, type Operation } from "./simulated-disk.ts";
 import { nothingSurvives } from "./simulated-medium.ts";
+import { GROUPS, live, nothingKnown } from "./known-life.ts";
 import { logOn } from "./wal-fixture.ts";
-
-/** What is known about the log's content from outside. */
-interface Knowledge {
-  /** Acknowledged, or returned by an `open`: must be there. */
-  readonly certain: DurableRecord[];
-  /** Given to `append` behind them, and not answered: may be there. */
-  possible: readonly DurableRecord[];
-  storageId: string | undefined;
-}
-
-const nothingKnown = (): Knowledge => ({ certain: [], possible: [], storageId: undefined });
-
-/** Opens, checks, and appends `groups`, each when the one before it is acknowledged. */
-async function live(
-  disk: SimulatedDisk,
-  knowledge: Knowledge,
-  groups: readonly (readonly number[])[],
-): Promise<void> {
-  const log = logOn(disk);
-  const { records, storageId, created } = await log.open();
-  check(knowledge, records);
-  if (knowledge.storageId !== undefined) expect(storageId).toBe(knowledge.storageId);
-  expect(created && knowledge.certain.length > 0).toBe(false);
-  knowledge.storageId = storageId;
-  knowledge.certain.splice(0, Infinity, ...records);
-  knowledge.possible = [];
-  for (const sizes of groups) {
-    const from = knowledge.certain.length + 1;
-    const group = sizes.map((bytes, index) => accepted(from + index, bytes));
-    knowledge.possible = group;
-    await Promise.all(
-      group.map(async (record) => {
-        await log.append([record]);
-        knowledge.certain.push(record);
-        knowledge.possible = knowledge.possible.slice(1);
-      }),
-    );
-  }
-  await log.close();
-}
-
-function check({ certain, possible }: Knowledge, records: readonly DurableRecord[]): void {
-  const known = [...certain, ...possible];
-  expect(described(records)).toBe(described(known.slice(0, records.length)));
-  expect(records.length).toBeGreaterThanOrEqual(certain.length);
-}
-
-/** Rolls over twice, with batches of one block and of several. */
-const GROUPS = [[100], [100, 200], [9000], [100], [100, 100, 100], [40_000], [100], [100]];
 
 async function operationsOfALife(): Promise<number> {
   const disk = new SimulatedDisk();

@@ -12,10 +12,10 @@ export function breach(
   input: PaxosInput,
   output: PaxosOutput,
 ): string | undefined {
-  output.apply.forEach(({ slot }, index) => {
-    const applied = output.restore ?? before.chosenUpTo;
-    if (slot !== applied + 1 + index) throw new Error("S1: applied in slot order");
-  });
+  const applied = output.restore ?? before.chosenUpTo;
+  if (output.apply.some(({ slot }, index) => slot !== applied + 1 + index)) {
+    return "breaks S1: slots are applied in order";
+  }
   const early = output.send.find(({ message }) => AFTER_DURABLE.includes(message.kind));
   if (early !== undefined)
     return `breaks A4: a ${early.message.kind} leaves before its record is durable`;

@@ -244,7 +244,36 @@ const PROBES: readonly ModelCheck[] = [
     mustMeet: [...PROBED, "a no-op fills a hole"],
   },
   {
-    title: "elections by way of probes, all of it",
+    title: "elections by way of probes, a crash, refusals",
+    length: "large",
+    scope: {
+      nodes: 3,
+      slots: 1,
+      ballots: 2,
+      timeouts: 2,
+      crashes: 1,
+      catchUp: "never",
+      nacks: true,
+      prologue: LED,
+    },
+    mustMeet: [...PROBED, CRASHED, PREEMPTED],
+  },
+  {
+    title: "elections by way of probes, a third leader, refusals",
+    length: "large",
+    scope: {
+      nodes: 3,
+      slots: 1,
+      ballots: 3,
+      timeouts: 3,
+      catchUp: "never",
+      nacks: true,
+      prologue: LED,
+    },
+    mustMeet: [...PROBED, "a no-op fills a hole", PREEMPTED],
+  },
+  {
+    title: "elections by way of probes, a third leader, a crash",
     length: "large",
     scope: {
       nodes: 3,
@@ -253,10 +282,9 @@ const PROBES: readonly ModelCheck[] = [
       timeouts: 3,
       crashes: 1,
       catchUp: "never",
-      nacks: true,
       prologue: LED,
     },
-    mustMeet: [...PROBED, "a no-op fills a hole", CRASHED, PREEMPTED],
+    mustMeet: [...PROBED, "a no-op fills a hole", CRASHED],
   },
 ];
 

@@ -28,6 +28,7 @@ import {
 } from "./transactions/ledger/ledger.ts";
 import { OnePhase } from "./transactions/one-phase.ts";
 import { Outcomes } from "./transactions/outcomes.ts";
+import { Reads } from "./transactions/reads.ts";
 import { Recovery } from "./transactions/recovery.ts";
 import { TransactionService } from "./transactions/transaction-service.ts";
 import type { ParticipantLinks } from "./transport/participant-link.ts";
@@ -74,6 +75,7 @@ class Node implements CoordinatorNode {
   readonly #onePhase: OnePhase;
   readonly #outcomes: Outcomes;
   readonly #recovery: Recovery;
+  readonly #reads: Reads;
   readonly #service: TransactionService;
 
   constructor(options: CoordinatorNodeOptions) {
@@ -111,10 +113,16 @@ class Node implements CoordinatorNode {
     this.#outcomes = new Outcomes(ledger, leadership, (id) => carriers.holds(id));
     const outcomes = this.#outcomes;
     this.#recovery = new Recovery({ links, outcomes, leadership, incidents, clock, logger });
+    const [leader, stillLeads] = [
+      () => this.replica.leader,
+      (ballot: Ballot) => this.replica.stillLeads(ballot),
+    ];
+    this.#reads = new Reads({
+      ...{ links, clock, logger, ledger, leadership, delivery, leader, stillLeads },
+    });
     this.#service = new TransactionService({
       ...{ links, clock, random, ledger, leadership, carriers, onePhase, delivery },
-      leader: () => this.replica.leader,
-      stillLeads: (ballot) => this.replica.stillLeads(ballot),
+      ...{ leader, stillLeads },
     });
     this.gateway = this.#createGateway();
     links.onChange((shard) => {
@@ -163,6 +171,7 @@ class Node implements CoordinatorNode {
   #createGateway(): TransactionGateway {
     return {
       submit: (submission) => this.#service.submit(submission),
+      read: (request) => this.#reads.read(request),
       status: (id) => this.#service.status(id),
       outcomes: (inquiry) => this.#outcomes.answer(inquiry),
       view: () => this.#view(),
@@ -185,6 +194,7 @@ class Node implements CoordinatorNode {
   #apply({ value }: ChosenSlot): void {
     for (const command of decodeBatch(value)) {
       const applied = this.ledger.apply(command);
+      this.#reads.applied(applied);
       this.#carriers.applied(applied);
       if (applied.kind !== "barrier") continue;
       if (this.#leadership.barrierApplied(applied.ballot, applied.floor)) this.#serve();
@@ -243,7 +253,7 @@ class Node implements CoordinatorNode {
       serving: serves || followsAnother,
       chosenUpTo,
       appliedUpTo: chosenUpTo,
-      inFlight: this.#carriers.size + this.#onePhase.size,
+      inFlight: this.#carriers.size + this.#onePhase.size + this.#reads.size,
       incidents: this.#incidents.list(),
     };
   }

@@ -16,6 +16,7 @@ import { BranchService } from "./branches/branch-service.ts";
 import { CarrierMemory } from "./branches/carrier-memory.ts";
 import { type Incident, Incidents } from "./branches/incidents.ts";
 import { OnePhase } from "./branches/one-phase.ts";
+import { Reads } from "./branches/reads.ts";
 import type { OutcomeInquirer } from "./branches/outcome-inquirer.ts";
 import { Recovery } from "./branches/recovery.ts";
 import { type BranchCounts, BranchRegistry, type LiveBranch } from "./branches/registry.ts";
@@ -88,6 +89,7 @@ export class ParticipantNode {
   readonly #settler: Settler;
   readonly #branches: BranchService;
   readonly #onePhase: OnePhase;
+  readonly #reads: Reads;
   readonly #recovery: Recovery;
   #stopping = false;
 
@@ -103,6 +105,7 @@ export class ParticipantNode {
     this.#registry = registry;
     this.#settler = settler;
     this.#onePhase = new OnePhase({ shard, carriers, logger, overloaded });
+    this.#reads = new Reads({ shard, refusal: () => (this.#stopping ? STOPPING : undefined) });
     this.#branches = new BranchService({
       ...{ clusterId, shardId, shard, carriers, registry, settler, incidents, clock, logger },
       overloaded,
@@ -137,6 +140,8 @@ export class ParticipantNode {
         return this.#branches.list(request);
       case "settle":
         return this.#onePhase.settle(request);
+      case "read":
+        return this.#reads.read(linkId, request);
       default:
         return unreachable(request);
     }
@@ -162,6 +167,7 @@ export class ParticipantNode {
   linkLost(linkId: string): void {
     this.#branches.linkLost(linkId);
     this.#onePhase.linkLost(linkId);
+    this.#reads.linkLost(linkId);
   }
 
   /** Begins to look for branches in doubt, which goes on until the shard answers. */
@@ -185,7 +191,7 @@ export class ParticipantNode {
     this.#branches.stopAll(STOPPING);
     this.#onePhase.stopAll(STOPPING);
     const votes = [...this.#registry.live.values()].map(({ vote }) => vote);
-    await Promise.allSettled([...votes, this.#onePhase.ended()]);
+    await Promise.allSettled([...votes, this.#onePhase.ended(), this.#reads.stopAll()]);
     this.#recovery.stop();
   }
 

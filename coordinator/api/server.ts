@@ -3,6 +3,7 @@
  *
  *   POST /v1/transactions            run a transaction
  *   GET  /v1/transactions/{id}       what became of it
+ *   POST /v1/reads                   read several shards at one moment
  *   GET  /v1/cluster                 the group and the shards as this node sees them
  *   GET  /livez                      the process is alive
  *   GET  /readyz                     a leader is known and this node is not shutting down
@@ -43,6 +44,7 @@ export function createApi(context: ApiContext): RequestListener {
     });
   };
   add("post", SUBMIT_PATH, (request, response) => transactions.submit(request, response));
+  add("post", "/v1/reads", (request, response) => transactions.read(request, response));
   add("get", "/v1/transactions/:id", (request, response) =>
     transactions.status(request, response, String(request.params["id"])),
   );

@@ -7,6 +7,7 @@ import { hash } from "node:crypto";
 import type { z } from "zod";
 import {
   IDEMPOTENCY_KEY_PATTERN,
+  ReadRequest,
   TransactionRequest,
   type Operation,
 } from "../../shared/model/api.ts";
@@ -28,11 +29,19 @@ export interface RawTransaction {
 /** Throws SynodError with outcome `not_started`. The statement parser must be loaded. */
 export function readSubmission(raw: RawTransaction, shards: readonly string[]): Submission {
   const key = readIdempotencyKey(raw.idempotencyKey);
-  const request = readRequest(readJson(raw));
-  for (const check of [objectToShards, objectToStatements, objectToParamCounts]) {
-    check(request.operations, shards);
-  }
+  const request = readRequest(readJson(raw), TransactionRequest);
+  objectToOperations(request.operations, shards);
   return { request, idempotency: key === null ? null : withFingerprint(key, request) };
+}
+
+/** The same for `POST /v1/reads`. */
+export function readReadRequest(
+  raw: Omit<RawTransaction, "idempotencyKey">,
+  shards: readonly string[],
+): ReadRequest {
+  const request = readRequest(readJson(raw), ReadRequest);
+  objectToOperations(request.operations, shards);
+  return request;
 }
 
 const JSON_TYPE = /^application\/json *(?:; *charset="?utf-8"? *)?$/i;
@@ -69,10 +78,10 @@ function readIdempotencyKey(header: string | undefined): string | null {
   ]);
 }
 
-function readRequest(json: unknown): TransactionRequest {
+function readRequest<Body>(json: unknown, schema: z.ZodType<Body>): Body {
   const objections = objectionsToParams(json);
   if (objections.length > 0) throw new InvalidRequest("invalid-request", objections);
-  const read = TransactionRequest.safeParse(json);
+  const read = schema.safeParse(json);
   if (read.success) return read.data;
   throw new InvalidRequest("invalid-request", read.error.issues.flatMap(fieldErrors));
 }
@@ -88,6 +97,12 @@ function fieldErrors(issue: z.core.$ZodIssue): FieldError[] {
     return [{ field, sentence: "must be a text, a number, a boolean, null, a list or an object" }];
   }
   return [{ field, sentence: issue.message.replace(/^[A-Z]/, (first) => first.toLowerCase()) }];
+}
+
+function objectToOperations(operations: readonly Operation[], shards: readonly string[]): void {
+  objectToShards(operations, shards);
+  objectToStatements(operations);
+  objectToParamCounts(operations);
 }
 
 function objectToShards(operations: readonly Operation[], shards: readonly string[]): void {

@@ -1,16 +1,17 @@
-/** `POST /v1/transactions` and `GET /v1/transactions/{id}`. */
+/** `POST /v1/transactions`, `GET /v1/transactions/{id}` and `POST /v1/reads`. */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { LIMITS, type TransactionStatus } from "../../shared/model/api.ts";
+import { LIMITS, type ReadResponse, type TransactionStatus } from "../../shared/model/api.ts";
 import { SynodError } from "../../shared/model/errors.ts";
 import { parseTransactionId } from "../../shared/model/ids.ts";
 import { answer, answerJson, readBody } from "../../shared/runtime/http.ts";
-import type { Submission, SubmissionAnswer } from "../transactions/gateway.ts";
+import type { SubmissionAnswer } from "../transactions/gateway.ts";
 import { answerError, connectionHeaders, leaderHint, type ApiContext } from "./context.ts";
 import { HOPS_HEADER, TIMEOUT_HEADER, type ForwardedRequest, type Reply } from "./forwarding.ts";
 import { LeaderRoute, type Routed } from "./leader-route.ts";
-import { readSubmission } from "./transaction-request.ts";
+import { readReadRequest, readSubmission } from "./transaction-request.ts";
 
 const PATH = "/v1/transactions";
+const READS_PATH = "/v1/reads";
 const STATUS_TIMEOUT_MS = 5_000;
 
 export class Transactions {
@@ -36,6 +37,29 @@ export class Transactions {
         ...leaderHint(this.#context, this.#context.self),
         ...connectionHeaders(this.#context),
         ...(replayed && { "Idempotent-Replayed": "true" }),
+      });
+    });
+  }
+
+  async read(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    await this.#admitted(request, response, async () => {
+      const body = await readBody(request, LIMITS.maxBodyBytes);
+      const asked = readReadRequest(rawBody(request, body), this.#context.links.shards);
+      const timeoutMs = timeLeft(asked.timeoutMs, request.headers[TIMEOUT_HEADER]);
+      const routed = await this.#route.run<ReadResponse>({
+        here: async () => ({ results: await this.#context.gateway.read({ ...asked, timeoutMs }) }),
+        request: forwarded(request, READS_PATH, body),
+        isForwarded: request.headers[HOPS_HEADER] !== undefined,
+        timeoutMs,
+        repetition: "harmless",
+      });
+      if (routed.kind === "relayed") {
+        this.#relay(response, routed.reply);
+        return;
+      }
+      answerJson(response, 200, routed.answer, {
+        ...leaderHint(this.#context, this.#context.self),
+        ...connectionHeaders(this.#context),
       });
     });
   }
@@ -87,21 +111,13 @@ export class Transactions {
   #submit(request: IncomingMessage, body: Buffer): Promise<Routed<SubmissionAnswer>> {
     const { gateway, links } = this.#context;
     const { headers } = request;
-    const submission = withinTimeLeft(
-      readSubmission(
-        {
-          body,
-          contentType: headers["content-type"],
-          contentEncoding: headers["content-encoding"],
-          idempotencyKey: headers["idempotency-key"] as string | undefined,
-        },
-        links.shards,
-      ),
-      headers[TIMEOUT_HEADER],
-    );
+    const idempotencyKey = headers["idempotency-key"] as string | undefined;
+    const read = readSubmission({ ...rawBody(request, body), idempotencyKey }, links.shards);
+    const timeoutMs = timeLeft(read.request.timeoutMs, headers[TIMEOUT_HEADER]);
+    const submission = { ...read, request: { ...read.request, timeoutMs } };
     return this.#route.run({
       here: () => gateway.submit(submission),
-      request: forwarded(request, body),
+      request: forwarded(request, PATH, body),
       isForwarded: headers[HOPS_HEADER] !== undefined,
       timeoutMs: submission.request.timeoutMs,
       repetition: submission.idempotency === null ? "runsAgain" : "sameKey",
@@ -117,21 +133,23 @@ export class Transactions {
   }
 }
 
-function withinTimeLeft(submission: Submission, left: string | string[] | undefined): Submission {
+/** A node that forwards says what is left of the client's time. */
+function timeLeft(timeoutMs: number, left: string | string[] | undefined): number {
   const leftMs = Number(left);
-  const { request } = submission;
-  if (!Number.isSafeInteger(leftMs) || leftMs < 1 || leftMs >= request.timeoutMs) return submission;
-  return {
-    ...submission,
-    request: { ...request, timeoutMs: Math.max(leftMs, LIMITS.minTimeoutMs) },
-  };
+  if (!Number.isSafeInteger(leftMs) || leftMs < 1 || leftMs >= timeoutMs) return timeoutMs;
+  return Math.max(leftMs, LIMITS.minTimeoutMs);
 }
 
-function forwarded(request: IncomingMessage, body: Buffer): ForwardedRequest {
+function rawBody({ headers }: IncomingMessage, body: Buffer) {
+  const { "content-type": contentType, "content-encoding": contentEncoding } = headers;
+  return { body, contentType, contentEncoding };
+}
+
+function forwarded(request: IncomingMessage, path: string, body: Buffer): ForwardedRequest {
   const key = request.headers["idempotency-key"];
   return {
     method: "POST",
-    path: PATH,
+    path,
     headers: {
       "Content-Type": "application/json",
       ...(typeof key === "string" && { "Idempotency-Key": key }),

@@ -9,7 +9,7 @@ import type { AbortReason } from "./transaction.ts";
 
 /** The request's operations, grouped by shard, each with its place in the request. */
 export function operationsByShard(
-  request: TransactionRequest,
+  request: Pick<TransactionRequest, "operations">,
 ): ReadonlyMap<ShardId, readonly BranchOperation[]> {
   const byShard = new Map<ShardId, BranchOperation[]>();
   request.operations.forEach(({ shard, sql, params, expect }, index) => {
@@ -49,16 +49,26 @@ export function refusalError(
   refusal: Refusal,
   transactionId: TransactionId,
 ): SynodError {
-  const detail: ErrorDetail = {
-    shard,
+  return new SynodError(refusal.code, refusal.sentence, {
+    ...refusalDetail(shard, refusal),
     transactionId,
+  });
+}
+
+/** Of a read, which is no transaction. */
+export function refusedRead(shard: ShardId, refusal: Refusal): SynodError {
+  return new SynodError(refusal.code, refusal.sentence, refusalDetail(shard, refusal));
+}
+
+function refusalDetail(shard: ShardId, refusal: Refusal): ErrorDetail {
+  return {
+    shard,
     ...(refusal.operation !== undefined && { field: `operations[${refusal.operation}]` }),
     ...(refusal.sqlstate !== undefined && { sqlstate: refusal.sqlstate }),
     ...(refusal.constraint !== undefined && { constraint: refusal.constraint }),
     // Codes whose row says "not_started" are about whole requests; a branch that refuses has begun and rolled back.
     outcome: "aborted",
   };
-  return new SynodError(refusal.code, refusal.sentence, detail);
 }
 
 export function abortError(reason: AbortReason, transactionId: TransactionId): SynodError {

@@ -42,11 +42,17 @@ interface Undelivered {
   inFlight: boolean;
 }
 
+interface Waiter {
+  readonly shard: ShardId;
+  readonly resolve: () => void;
+}
+
 export class Delivery {
   readonly #options: DeliveryOptions;
   /** Unconfirmed branches by shard, in order of decision. */
   readonly #byShard = new Map<ShardId, Map<CarrierId, Undelivered>>();
   readonly #unconfirmed = new Map<CarrierId, Set<ShardId>>();
+  readonly #waiting = new Map<CarrierId, Waiter[]>();
   #completed: CarrierId[] = [];
   #leading = false;
   #cancelRetry: Cancel = () => undefined;
@@ -71,6 +77,8 @@ export class Delivery {
     this.#byShard.clear();
     this.#unconfirmed.clear();
     this.#completed = [];
+    for (const waiting of this.#waiting.values()) for (const { resolve } of waiting) resolve();
+    this.#waiting.clear();
   }
 
   /** Shards of a carrier that have not confirmed; undefined when this node does not deliver it. */
@@ -96,6 +104,16 @@ export class Delivery {
         attempted(branch.shard, confirmed);
       });
     }
+  }
+
+  /** Resolves when the shard has confirmed the carrier's branch, or when this node does not deliver it (any more). */
+  confirmed(carrierId: CarrierId, shard: ShardId): Promise<void> {
+    if (this.#unconfirmed.get(carrierId)?.has(shard) !== true) return Promise.resolve();
+    return new Promise((resolve) => {
+      const waiting = this.#waiting.get(carrierId) ?? [];
+      waiting.push({ shard, resolve });
+      this.#waiting.set(carrierId, waiting);
+    });
   }
 
   linkChanged(shard: ShardId): void {
@@ -183,6 +201,7 @@ export class Delivery {
     this.#byShard.get(shard)?.delete(carrierId);
     const shards = this.#unconfirmed.get(carrierId);
     if (shards?.delete(shard) !== true) return;
+    this.#tellConfirmed(carrierId, shard);
     this.#options.failpoint("afterFirstCommit");
     if (shards.size > 0) return;
     this.#unconfirmed.delete(carrierId);
@@ -193,6 +212,15 @@ export class Delivery {
         this.#logCompletions();
       },
     );
+  }
+
+  #tellConfirmed(carrierId: CarrierId, shard: ShardId): void {
+    const waiting = this.#waiting.get(carrierId);
+    if (waiting === undefined) return;
+    for (const waiter of waiting) if (waiter.shard === shard) waiter.resolve();
+    const others = waiting.filter((waiter) => waiter.shard !== shard);
+    if (others.length > 0) this.#waiting.set(carrierId, others);
+    else this.#waiting.delete(carrierId);
   }
 
   #logCompletions(): void {

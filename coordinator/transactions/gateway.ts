@@ -6,6 +6,8 @@
  * said only when no shard holds or will ever hold an effect.
  */
 import type {
+  OperationResult,
+  ReadRequest,
   TransactionRequest,
   TransactionResponse,
   TransactionStatus,
@@ -47,6 +49,8 @@ export interface NodeView {
 
 export interface TransactionGateway {
   submit(submission: Submission): Promise<SubmissionAnswer>;
+  /** The results of statements that only read, in order; every transaction is in all of them or in none (reads.ts). */
+  read(request: ReadRequest): Promise<readonly OperationResult[]>;
   /** Rejects with `NotLeader` when only the leader can tell. */
   status(id: TransactionId): Promise<TransactionStatus>;
   /** What this node can say for certain; `undecided` where only the leader can tell. Never presumes too early. */

@@ -4,7 +4,15 @@
 import { unreachable } from "../../shared/model/assert.ts";
 import type { OperationResult } from "../../shared/model/api.ts";
 import type { BranchOperation, Refusal } from "../../shared/model/protocol.ts";
-import type { ExecutionOutcome, PrepareOutcome, Receipt, ServerFailure } from "../shard/shard.ts";
+import type {
+  ExecutionOutcome,
+  PrepareOutcome,
+  ReadOutcome,
+  Receipt,
+  ServerFailure,
+  StatementFailure,
+  StatementRefusal,
+} from "../shard/shard.ts";
 import { type BranchStep, errorCodeOf } from "../shard/sqlstate.ts";
 import type { Execution, Preparation } from "./branch.ts";
 
@@ -15,6 +23,25 @@ export type JudgedExecution = Execution & {
   readonly results: readonly OperationResult[];
   readonly receipt?: Receipt;
 };
+
+export type JudgedRead =
+  | {
+      readonly kind: "fine";
+      readonly snapshot: string;
+      readonly results: readonly OperationResult[];
+    }
+  | { readonly kind: "refused"; readonly refusal: Refusal };
+
+export function judgeRead(
+  outcome: ReadOutcome,
+  operations: readonly BranchOperation[],
+): JudgedRead {
+  if (outcome.kind === "refused") return judgeStatement(outcome, operations);
+  if (outcome.kind === "failed") return judgeFailure(outcome, operations, "read");
+  const refusal = objectionTo(outcome, operations);
+  if (refusal !== undefined) return { kind: "refused", refusal };
+  return { kind: "fine", snapshot: outcome.snapshot, results: outcome.results };
+}
 
 export function judgeExecution(
   outcome: ExecutionOutcome,
@@ -28,18 +55,31 @@ export function judgeExecution(
         ...refused({ code: "idempotency-key-reused", sentence: "the key is used up" }),
         receipt: outcome.receipt,
       };
-    case "refused": {
-      const { code, sentence, index } = outcome;
-      return refused({ code, sentence, ...place(operations, index) });
-    }
+    case "refused":
+      return { ...judgeStatement(outcome, operations), results: [] };
     case "failed":
-      return refused({
-        ...refusalFromServer(outcome, "execute"),
-        ...place(operations, outcome.index),
-      });
+      return { ...judgeFailure(outcome, operations, "execute"), results: [] };
     default:
       return unreachable(outcome);
   }
+}
+
+type Refused = Extract<Execution, { kind: "refused" }>;
+
+function judgeStatement(
+  { code, sentence, index }: StatementRefusal,
+  operations: readonly BranchOperation[],
+): Refused {
+  return { kind: "refused", refusal: { code, sentence, ...place(operations, index) } };
+}
+
+function judgeFailure(
+  failure: StatementFailure,
+  operations: readonly BranchOperation[],
+  step: BranchStep,
+): Refused {
+  const refusal = refusalFromServer(failure, step);
+  return { kind: "refused", refusal: { ...refusal, ...place(operations, failure.index) } };
 }
 
 function refused(refusal: Refusal): Execution & { readonly results: readonly [] } {
@@ -55,24 +95,38 @@ function place(
 }
 
 function judgeResults(
-  { results, xid, insideTransaction }: ExecutionOutcome & { kind: "executed" },
+  outcome: ExecutionOutcome & { kind: "executed" },
   operations: readonly BranchOperation[],
 ): JudgedExecution {
+  const refusal = objectionTo(outcome, operations);
+  if (refusal !== undefined) return refused(refusal);
+  return { kind: "fine", xid: outcome.xid, results: outcome.results };
+}
+
+interface Results {
+  readonly results: readonly OperationResult[];
+  readonly insideTransaction: boolean;
+}
+
+function objectionTo(
+  { results, insideTransaction }: Results,
+  operations: readonly BranchOperation[],
+): Refusal | undefined {
   if (!insideTransaction) {
     const sentence = "a statement ended the transaction or changed its role";
-    return refused({ code: "statement-not-allowed", sentence });
+    return { code: "statement-not-allowed", sentence };
   }
   for (const [index, { rowCount }] of results.entries()) {
     const operation = operations[index];
     const expected = operation?.expect?.rowCount;
     if (operation === undefined || expected === undefined || expected === rowCount) continue;
-    return refused({
+    return {
       code: "expectation-failed",
       sentence: `operations[${operation.index}] touched ${rowCount} rows, expected ${expected}`,
       operation: operation.index,
-    });
+    };
   }
-  return { kind: "fine", xid, results };
+  return undefined;
 }
 
 export function judgePrepare(outcome: PrepareOutcome): Preparation {

@@ -74,6 +74,16 @@ export class MemoryDatabase {
     return this.#statuses.get(xid) ?? "forgotten";
   }
 
+  /** As Postgres writes it: below the first number all have ended, and so have those below the second that are not listed. */
+  snapshot(): string {
+    const next = this.#lastXid + 1n;
+    const running = [...this.#statuses].flatMap(([xid, status]) =>
+      status === "in progress" ? [BigInt(xid)] : [],
+    );
+    const oldest = running.reduce((least, xid) => (xid < least ? xid : least), next);
+    return `${oldest}:${next}:${running.join(",")}`;
+  }
+
   /**
    * Calls `grant` when the transaction holds the row: at once, or when those before it have ended. The returned function
    * gives up waiting.

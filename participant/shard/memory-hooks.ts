@@ -5,6 +5,7 @@
 export type MemoryEffect =
   | "begin"
   | "execute"
+  | "read"
   | "prepare"
   | "commit"
   | "rollback"

@@ -19,13 +19,14 @@ import {
   type ExecuteAndPrepareOutcome,
   type ExecutionOutcome,
   type PrepareOutcome,
+  type ReadOutcome,
   type Receipt,
   type ServerFailure,
   type SessionOptions,
   type ShardSession,
   ShardUnreachable,
 } from "./shard.ts";
-import { LOCK_NOT_AVAILABLE, QUERY_CANCELED } from "./sqlstate.ts";
+import { LOCK_NOT_AVAILABLE, QUERY_CANCELED, READ_ONLY_TRANSACTION } from "./sqlstate.ts";
 
 const CANCELED: ServerFailure = {
   kind: "failed",
@@ -41,6 +42,11 @@ const IN_FAILED_TRANSACTION: ServerFailure = {
   kind: "failed",
   sqlstate: "25P02",
   message: "current transaction is aborted, commands ignored until end of transaction block",
+};
+const READ_ONLY: ServerFailure = {
+  kind: "failed",
+  sqlstate: READ_ONLY_TRANSACTION,
+  message: "cannot execute a statement that writes in a read-only transaction",
 };
 const DUPLICATE_GID: ServerFailure = {
   kind: "failed",
@@ -93,6 +99,34 @@ export class MemorySession implements ShardSession {
     }
     await this.rollback();
     return { execution, prepare: null };
+  }
+
+  async read(operations: readonly BranchOperation[]): Promise<ReadOutcome> {
+    try {
+      return await this.#guard(() => this.#backend.run("read", () => this.#read(operations)));
+    } finally {
+      this.#finish();
+    }
+  }
+
+  /** In one go, so that all of it sees one state. */
+  #read(operations: readonly BranchOperation[]): ReadOutcome {
+    const results: OperationResult[] = [];
+    for (const [index, operation] of operations.entries()) {
+      const statement = parseStatement(operation);
+      const isWriting = statement.kind === "add" || statement.kind === "note";
+      const outcome = this.#interrupted
+        ? CANCELED
+        : isWriting
+          ? READ_ONLY
+          : statement.kind === "failed"
+            ? statement
+            : runStatement(statement, this.#backend.transaction, this.#database);
+      if (outcome.kind === "failed") return { ...outcome, index };
+      results.push({ rowCount: outcome.rowCount, rows: outcome.rows });
+    }
+    const snapshot = this.#database.snapshot();
+    return { kind: "read", snapshot, results, insideTransaction: true };
   }
 
   async prepare(gid: GlobalId, deadlineMs: number): Promise<PrepareOutcome> {

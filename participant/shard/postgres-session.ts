@@ -11,13 +11,20 @@ import type { BackendControl } from "./backend-control.ts";
 import type { BatchEnd, Step } from "./batch.ts";
 import { cleanUp } from "./give-back.ts";
 import type { BatchReport, ServerConnection } from "./server-connection.ts";
-import { readCommit, readExecution, readPrepare, type Span } from "./session-outcome.ts";
+import {
+  readCommit,
+  readExecution,
+  readPrepare,
+  readSnapshotRead,
+  type Span,
+} from "./session-outcome.ts";
 import * as steps from "./session-steps.ts";
 import type {
   CommitOutcome,
   ExecuteAndPrepareOutcome,
   ExecutionOutcome,
   PrepareOutcome,
+  ReadOutcome,
   Receipt,
   SessionOptions,
   ShardSession,
@@ -31,6 +38,9 @@ import { Watchdog } from "./watchdog.ts";
 
 /** How long after the server's own timeout the session itself intervenes. */
 const SERVER_TIMEOUT_GRACE_MS = 500;
+
+/** What the server is asked right before the client's statements. */
+type Lookup = "snapshot" | { readonly receiptOf: string };
 
 export type CheckStatement = (sql: string) =>
   | { readonly ok: true; readonly parameterCount: number }
@@ -75,7 +85,8 @@ export class PostgresSession implements ShardSession {
   ): Promise<ExecutionOutcome> {
     const refusal = this.#refusal(operations);
     if (refusal !== undefined) return refusal;
-    const { report, span } = await this.#runClient(operations, idempotencyKey, [], 0);
+    const lookup = idempotencyKey === undefined ? undefined : { receiptOf: idempotencyKey };
+    const { report, span } = await this.#runClient(operations, lookup, [], 0);
     const outcome = this.#read(report.end, span);
     if (outcome.kind !== "executed" || this.#connection.transactionStatus === "T") return outcome;
     return { ...outcome, insideTransaction: false };
@@ -98,6 +109,20 @@ export class PostgresSession implements ShardSession {
     await this.#finish(report.end, execution.kind === "executed" && execution.insideTransaction);
     if (execution.kind !== "executed") return { execution, prepare: null };
     return { execution, prepare: readPrepare(report, span.first + span.count + 1) };
+  }
+
+  async read(operations: readonly BranchOperation[]): Promise<ReadOutcome> {
+    const refusal = this.#refusal(operations);
+    if (refusal !== undefined) {
+      await this.rollback();
+      return refusal;
+    }
+    const { statements } = this.#connection;
+    const more = [steps.commitStep(statements), steps.resetStep(statements)];
+    const { report, span } = await this.#runClient(operations, "snapshot", more, 0);
+    const outcome = readSnapshotRead(report.end, span, this.#connection.role);
+    await this.#finish(report.end, outcome.kind === "read" && outcome.insideTransaction);
+    return outcome;
   }
 
   async prepare(gid: GlobalId, deadlineMs: number): Promise<PrepareOutcome> {
@@ -147,13 +172,13 @@ export class PostgresSession implements ShardSession {
    */
   async #runClient(
     operations: readonly BranchOperation[],
-    idempotencyKey: string | undefined,
+    lookup: Lookup | undefined,
     more: readonly Step[],
     moreTimeMs: number,
   ): Promise<{ readonly report: BatchReport; readonly span: Span }> {
     const opens = this.#state === "new";
     const deadlineMs = this.#options.timeoutMs + SERVER_TIMEOUT_GRACE_MS + moreTimeMs;
-    const first = this.#clientSteps(operations, idempotencyKey, opens);
+    const first = this.#clientSteps(operations, lookup, opens);
     const reused = first.batch.map(({ statement }) => statement.state === "parsed");
     const report = await this.#run([...first.batch, ...more], deadlineMs);
     const { end } = report;
@@ -164,21 +189,23 @@ export class PostgresSession implements ShardSession {
     if (!isStale || !opens || this.#watchdog.wasInterrupted || !(await cleanUp(this.#connection))) {
       return { report, span: first.span };
     }
-    const second = this.#clientSteps(operations, idempotencyKey, opens);
+    const second = this.#clientSteps(operations, lookup, opens);
     return { report: await this.#run([...second.batch, ...more], deadlineMs), span: second.span };
   }
 
   #clientSteps(
     operations: readonly BranchOperation[],
-    idempotencyKey: string | undefined,
+    lookup: Lookup | undefined,
     opens: boolean,
   ): { readonly batch: readonly Step[]; readonly span: Span } {
     const { statements } = this.#connection;
     const { isolation, timeoutMs } = this.#options;
-    const batch = opens ? steps.openingSteps(statements, isolation, timeoutMs) : [];
-    const receiptAt = idempotencyKey === undefined ? undefined : batch.length;
-    if (idempotencyKey !== undefined) batch.push(steps.findReceiptStep(statements, idempotencyKey));
-    const span: Span = { first: batch.length, count: operations.length, receiptAt };
+    const level = lookup === "snapshot" ? "one snapshot" : isolation;
+    const batch = opens ? steps.openingSteps(statements, level, timeoutMs) : [];
+    if (lookup === "snapshot") batch.push(steps.snapshotStep(statements));
+    else if (lookup !== undefined) batch.push(steps.findReceiptStep(statements, lookup.receiptOf));
+    const before = typeof lookup === "object" ? "receipt" : lookup;
+    const span: Span = { first: batch.length, count: operations.length, before };
     for (const { sql, params } of operations) {
       const isRepeated = this.#tools.repetitions.seen(sql);
       const statement = isRepeated ? statements.kept(sql) : statements.once(sql);

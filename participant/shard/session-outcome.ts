@@ -8,7 +8,13 @@ import type { Xid } from "../../shared/model/ids.ts";
 import type { BatchEnd, StepResult } from "./batch.ts";
 import { receiptFrom } from "./receipts.ts";
 import type { BatchReport } from "./server-connection.ts";
-import type { CommitOutcome, ExecutionOutcome, PrepareOutcome, ServerFailure } from "./shard.ts";
+import type {
+  CommitOutcome,
+  ExecutionOutcome,
+  PrepareOutcome,
+  ReadOutcome,
+  ServerFailure,
+} from "./shard.ts";
 import { UNIQUE_VIOLATION } from "./sqlstate.ts";
 
 const MAX_MESSAGE_LENGTH = 500;
@@ -23,8 +29,8 @@ const IDLE_SQLSTATE = "25P01";
 export interface Span {
   readonly first: number;
   readonly count: number;
-  /** Place of the lookup of a receipt, if there is one. */
-  readonly receiptAt: number | undefined;
+  /** Right before them, if anything: the lookup of a receipt, or of the snapshot. */
+  readonly before: "receipt" | "snapshot" | undefined;
 }
 
 export function readExecution(end: BatchEnd, span: Span, role: string): ExecutionOutcome {
@@ -34,7 +40,7 @@ export function readExecution(end: BatchEnd, span: Span, role: string): Executio
     const index = Math.min(Math.max(results.length - span.first, 0), span.count - 1);
     return { ...readFailure(end.error), index };
   }
-  const receipt = span.receiptAt === undefined ? undefined : results[span.receiptAt]?.rows[0];
+  const receipt = span.before === "receipt" ? results[span.first - 1]?.rows[0] : undefined;
   if (receipt !== undefined) return { kind: "receiptFound", receipt: receiptFrom(receipt) };
   const look = results[lookAt]?.rows[0];
   assert(look !== undefined, "the look at the transaction answers one row");
@@ -45,6 +51,18 @@ export function readExecution(end: BatchEnd, span: Span, role: string): Executio
     xid: look["xid"] as Xid | null,
     insideTransaction: own.every(({ tag }) => ORDINARY_TAG.test(tag)) && look["role"] === role,
   };
+}
+
+/** The commit behind them may fail too (a deferred trigger cannot, as nothing was written): then nothing was read. */
+export function readSnapshotRead(end: BatchEnd, span: Span, role: string): ReadOutcome {
+  const execution = readExecution(end, span, role);
+  assert(execution.kind !== "receiptFound", "a read looks for no receipt");
+  if (execution.kind !== "executed") return execution;
+  if (end.kind === "failed") return { ...readFailure(end.error), index: span.count - 1 };
+  const row = end.results[span.first - 1]?.rows[0];
+  assert(row !== undefined, "the server names the snapshot");
+  const { results, insideTransaction } = execution;
+  return { kind: "read", snapshot: String(row["snapshot"]), results, insideTransaction };
 }
 
 /** `step`: place of PREPARE TRANSACTION. What failed behind it does not unsay its answer. */

@@ -2,6 +2,7 @@
  * The statements that the session itself puts around the client's.
  *
  *   begin · [limits] · [receipt of the key] · client's statements · look     then   prepare transaction | receipt · commit
+ *   begin read only · [limits] · snapshot · client's statements · look · commit
  *
  * `look` tells the xid, null when nothing was written and no row locked, and the role, because a branch that was prepared
  * under another role could never be finished. It also lets go of session-level advisory locks, which a function may have
@@ -18,6 +19,8 @@ const BEGIN: Readonly<Record<Isolation, string>> = {
   "repeatable read": "begin isolation level repeatable read",
   serializable: "begin isolation level serializable",
 };
+const BEGIN_READ = "begin isolation level repeatable read read only";
+const SNAPSHOT = "select pg_catalog.pg_current_snapshot()::pg_catalog.text as snapshot";
 const LIMITS_STEP = `select pg_catalog.set_config('lock_timeout', $1, true),
   pg_catalog.set_config('statement_timeout', $2, true)`;
 const LOOK = `select pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text as xid,
@@ -46,10 +49,11 @@ export function limitSettings(timeoutMs: number): {
 /** A session's settings are those of the default timeout, so only another one takes a step. */
 export function openingSteps(
   cache: StatementCache,
-  isolation: Isolation,
+  isolation: Isolation | "one snapshot",
   timeoutMs: number,
 ): Step[] {
-  const begin: Step = { statement: cache.kept(BEGIN[isolation]), values: [] };
+  const text = isolation === "one snapshot" ? BEGIN_READ : BEGIN[isolation];
+  const begin: Step = { statement: cache.kept(text), values: [] };
   if (timeoutMs === LIMITS.defaultTimeoutMs) return [begin];
   const { lock_timeout: lock, statement_timeout: statement } = limitSettings(timeoutMs);
   return [begin, { statement: cache.kept(LIMITS_STEP), values: [String(lock), String(statement)] }];
@@ -57,6 +61,10 @@ export function openingSteps(
 
 export function findReceiptStep(cache: StatementCache, key: string): Step {
   return { statement: cache.kept(FIND_RECEIPT), values: [key] };
+}
+
+export function snapshotStep(cache: StatementCache): Step {
+  return { statement: cache.kept(SNAPSHOT), values: [] };
 }
 
 export function lookStep(cache: StatementCache): Step {

@@ -88,6 +88,18 @@ export type CommitOutcome =
   | { readonly kind: "conflict" }
   | ServerFailure;
 
+/** `snapshot` as Postgres writes it, `xmin:xmax:running,…`: which transactions the results have seen. */
+export type ReadOutcome =
+  | {
+      readonly kind: "read";
+      readonly snapshot: string;
+      readonly results: readonly OperationResult[];
+      /** False when a statement has changed what the session is. */
+      readonly insideTransaction: boolean;
+    }
+  | StatementRefusal
+  | StatementFailure;
+
 export interface SessionOptions {
   readonly isolation: Isolation;
   /** Bounds each statement and each lock wait. */
@@ -112,6 +124,11 @@ export interface ShardSession {
     gid: GlobalId,
     deadlineMs: number,
   ): Promise<ExecuteAndPrepareOutcome>;
+  /**
+   * The whole life of a session that only reads, in one round trip: everything sees one snapshot, whatever the isolation of the
+   * session, and a statement that writes fails.
+   */
+  read(operations: readonly BranchOperation[]): Promise<ReadOutcome>;
   /** Not bounded by any statement timeout of the server: `deadlineMs` ends it from a second connection. */
   prepare(gid: GlobalId, deadlineMs: number): Promise<PrepareOutcome>;
   /** One-phase: writes the receipt (if any) and commits, in one round trip. */

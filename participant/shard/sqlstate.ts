@@ -26,6 +26,16 @@ const PREPARE_CODES: Readonly<Record<string, ErrorCode>> = {
   "55000": "not-preparable",
 };
 
+/** In a read, which the server takes for what it is. */
+const READ_CODES: Readonly<Record<string, ErrorCode>> = {
+  "25006": "statement-not-allowed",
+};
+
+const CODES_AT: { readonly [Step in BranchStep]?: Readonly<Record<string, ErrorCode>> } = {
+  prepare: PREPARE_CODES,
+  read: READ_CODES,
+};
+
 /** A statement with a stale plan fails with this, and so does PREPARE for what cannot be prepared. */
 export const FEATURE_NOT_SUPPORTED = "0A000";
 export const UNIQUE_VIOLATION = "23505";
@@ -35,9 +45,12 @@ export const INSUFFICIENT_PRIVILEGE = "42501";
 export const UNDEFINED_OBJECT = "42704";
 export const INVALID_PARAMETER_VALUE = "22023";
 
-export type BranchStep = "execute" | "prepare" | "commit";
+export const READ_ONLY_TRANSACTION = "25006";
+
+export type BranchStep = "execute" | "prepare" | "commit" | "read";
 
 export function errorCodeOf(sqlstate: string, step: BranchStep): ErrorCode {
-  const atPrepare = step === "prepare" ? PREPARE_CODES[sqlstate] : undefined;
-  return atPrepare ?? CODES[sqlstate] ?? CODES[sqlstate.slice(0, 2)] ?? "sql-error";
+  return (
+    CODES_AT[step]?.[sqlstate] ?? CODES[sqlstate] ?? CODES[sqlstate.slice(0, 2)] ?? "sql-error"
+  );
 }

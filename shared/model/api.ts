@@ -61,6 +61,13 @@ export const TransactionRequest = z.strictObject({
 });
 export type TransactionRequest = z.infer<typeof TransactionRequest>;
 
+/** What only reads, on several shards as of one moment. */
+export const ReadRequest = TransactionRequest.pick({ operations: true, timeoutMs: true });
+export type ReadRequest = z.infer<typeof ReadRequest>;
+export interface ReadResponse {
+  readonly results: readonly OperationResult[];
+}
+
 /** Printable ASCII without blanks and quotes, at most 255. */
 export const IDEMPOTENCY_KEY_PATTERN = /^[!#-~]{1,255}$/;
 

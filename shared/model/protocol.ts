@@ -10,6 +10,7 @@
  *   list      which branches of this cluster are prepared?        prepared[]
  *   settle    did this one-phase transaction commit? (and if it   committed | aborted | retry
  *             did not, it never will)
+ *   read      run statements that only read, at one moment         read (with its snapshot) | no
  *
  *   participant → any coordinator, over HTTP: `OutcomeInquiry` → `OutcomeAnswer`.
  *
@@ -96,6 +97,13 @@ export const SettleRequest = z.object({
   idempotencyKey: z.string().optional(),
 });
 
+export const ReadRequest = z.object({
+  kind: z.literal("read"),
+  timeoutMs: z.int().min(1),
+  operations: z.array(BranchOperation).min(1),
+});
+export type ReadRequest = z.infer<typeof ReadRequest>;
+
 export const BranchRequest = z.discriminatedUnion("kind", [
   ExecuteRequest,
   ExecuteOnePhaseRequest,
@@ -103,6 +111,7 @@ export const BranchRequest = z.discriminatedUnion("kind", [
   AbortRequest,
   ListRequest,
   SettleRequest,
+  ReadRequest,
 ]);
 export type ExecuteRequest = z.infer<typeof ExecuteRequest>;
 export type ExecuteOnePhaseRequest = z.infer<typeof ExecuteOnePhaseRequest>;
@@ -200,6 +209,17 @@ export const SettleReply = z.discriminatedUnion("kind", [
 ]);
 export type SettleReply = z.infer<typeof SettleReply>;
 
+/** `snapshot`: Postgres' text of it, `xmin:xmax:running,…`. It tells of every transaction whether `results` have seen it. */
+export const ReadReply = z.discriminatedUnion("kind", [
+  z.object({
+    kind: z.literal("read"),
+    snapshot: z.string().regex(/^\d+:\d+:[\d,]*$/),
+    results: memberResults,
+  }),
+  No,
+]);
+export type ReadReply = z.infer<typeof ReadReply>;
+
 /** The reply that belongs to each kind of request. */
 export interface BranchReplies {
   readonly execute: Vote;
@@ -208,6 +228,7 @@ export interface BranchReplies {
   readonly abort: AbortReply;
   readonly list: ListReply;
   readonly settle: SettleReply;
+  readonly read: ReadReply;
 }
 export const BRANCH_REPLY_SCHEMAS: {
   readonly [Kind in keyof BranchReplies]: z.ZodType<BranchReplies[Kind]>;
@@ -218,6 +239,7 @@ export const BRANCH_REPLY_SCHEMAS: {
   abort: AbortReply,
   list: ListReply,
   settle: SettleReply,
+  read: ReadReply,
 };
 
 /** First message on a participant's socket, from the coordinator; and the participant's answer. */

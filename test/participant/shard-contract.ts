@@ -2,8 +2,10 @@
  * What every implementation of the shard port must do. Run on the twin in memory and on real Postgres, so that what the
  * simulator proves about the one holds for the other.
  */
+import { parseSnapshot, sees } from "../../coordinator/transactions/visibility.ts";
 import type {
   ExecutionOutcome,
+  ReadOutcome,
   Receipt,
   Shard,
   ShardSession,
@@ -76,6 +78,7 @@ export function testShardContract(create: () => Promise<ContractShard>): void {
     await open.close();
   });
   testExecution();
+  testReading();
   testPreparing();
   testFinishing();
   testLocks();
@@ -147,6 +150,59 @@ function testExecution(): void {
     await prepareAdd("1", 1, "a");
     await open.shard.commitPrepared(gid("1"));
     expect(await valueOf("a")).toBe("101");
+  });
+}
+
+function testReading(): void {
+  async function read(...operations: readonly BranchOperation[]): Promise<ReadOutcome> {
+    return (await begin()).read(operations);
+  }
+
+  /** What the snapshot of a read says of a transaction. */
+  async function isSeen(xid: Xid): Promise<boolean> {
+    const outcome = await read(operation(READ, "a"));
+    if (outcome.kind !== "read") throw new Error(`nothing read: ${outcome.kind}`);
+    return sees(parseSnapshot(outcome.snapshot), xid);
+  }
+
+  test("a read answers its statements in order, with the snapshot that they saw", async () => {
+    expect(await read(operation(READ, "a"), operation(READ, "nobody"))).toMatchObject({
+      kind: "read",
+      snapshot: expect.stringMatching(/^\d+:\d+:/) as string,
+      results: [
+        { rowCount: 1, rows: [{ value: "100" }] },
+        { rowCount: 0, rows: [] },
+      ],
+      insideTransaction: true,
+    });
+  });
+
+  test("a snapshot has not seen what is prepared, and has seen what was committed or rolled back before it", async () => {
+    const committed = await prepareAdd("1", 7, "a");
+    const rolledBack = await prepareAdd("2", 7, "b");
+    expect(await isSeen(committed)).toBe(false);
+    await open.shard.commitPrepared(gid("1"));
+    expect(await isSeen(committed)).toBe(true);
+    expect(await isSeen(rolledBack)).toBe(false);
+    await open.shard.rollbackPrepared(gid("2"));
+    expect(await isSeen(rolledBack)).toBe(true);
+    expect(await read(operation(READ, "a"))).toMatchObject({
+      results: [{ rows: [{ value: "107" }] }],
+    });
+  });
+
+  test("a read does not wait for the locks of those who write", async () => {
+    await prepareAdd("1", 7, "a");
+    expect(await read(operation(READ, "a"))).toMatchObject({
+      results: [{ rows: [{ value: "100" }] }],
+    });
+    await open.shard.rollbackPrepared(gid("1"));
+  });
+
+  test("a read that writes fails at that statement, and changes nothing", async () => {
+    const outcome = await read(operation(READ, "a"), operation(ADD, 1, "a"));
+    expect(outcome).toMatchObject({ kind: "failed", index: 1, sqlstate: "25006" });
+    expect(await valueOf("a")).toBe("100");
   });
 }
 

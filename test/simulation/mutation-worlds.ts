@@ -54,6 +54,7 @@ export function quiet(knobs: Knobs, faults: Partial<FaultKnobs>): Knobs {
     workload: {
       ...knobs.workload,
       clients: 4,
+      readers: 0,
       meanThinkMs: 60,
       itemsPerShard: 16,
       hotChance: 0,
@@ -167,7 +168,25 @@ const WORLDS: Readonly<Record<Exclude<Mutation, "none">, (knobs: Knobs) => Knobs
   "carriers forgotten": (knobs) => repeating(knobs, {}),
   "any incarnation": (knobs) => repeating(knobs, { participantCrashIntervalMs: 80, meanDownMs: 2 }),
   "decides alone": contested,
+  "snapshots not compared": reading,
+  // A leader is cut off while what it asked of a shard is held up; its successor commits meanwhile.
+  "read without proof": (knobs) => {
+    const world = reading(knobs);
+    const faults = {
+      leaderIsolationIntervalMs: 300,
+      meanPartitionMs: 800,
+      clogIntervalMs: 30,
+      meanClogMs: 400,
+    };
+    return { ...world, faults: { ...world.faults, ...faults } };
+  },
 };
+
+/** Many who count while others transfer. */
+function reading(knobs: Knobs): Knobs {
+  const world = quiet(knobs, {});
+  return { ...world, workload: { ...world.workload, readers: 3, meanThinkMs: 10 } };
+}
 
 /** Snapshots all the time, and nothing is kept of the log below them. */
 function snapping(knobs: Knobs, faults: Partial<FaultKnobs>): Knobs {

@@ -44,6 +44,10 @@ export const MUTATIONS = [
   "any incarnation",
   /** A participant in doubt does not ask, but rolls back. */
   "decides alone",
+  /** A read takes what each shard shows, whatever the others do. */
+  "snapshots not compared",
+  /** A leader that was replaced answers reads without proof that it leads. */
+  "read without proof",
 ] as const;
 
 export type Mutation = "none" | (typeof MUTATIONS)[number];

@@ -32,6 +32,8 @@ const CAUGHT_AS: Readonly<Record<(typeof MUTATIONS)[number], readonly string[]>>
   "carriers forgotten": ["exactly once", "no incident"],
   "any incarnation": ["exactly once", "no incident"],
   "decides alone": ["T5"],
+  "snapshots not compared": ["whole reads"],
+  "read without proof": ["whole reads"],
 };
 
 const rows: string[] = [];

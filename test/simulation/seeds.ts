@@ -37,6 +37,8 @@ const MUST_BE_SEEN = [
   "settle: committed",
   "settle: aborted",
   "replayed",
+  "read: whole",
+  "read: transaction-timeout",
   "outcome-unknown (unknown)",
   "coordinator-changed (aborted)",
   "overloaded (not_started)",

@@ -8,7 +8,12 @@ import {
   type SubmissionAnswer,
   type TransactionGateway,
 } from "../../coordinator/transactions/gateway.ts";
-import type { TransactionResponse, TransactionStatus } from "../../shared/model/api.ts";
+import type {
+  OperationResult,
+  ReadRequest,
+  TransactionResponse,
+  TransactionStatus,
+} from "../../shared/model/api.ts";
 import { SynodError } from "../../shared/model/errors.ts";
 import {
   ballot,
@@ -76,6 +81,12 @@ class TwinGateway implements TransactionGateway {
     }
     await this.#group.beforeAnswer();
     return { response, replayed: false };
+  }
+
+  async read({ operations }: ReadRequest): Promise<readonly OperationResult[]> {
+    await Promise.resolve();
+    this.#assertLeads();
+    return operations.map(() => ({ rowCount: 1, rows: [] }));
   }
 
   async status(id: TransactionStatus["id"]): Promise<TransactionStatus> {

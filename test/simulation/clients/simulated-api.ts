@@ -5,7 +5,8 @@
 import type { Attempt as Forwarded, Reply } from "../../../coordinator/api/forwarding.ts";
 import { LeaderRoute, NotLeading, type Route } from "../../../coordinator/api/leader-route.ts";
 import { NotLeader, type SubmissionAnswer } from "../../../coordinator/transactions/gateway.ts";
-import type { TransactionStatus } from "../../../shared/model/api.ts";
+import type { CoordinatorNode } from "../../../coordinator/coordinator-node.ts";
+import type { ReadRequest, TransactionStatus } from "../../../shared/model/api.ts";
 import { SynodError, type ErrorCode, type ErrorDetail } from "../../../shared/model/errors.ts";
 import { parseTransactionId, type TransactionId } from "../../../shared/model/ids.ts";
 import type { Checkers } from "../checkers/checkers.ts";
@@ -82,6 +83,19 @@ export class SimulatedApi {
       ...{ from, caller: undefined, to: to.machine, timeoutMs: STATUS_TIMEOUT_MS },
       target: () => to.served(),
       handle: (living) => this.#status(living, id),
+    });
+  }
+
+  /** What one node reads, or why it does not. */
+  read(
+    from: string,
+    to: CoordinatorHost,
+    request: ReadRequest,
+  ): Promise<RemoteAnswer<readonly bigint[] | ErrorCode | "not leading">> {
+    return this.#calls.call({
+      ...{ from, caller: undefined, to: to.machine, timeoutMs: request.timeoutMs + REPLY_GRACE_MS },
+      target: () => to.served(),
+      handle: ({ node }) => readFrom(node, request),
     });
   }
 
@@ -204,4 +218,18 @@ function fromReply({ body }: Reply): Ending {
   return wire.kind === "committed"
     ? wire
     : { kind: "failed", error: new SynodError(wire.code, wire.message, wire.detail) };
+}
+
+async function readFrom(
+  { gateway }: CoordinatorNode,
+  request: ReadRequest,
+): Promise<readonly bigint[] | ErrorCode | "not leading"> {
+  try {
+    const results = await gateway.read(request);
+    return results.map(({ rows: [row] }) => BigInt(String(row?.["value"])));
+  } catch (error) {
+    if (error instanceof NotLeader) return "not leading";
+    if (error instanceof SynodError) return error.code;
+    throw error;
+  }
 }

@@ -41,7 +41,11 @@ export function mutatedPeers(peers: PeerTransport, mutation: Mutation): PeerTran
 }
 
 export function mutatedLinks(links: ParticipantLinks, mutation: Mutation): ParticipantLinks {
-  if (mutation !== "own ballot aborted" && mutation !== "silence is a confirmation") return links;
+  const isOfLinks =
+    mutation === "own ballot aborted" ||
+    mutation === "silence is a confirmation" ||
+    mutation === "snapshots not compared";
+  if (!isOfLinks) return links;
   async function request<Request extends BranchRequest>(
     shard: ShardId,
     asked: Request,
@@ -55,7 +59,8 @@ export function mutatedLinks(links: ParticipantLinks, mutation: Mutation): Parti
     if (mutation === "own ballot aborted" && asked.kind === "list") {
       abortAll(links, shard, asked.ballot, reply as ReplyTo<ListRequest>);
     }
-    return reply;
+    if (mutation !== "snapshots not compared" || !("snapshot" in reply)) return reply;
+    return { ...reply, snapshot: "0:0:" };
   }
   return {
     shards: links.shards,
@@ -85,12 +90,27 @@ export function mutateNode(node: CoordinatorNode, name: string, mutation: Mutati
   const { ledger, replica } = node;
   if (mutation === "snapshot not restored") ledger.restore = () => undefined;
   if (mutation === "aborted without proof") replica.stillLeads = () => Promise.resolve(true);
+  if (mutation === "read without proof") proveNothingForReads(node);
   if (mutation === "a key for each node") renameKeys(node, name);
   if (mutation === "unknown told as aborted") denyUnknown(node);
   if (mutation === "undecided is aborted") presume(node, () => true);
   if (mutation === "aborted before the barrier") {
     presume(node, () => replica.state?.role.kind === "leader");
   }
+}
+
+/** Only transactions still ask whether the node leads. */
+function proveNothingForReads({ gateway, replica }: CoordinatorNode): void {
+  const read = gateway.read.bind(gateway);
+  const stillLeads = replica.stillLeads.bind(replica);
+  let reads = 0;
+  gateway.read = (request) => {
+    reads += 1;
+    return read(request).finally(() => {
+      reads -= 1;
+    });
+  };
+  replica.stillLeads = (ballot) => (reads > 0 ? Promise.resolve(true) : stillLeads(ballot));
 }
 
 function renameKeys({ gateway }: CoordinatorNode, name: string): void {

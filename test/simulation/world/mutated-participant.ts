@@ -26,6 +26,7 @@ function carelessSession(session: ShardSession, mutation: Mutation): ShardSessio
       const outcome = await session.executeAndPrepare(operations, gid, deadlineMs);
       return { ...outcome, prepare: outcome.prepare && seen(outcome.prepare) };
     },
+    read: (operations) => session.read(operations),
     prepare: async (gid, deadlineMs) => seen(await session.prepare(gid, deadlineMs)),
     commit: (receipt) => session.commit(mutation === "receipt left out" ? null : receipt),
     rollback: () => session.rollback(),

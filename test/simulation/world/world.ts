@@ -9,6 +9,7 @@ import { Violation } from "../checkers/violation.ts";
 import { Client } from "../clients/client.ts";
 import { History, type Call } from "../clients/history.ts";
 import { SimulatedApi } from "../clients/simulated-api.ts";
+import { Reader } from "../clients/reader.ts";
 import { markOf, OPENING_VALUE } from "../clients/statements.ts";
 import { itemsOf, Workload } from "../clients/workload.ts";
 import { Faults } from "../faults.ts";
@@ -87,7 +88,7 @@ export class World {
       });
     }
     this.faults.start();
-    for (const client of this.#createClients()) {
+    for (const client of [...this.#createClients(), ...this.#createReaders()]) {
       client.run().catch((error: unknown) => {
         this.#options.onFailure(error);
       });
@@ -191,10 +192,31 @@ export class World {
     return kind === "phase2a" ? faults.crashAfterProposalChance : 0;
   }
 
+  #createReaders(): readonly Reader[] {
+    const { knobs, random } = this.#options;
+    const { scheduler, trace, tally, coordinators: hosts } = this;
+    const api = this.#createApi();
+    const shards = this.participants.map(({ shard }) => shard);
+    return Array.from({ length: knobs.workload.readers }, (_, index) => {
+      const name = `r${index + 1}`;
+      return new Reader({
+        ...{ name, knobs: knobs.workload, shards, scheduler, trace, hosts, api, tally },
+        random: random.fork(name),
+        isBalanced: () => this.#sabotaged.size === 0,
+        isStopping: () => this.faults.stopped,
+      });
+    });
+  }
+
+  #createApi(): SimulatedApi {
+    const { coordinators, calls, history, trace, checkers } = this;
+    return new SimulatedApi(coordinators, calls, history, trace, checkers);
+  }
+
   #createClients(): readonly Client[] {
     const { knobs, random } = this.#options;
     const { scheduler, trace, tally, history, coordinators: hosts } = this;
-    const api = new SimulatedApi(hosts, this.calls, history, trace, this.checkers);
+    const api = this.#createApi();
     const shards = this.participants.map(({ shard }) => shard);
     return Array.from({ length: knobs.workload.clients }, (_, index) => {
       const name = `c${index + 1}`;

@@ -1,0 +1,171 @@
+/**
+ * Reads of several shards that see every transaction on all of them or on none, on unmodified Postgres.
+ *
+ *   one snapshot a shard ──▶ proof that this node led meanwhile ──▶ do they agree on all that committed? ──yes──▶ results
+ *        ▲                                                                       │ no
+ *        └── of the shards that lag, when what they lack is confirmed there ◀────┘
+ *
+ * Why looking at these transactions is enough: one that a snapshot lacks was not complete when the read began, because complete
+ * is only what every shard has confirmed. So it was incomplete in the ledger then, or was applied later, and both are looked
+ * at. What one shard has seen and this node has not applied cannot be: a branch commits only when a node says that the
+ * decision is applied, the leader applies first, and the proof, asked for when all snapshots are taken, tells that no
+ * other led.
+ *
+ * What bypasses Synod (a session of its own on one shard) is seen as Postgres shows it, and so are transactions of one shard.
+ */
+import type { OperationResult, ReadRequest } from "../../shared/model/api.ts";
+import { SynodError } from "../../shared/model/errors.ts";
+import type { Ballot, CarrierId, NodeId, ShardId } from "../../shared/model/ids.ts";
+import type { Clock, Logger } from "../../shared/model/ports.ts";
+import type {
+  BranchOperation,
+  ReadReply,
+  ReadRequest as ReadShard,
+} from "../../shared/model/protocol.ts";
+import type { ParticipantLinks } from "../transport/participant-link.ts";
+import { inRequestOrder, operationsByShard, refusedRead } from "./answer.ts";
+import type { Delivery } from "./delivery.ts";
+import { NotLeader } from "./gateway.ts";
+import type { Leadership } from "./leadership.ts";
+import type { Applied, Ledger } from "./ledger/ledger.ts";
+import { lagsOf, parseSnapshot, type CommittedCarrier, type Snapshot } from "./visibility.ts";
+
+/** How much longer than a shard may take for its statements its answer is awaited. */
+const REPLY_GRACE_MS = 1_000;
+/** At once; each remembers what commits meanwhile. */
+const MAX_READS = 1_024;
+
+export interface ReadsOptions {
+  readonly links: ParticipantLinks;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly ledger: Pick<Ledger, "incomplete">;
+  readonly leadership: Leadership;
+  readonly delivery: Pick<Delivery, "confirmed">;
+  readonly leader: () => NodeId | undefined;
+  /** Proves that nobody led under a higher ballot before the call. */
+  readonly stillLeads: (ballot: Ballot) => Promise<boolean>;
+}
+
+interface Taken {
+  readonly snapshot: Snapshot;
+  readonly results: readonly OperationResult[];
+}
+
+interface Reading {
+  readonly operations: ReadonlyMap<ShardId, readonly BranchOperation[]>;
+  readonly deadlineMs: number;
+  /** Everything that a snapshot may have seen on one shard and not on another. */
+  readonly committed: Map<CarrierId, CommittedCarrier>;
+  readonly taken: Map<ShardId, Taken>;
+}
+
+export class Reads {
+  readonly #options: ReadsOptions;
+  readonly #open = new Set<Reading>();
+
+  constructor(options: ReadsOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** Rejects with NotLeader, or with a SynodError. */
+  async read(request: ReadRequest): Promise<readonly OperationResult[]> {
+    const { leadership, leader, clock } = this.#options;
+    const { ballot } = leadership;
+    if (ballot === undefined) throw new NotLeader(leader());
+    if (this.#open.size >= MAX_READS) {
+      throw new SynodError("overloaded", `this node serves ${MAX_READS} reads at once`);
+    }
+    const reading: Reading = {
+      operations: operationsByShard(request),
+      deadlineMs: clock.monotonicMs() + request.timeoutMs,
+      committed: new Map(),
+      taken: new Map(),
+    };
+    for (const carrier of this.#options.ledger.incomplete()) watch(reading, carrier);
+    this.#open.add(reading);
+    try {
+      return await this.#read(reading, ballot);
+    } finally {
+      this.#open.delete(reading);
+    }
+  }
+
+  /** Called with everything that is applied to the ledger. */
+  applied(applied: Applied): void {
+    if (applied.kind !== "committed") return;
+    for (const reading of this.#open) watch(reading, applied.carrier);
+  }
+
+  async #read(reading: Reading, ballot: Ballot): Promise<readonly OperationResult[]> {
+    const { operations, taken, committed } = reading;
+    let stale: readonly ShardId[] = [...operations.keys()];
+    for (;;) {
+      await Promise.all(stale.map((shard) => this.#take(reading, shard)));
+      await this.#prove(reading, ballot);
+      const snapshots = new Map([...taken].map(([shard, { snapshot }]) => [shard, snapshot]));
+      const lags = lagsOf(snapshots, committed.values());
+      if (lags.length === 0) break;
+      const confirmed = lags.map(({ carrierId, shard }) =>
+        this.#options.delivery.confirmed(carrierId, shard),
+      );
+      await this.#inTime(reading, Promise.all(confirmed));
+      stale = [...new Set(lags.map(({ shard }) => shard))];
+    }
+    return inRequestOrder(
+      operations,
+      new Map([...taken].map(([shard, { results }]) => [shard, results])),
+    );
+  }
+
+  async #take({ operations, deadlineMs, taken }: Reading, shard: ShardId): Promise<void> {
+    const { links, clock, logger } = this.#options;
+    const timeoutMs = Math.ceil(deadlineMs - clock.monotonicMs());
+    if (timeoutMs <= 0) throw noMoment();
+    const ofShard = operations.get(shard) ?? [];
+    let reply: ReadReply;
+    try {
+      const request: ReadShard = { kind: "read", timeoutMs, operations: [...ofShard] };
+      reply = await links.request(shard, request, timeoutMs + REPLY_GRACE_MS);
+    } catch (error) {
+      logger.debug({ error, shard }, "a shard cannot be read");
+      throw new SynodError("shard-unavailable", `shard ${shard} did not answer`, { shard });
+    }
+    if (reply.kind === "no") throw refusedRead(shard, reply.refusal);
+    taken.set(shard, { snapshot: parseSnapshot(reply.snapshot), results: reply.results });
+  }
+
+  async #prove(reading: Reading, ballot: Ballot): Promise<void> {
+    if (reading.operations.size === 1) return;
+    if (await this.#inTime(reading, this.#options.stillLeads(ballot))) return;
+    throw new NotLeader(this.#options.leader());
+  }
+
+  #inTime<Result>({ deadlineMs }: Reading, work: Promise<Result>): Promise<Result> {
+    const { clock } = this.#options;
+    return new Promise((resolve, reject) => {
+      const cancel = clock.after(Math.max(0, deadlineMs - clock.monotonicMs()), () => {
+        reject(noMoment());
+      });
+      work.then(resolve, reject).finally(cancel);
+    });
+  }
+}
+
+/** Transactions that touch no two of the shards look the same from all of them. */
+function watch(
+  { operations, committed }: Reading,
+  { carrierId, branches }: CommittedCarrier,
+): void {
+  if (branches.filter(({ shard }) => operations.has(shard)).length < 2) return;
+  committed.set(carrierId, { carrierId, branches });
+}
+
+function noMoment(): SynodError {
+  const sentence = "the shards were not seen at one moment before the deadline";
+  return new SynodError("transaction-timeout", sentence);
+}

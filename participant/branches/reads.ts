@@ -1,0 +1,108 @@
+/**
+ * Reads of one shard at one moment: the statements, and which transactions they have seen. They hold no branch and no lock that
+ * anybody else's write waits for, so they are not counted among the branches, but have a bound of their own.
+ */
+import { unreachable } from "../../shared/model/assert.ts";
+import type {
+  BranchOperation,
+  ReadReply,
+  ReadRequest,
+  Refusal,
+} from "../../shared/model/protocol.ts";
+import type { ReadOutcome, Shard, ShardSession } from "../shard/shard.ts";
+import { judgeRead } from "./judgement.ts";
+import { refusalFromThrown } from "./runner.ts";
+
+/** At once; more are refused. Each takes a connection, and waits for one where all are taken. */
+export const MAX_READS = 256;
+
+export interface ReadsOptions {
+  readonly shard: Shard;
+  /** Undefined: there is room for one more. */
+  readonly refusal: () => Refusal | undefined;
+}
+
+interface Running {
+  readonly linkId: string;
+  session: ShardSession | undefined;
+  isStopped: boolean;
+  ended: Promise<unknown>;
+}
+
+const FULL: Refusal = {
+  code: "overloaded",
+  sentence: `the shard serves ${MAX_READS} reads already`,
+};
+const STOPPED: Refusal = {
+  code: "coordinator-changed",
+  sentence: "the connection to the coordinator was lost",
+};
+
+export class Reads {
+  readonly #options: ReadsOptions;
+  readonly #running = new Set<Running>();
+
+  constructor(options: ReadsOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#running.size;
+  }
+
+  async read(linkId: string, request: ReadRequest): Promise<ReadReply> {
+    const refusal = this.#options.refusal() ?? (this.size >= MAX_READS ? FULL : undefined);
+    if (refusal !== undefined) return { kind: "no", refusal };
+    const running: Running = {
+      ...{ linkId, session: undefined, isStopped: false },
+      ended: Promise.resolve(),
+    };
+    const reply = this.#run(running, request);
+    running.ended = reply;
+    this.#running.add(running);
+    return reply.finally(() => {
+      this.#running.delete(running);
+    });
+  }
+
+  async #run(running: Running, { operations, timeoutMs }: ReadRequest): Promise<ReadReply> {
+    try {
+      const session = await this.#options.shard.begin({ isolation: "repeatable read", timeoutMs });
+      running.session = session;
+      if (running.isStopped) {
+        await session.rollback();
+        return { kind: "no", refusal: STOPPED };
+      }
+      return replyFrom(await session.read(operations), operations);
+    } catch (error) {
+      return { kind: "no", refusal: refusalFromThrown(error) };
+    }
+  }
+
+  linkLost(linkId: string): void {
+    for (const running of this.#running) if (running.linkId === linkId) stop(running);
+  }
+
+  /** Resolves when all have ended. */
+  async stopAll(): Promise<void> {
+    for (const running of this.#running) stop(running);
+    await Promise.allSettled([...this.#running].map(({ ended }) => ended));
+  }
+}
+
+function stop(running: Running): void {
+  running.isStopped = true;
+  running.session?.interrupt();
+}
+
+function replyFrom(outcome: ReadOutcome, operations: readonly BranchOperation[]): ReadReply {
+  const judged = judgeRead(outcome, operations);
+  switch (judged.kind) {
+    case "fine":
+      return { kind: "read", snapshot: judged.snapshot, results: [...judged.results] };
+    case "refused":
+      return { kind: "no", refusal: judged.refusal };
+    default:
+      return unreachable(judged);
+  }
+}

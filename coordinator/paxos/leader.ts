@@ -141,9 +141,18 @@ export function onHeartbeatReply(turn: Turn, from: NodeId, message: HeartbeatRep
 
 function beat(turn: Turn): void {
   const role = leading(turn);
-  if (role === undefined) return;
+  if (role !== undefined) sendBeat(turn, { ...role, beatAtMs: turn.state.nowMs });
+}
+
+/** One more than the interval brings, which it does not put off: proposals are sent again with those. */
+export function beatNow(turn: Turn): void {
+  const role = leading(turn);
+  if (role !== undefined) sendBeat(turn, role);
+}
+
+function sendBeat(turn: Turn, role: Leader): void {
   const next = role.beat + 1;
-  turn.become({ ...role, beat: next, beatAtMs: turn.state.nowMs });
+  turn.become({ ...role, beat: next });
   const { chosenUpTo } = turn.state;
   turn.sendToOthers({ kind: "heartbeat", ballot: role.ballot, beat: next, chosenUpTo });
 }

@@ -145,6 +145,8 @@ export type PaxosInput =
   | { readonly kind: "propose"; readonly value: Value }
   /** The connection to a peer broke: if it led, do not wait out the whole timeout. */
   | { readonly kind: "peerLost"; readonly node: NodeId }
+  /** Somebody wants to know whether this node still leads: a leader does not wait with its next heartbeat. */
+  | { readonly kind: "beat" }
   /** Campaign now, without asking first. */
   | { readonly kind: "campaign" }
   /** The store has a snapshot of everything up to `slot`, durably: of what was applied here, or of a peer (see `fetch`). */

@@ -16,7 +16,14 @@ import {
   startProbe,
 } from "./candidate.ts";
 import { assertLocalInvariants } from "./invariants.ts";
-import { leaderTick, onHeartbeat, onHeartbeatReply, onPhase2b, propose } from "./leader.ts";
+import {
+  beatNow,
+  leaderTick,
+  onHeartbeat,
+  onHeartbeatReply,
+  onPhase2b,
+  propose,
+} from "./leader.ts";
 import { onLearnReply, onLearnRequest, retryCatchUp } from "./learner.ts";
 import type { PaxosMessage } from "./message.ts";
 import { onSnapshotOffer, onSnapshotSaved } from "./snapshot.ts";
@@ -34,6 +41,9 @@ export function step(state: PaxosState, input: PaxosInput): Stepped {
       break;
     case "propose":
       propose(turn, input.value);
+      break;
+    case "beat":
+      beatNow(turn);
       break;
     case "peerLost":
       lostLeader(turn, input.node);

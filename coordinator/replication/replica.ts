@@ -51,6 +51,7 @@ export class Replica {
   readonly #applier: Applier;
   readonly #inbox: PaxosInput[] = [];
   #tickIsDue = false;
+  #beatIsDue = false;
   #tickedAtMs = 0;
   #state: PaxosState | undefined;
   /** In this turn, and not applied yet. */
@@ -155,10 +156,12 @@ export class Replica {
 
   /**
    * True when this node led under `ballot` at some moment after the call, so that nobody with a higher ballot did before
-   * it. Takes a round trip, or up to a heartbeat where nothing is proposed; false at the latest when leadership ends.
+   * it. Takes a round trip, which all share that ask in the same turn; false at the latest when leadership ends.
    */
   stillLeads(ballot: Ballot): Promise<boolean> {
     if (this.#stopped) return Promise.resolve(false);
+    this.#beatIsDue = true;
+    this.#schedule();
     return this.#proposer.stillLeads(this.#state?.role, ballot);
   }
 
@@ -226,14 +229,17 @@ export class Replica {
     }
   }
 
-  /** The next input: a tick, what arrived first, then whatever may be proposed. */
+  /** The next input: a tick, what arrived first, whatever may be proposed, then a heartbeat that was asked for. */
   #next(): PaxosInput | undefined {
     if (this.#stopped) return undefined;
     if (this.#tickIsDue) return this.#takeTick();
     const arrived = this.#inbox.shift();
     if (arrived !== undefined) return arrived;
     const value = this.#proposer.next(this.#state);
-    return value === undefined ? undefined : { kind: "propose", value };
+    if (value !== undefined) return { kind: "propose", value };
+    if (!this.#beatIsDue) return undefined;
+    this.#beatIsDue = false;
+    return { kind: "beat" };
   }
 
   #takeTick(): PaxosInput {

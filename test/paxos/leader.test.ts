@@ -69,6 +69,26 @@ test("P8: votes are a set of members: repeated ones count once, those of another
   expect(group.applied(1)).toEqual(["v"]);
 });
 
+test("asked for a heartbeat, a leader sends it at once, and does not put off the next; others send none", () => {
+  const group = led(3);
+  group.drop();
+  const before = beatOf(group);
+  group.input(1, { kind: "beat" });
+  group.input(2, { kind: "beat" });
+  expect(group.wire.map(({ from, to: node, message }) => [from, node, message.kind])).toEqual([
+    [1, 2, "heartbeat"],
+    [1, 3, "heartbeat"],
+  ]);
+  expect(beatOf(group)).toEqual({ ...before, beat: before.beat + 1 });
+});
+
+function beatOf(group: Group): { readonly beat: number; readonly beatAtMs: number } {
+  const { role } = group.state(1);
+  if (role.kind !== "leader") throw new Error("node 1 leads");
+  const { beat, beatAtMs } = role;
+  return { beat, beatAtMs };
+}
+
 test("a proposal that got lost goes again, after a heartbeat, to those who have not voted", () => {
   const group = led(5);
   group.propose(1, "v");

@@ -34,6 +34,7 @@ export function sightsOf(
       if (output.records.length === 0) sights.push("a snapshot comes too late and is ignored");
       break;
     case "propose":
+    case "beat":
     case "peerLost":
     case "campaign":
       break;

@@ -4,18 +4,24 @@
  * The first frame of each side is its hello, packed alone. Whoever refuses closes with a sentence, and with code 4000, or 4001
  * when it can never be otherwise: the other side should stop trying.
  *
- *   client                          server
- *     ├── upgrade ────────────────────▶│
- *     ├── hello ──────────────────────▶│ acceptHello
- *     │◀───────── reply, or 4000/4001 ─┤
- *   acceptReply, onUp               onChannel
+ *   client                                  server
+ *     ├── upgrade, nonce ─────────────────────▶│
+ *     │◀────────────── upgraded, nonce, proof ─┤
+ *     ├── hello, proof ───────────────────────▶│ acceptHello
+ *     │◀───────────────── reply, or 4000/4001 ─┤
+ *   acceptReply, onUp                       onChannel
+ *
+ * With a cluster secret (cluster-secret.ts) each end proves that it knows it, the client with its hello; without one there are no
+ * proofs, and an end that has one takes no channel without. What was said before the proof is not even unpacked.
  */
 import type { IncomingMessage, Server } from "node:http";
 import type { Duplex } from "node:stream";
+import { z } from "zod";
 import { WebSocket, WebSocketServer, type RawData } from "ws";
 import type { Random } from "../model/ports.ts";
 import { pack, unpack } from "./channel-frame.ts";
 import { Channel, CHANNEL_LIMITS, closeReason } from "./channel.ts";
+import { newNonce, NONCE_PATTERN, type ClusterSecret, type Exchange } from "./cluster-secret.ts";
 
 const REFUSED = 4000;
 export const REFUSED_FOR_GOOD = 4001;
@@ -33,9 +39,25 @@ export interface HelloRefusal {
 
 export type HelloVerdict = { readonly accept: true; readonly reply: unknown } | HelloRefusal;
 
+const NONCE_HEADER = "synod-nonce";
+const PROOF_HEADER = "synod-proof";
+const STRANGER: HelloRefusal = {
+  accept: false,
+  sentence: "the other side does not prove that it knows the cluster's secret",
+};
+const NOTHING = new Uint8Array(0);
+
+/** The first frame of a client: its hello, packed, and its proof. */
+const Introduction = z.strictObject({
+  hello: z.instanceof(Uint8Array),
+  proof: z.string().nullable(),
+});
+
 export interface ServeOptions {
   readonly server: Server;
   readonly path: string;
+  /** Undefined: everybody is taken at his word. */
+  readonly secret?: ClusterSecret | undefined;
   /** Judges the first frame of a client. Must not throw. */
   readonly acceptHello: (hello: unknown) => HelloVerdict;
   readonly onChannel: (channel: Channel, hello: unknown) => void;
@@ -53,6 +75,7 @@ const socketOptions = {
 export function serveChannels(options: ServeOptions): () => void {
   const sockets = new WebSocketServer({ noServer: true, ...socketOptions });
   const channels = new Set<Channel>();
+  const exchanges = new WeakMap<IncomingMessage, Exchange>();
   let count = 0;
   const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     const refusal = upgradeRefusal(request, options.path, sockets.clients.size);
@@ -62,11 +85,20 @@ export function serveChannels(options: ServeOptions): () => void {
       socket.end(`HTTP/1.1 ${refusal}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
       return;
     }
+    const exchange = exchangeOf(request, options.path);
+    exchanges.set(request, exchange);
     sockets.handleUpgrade(request, socket, head, (accepted) => {
       count += 1;
-      welcome(accepted, `${request.socket.remoteAddress ?? "?"}#${count}`, options, channels);
+      const id = `${request.socket.remoteAddress ?? "?"}#${count}`;
+      welcome(accepted, id, exchange, options, channels);
     });
   };
+  sockets.on("headers", (headers, request) => {
+    const exchange = exchanges.get(request);
+    if (exchange === undefined || options.secret === undefined) return;
+    headers.push(`${NONCE_HEADER}: ${exchange.serverNonce}`);
+    headers.push(`${PROOF_HEADER}: ${options.secret.prove("server", exchange, NOTHING)}`);
+  });
   options.server.on("upgrade", upgrade);
   return () => {
     options.server.off("upgrade", upgrade);
@@ -89,9 +121,16 @@ function upgradeRefusal(
   return openSockets >= MAX_SOCKETS ? "503 Service Unavailable" : undefined;
 }
 
+function exchangeOf({ headers }: IncomingMessage, path: string): Exchange {
+  const nonce = headers[NONCE_HEADER];
+  const clientNonce = typeof nonce === "string" && NONCE_PATTERN.test(nonce) ? nonce : "";
+  return { path, clientNonce, serverNonce: newNonce() };
+}
+
 function welcome(
   socket: WebSocket,
   id: string,
+  exchange: Exchange,
   options: ServeOptions,
   channels: Set<Channel>,
 ): void {
@@ -106,7 +145,12 @@ function welcome(
   });
   socket.once("message", (data: RawData) => {
     clearTimeout(timer);
-    const hello = tryUnpack(data);
+    const said = introduction(data, exchange, options.secret);
+    if ("sentence" in said) {
+      refuse(socket, said);
+      return;
+    }
+    const { hello } = said;
     const verdict = options.acceptHello(hello);
     if (!verdict.accept) {
       refuse(socket, verdict);
@@ -120,6 +164,19 @@ function welcome(
     });
     options.onChannel(channel, hello);
   });
+}
+
+/** The hello, of somebody who has proved to be no stranger. */
+function introduction(
+  data: RawData,
+  exchange: Exchange,
+  secret: ClusterSecret | undefined,
+): { readonly hello: unknown } | HelloRefusal {
+  const read = Introduction.safeParse(tryUnpack(data));
+  if (!read.success) return { accept: false, sentence: "this is no hello" };
+  const { hello, proof } = read.data;
+  const isKnown = secret?.verifies(proof, "client", exchange, hello) ?? true;
+  return isKnown ? { hello: tryUnpack(Buffer.from(hello)) } : STRANGER;
 }
 
 function refuse(socket: WebSocket, { sentence, forGood = false }: HelloRefusal): void {
@@ -144,6 +201,8 @@ function tryUnpack(data: RawData): unknown {
 export interface ConnectOptions {
   readonly url: string;
   readonly hello: unknown;
+  /** Undefined: whoever answers at the address is believed. */
+  readonly secret?: ClusterSecret | undefined;
   readonly random: Random;
   /** Judges the server's hello. Otherwise: hang up, with the sentence where there is one, and try again later. */
   readonly acceptReply: (reply: unknown) => boolean | HelloRefusal;
@@ -190,8 +249,12 @@ class Connector implements Connection {
   }
 
   #connect(): void {
-    const socket = new WebSocket(this.#options.url, {
+    const { url, secret } = this.#options;
+    const clientNonce = newNonce();
+    const exchange = { path: new URL(url).pathname, clientNonce, serverNonce: "" };
+    const socket = new WebSocket(url, {
       ...socketOptions,
+      headers: { [NONCE_HEADER]: clientNonce },
       handshakeTimeout: HELLO_TIMEOUT_MS,
       // Masks guard against browsers behind careless proxies. A mask of zeros spares both ends the arithmetic.
       generateMask: (mask: Buffer) => {
@@ -200,8 +263,18 @@ class Connector implements Connection {
     });
     this.#socket = socket;
     let failure = "the connection ended before the reply";
+    let isStranger = false;
+    socket.on("upgrade", ({ headers }) => {
+      exchange.serverNonce = String(headers[NONCE_HEADER] ?? "");
+      if (secret === undefined) return;
+      if (secret.verifies(headers[PROOF_HEADER], "server", exchange, NOTHING)) return;
+      isStranger = true;
+      socket.terminate();
+    });
     socket.on("open", () => {
-      socket.send(pack(this.#options.hello));
+      const hello = pack(this.#options.hello);
+      const proof = secret?.prove("client", exchange, hello) ?? null;
+      socket.send(pack({ hello, proof }));
       this.#timer = setTimeout(() => {
         failure = "no reply to the hello in time";
         socket.terminate();
@@ -220,7 +293,7 @@ class Connector implements Connection {
       if (this.#closed) return;
       const forGood = code === REFUSED_FOR_GOOD;
       if (code === REFUSED || forGood) this.#refused(reason.toString(), forGood);
-      else this.#options.onFailed?.(failure);
+      else this.#options.onFailed?.(isStranger ? STRANGER.sentence : failure);
       this.#retry();
     });
   }

@@ -10,7 +10,7 @@ import { ballot, clusterId, nodeId, slot, type NodeId } from "../../shared/model
 import { PROTOCOL_VERSION } from "../../shared/model/protocol.ts";
 import { pack } from "../../shared/runtime/channel-frame.ts";
 import { systemRandom } from "../../shared/runtime/clock.ts";
-import { closeChannels, closeLater, HOST } from "../support/channels.ts";
+import { closeChannels, closeLater, HOST, introduction } from "../support/channels.ts";
 import { collectedLog, type CollectedLog } from "../support/collected-log.ts";
 import { VolatilePeers } from "../support/volatile-peers.ts";
 import { eventually } from "../support/wait.ts";
@@ -312,7 +312,7 @@ async function introduce(address: string, as: unknown): Promise<string | undefin
       resolve(`${code} ${reason.toString()}`);
     });
   });
-  socket.send(pack(as));
+  socket.send(introduction(as));
   return answer;
 }
 
@@ -357,7 +357,7 @@ test("a message that breaks the protocol ends the connection and never reaches t
     socket.terminate();
   });
   await once(socket, "open");
-  socket.send(pack(hello));
+  socket.send(introduction(hello));
   await once(socket, "message");
   const closed = once(socket, "close");
   socket.send(

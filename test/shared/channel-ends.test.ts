@@ -1,7 +1,16 @@
 import { WebSocket } from "ws";
 import { pack } from "../../shared/runtime/channel-frame.ts";
 import { CHANNEL_LIMITS } from "../../shared/runtime/channel.ts";
-import { closeChannels, dial, dialRaw, HOST, PATH, serve, serveRaw } from "../support/channels.ts";
+import {
+  closeChannels,
+  dial,
+  dialRaw,
+  introduction,
+  HOST,
+  PATH,
+  serve,
+  serveRaw,
+} from "../support/channels.ts";
 import { eventually } from "../support/wait.ts";
 
 afterEach(closeChannels);
@@ -151,18 +160,21 @@ test("a client that never says hello is turned out", async () => {
   expect(accepted).toHaveLength(0);
 });
 
-test("a hello that is no msgpack reaches the verdict as undefined", async () => {
+test.each([
+  ["that is no msgpack", pack({ name: "raw" }).subarray(0, 3)],
+  ["without a hello in it", pack({ name: "raw" })],
+])("a first frame %s is refused before anybody judges it", async (_, frame) => {
   const hellos: unknown[] = [];
   const { port } = await serve(nothing, {
     acceptHello: (hello) => {
       hellos.push(hello);
-      return { accept: false, sentence: "no" };
+      return { accept: true, reply: hello };
     },
   });
   const raw = await dialRaw(port);
-  raw.send(pack({ name: "raw" }).subarray(0, 3));
+  raw.send(frame);
   expect(await new Promise((resolve) => raw.once("close", resolve))).toBe(4000);
-  expect(hellos).toEqual([undefined]);
+  expect(hellos).toEqual([]);
 });
 
 test.each([
@@ -183,7 +195,7 @@ test.each([
 test("a frame beyond the limit ends the connection", async () => {
   const { port, accepted } = await serve(nothing);
   const raw = await dialRaw(port);
-  raw.send(pack({ name: "raw" }));
+  raw.send(introduction({ name: "raw" }));
   await eventually("accepted", () => accepted.length === 1);
   raw.send(Buffer.alloc(CHANNEL_LIMITS.maxFrameBytes + 1));
   expect(await new Promise((resolve) => raw.once("close", resolve))).toBe(1009);

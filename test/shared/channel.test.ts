@@ -1,5 +1,12 @@
 import { eventually } from "../support/wait.ts";
-import { closeChannels, dial, dialRaw, serve, serveRaw } from "../support/channels.ts";
+import {
+  closeChannels,
+  dial,
+  dialRaw,
+  introduction,
+  serve,
+  serveRaw,
+} from "../support/channels.ts";
 import {
   ChannelClosed,
   ChannelDown,
@@ -194,7 +201,7 @@ test.each([
 ])("%s closes the channel", async (_, bytes, binary) => {
   const { port, accepted } = await serve(echo);
   const raw = await dialRaw(port);
-  raw.send(pack({ name: "raw" }));
+  raw.send(introduction({ name: "raw" }));
   await eventually("accepted", () => accepted.length === 1);
   const closed = new Promise((resolve) => raw.once("close", resolve));
   raw.send(bytes, { binary });

@@ -26,7 +26,9 @@ export function closeLater(step: () => Promise<void> | void): void {
   undo.push(step);
 }
 
-async function listen(port = 0): Promise<{ readonly server: Server; readonly port: number }> {
+export async function listen(
+  port = 0,
+): Promise<{ readonly server: Server; readonly port: number }> {
   const server = createServer();
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
@@ -66,6 +68,11 @@ export async function serve(
   });
   closeLater(stop);
   return { port, server, accepted, stop };
+}
+
+/** A first frame as the protocol wants it, without a secret. */
+export function introduction(hello: unknown): Buffer {
+  return pack({ hello: pack(hello), proof: null });
 }
 
 export interface Dialled {

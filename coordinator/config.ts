@@ -9,6 +9,9 @@
  *   SYNOD_PEERS                   1=host:port,2=…      every node of the group, this one included
  *   SYNOD_COORDINATORS            1=http://host:port,… the same nodes, as clients and followers reach them
  *   SYNOD_PARTICIPANTS            s1=host:port,…       every shard
+ *   SYNOD_CLUSTER_SECRET          what all nodes of the cluster know; or SYNOD_CLUSTER_SECRET_FILE
+ *   SYNOD_CLIENTS_FILE            who may ask for what (api/access/clients.ts)
+ *   SYNOD_INSECURE                1: listen beyond loopback without the two above
  *   SYNOD_LOG_LEVEL               debug | info | warn | error | silent         (info)
  *   SYNOD_HEARTBEAT_INTERVAL_MS   the leader's heartbeat                         (75)
  *   SYNOD_ELECTION_TIMEOUT_MS     silence after which a leader counts as gone; each node waits
@@ -17,6 +20,7 @@
  *   SYNOD_DRAIN_TIMEOUT_MS        how long requests may end after SIGTERM        (10000)
  *   SYNOD_MAX_IN_FLIGHT           requests at once; more are refused with 503    (1024)
  */
+import { readFileSync } from "node:fs";
 import { z } from "zod";
 import type { ClusterId, NodeId, ShardId } from "../shared/model/ids.ts";
 import {
@@ -29,17 +33,24 @@ import {
 import {
   addressSetting,
   choiceSetting,
+  clusterSecretSetting,
   ConfigError,
+  formatAddress,
+  isLoopback,
   mapSetting,
   readAddress,
   readOrigin,
   readSettings,
+  switchSetting,
   unknownSettings,
   wholeNumberSetting,
+  withSecretFiles,
   type Address,
   type Environment,
 } from "../shared/runtime/config-reading.ts";
+import type { ClusterSecret } from "../shared/runtime/cluster-secret.ts";
 import { LOG_LEVELS, type LogLevel } from "../shared/runtime/logger.ts";
+import { Clients } from "./api/access/clients.ts";
 
 export interface CoordinatorConfig {
   readonly clusterId: ClusterId;
@@ -53,6 +64,10 @@ export interface CoordinatorConfig {
   /** Where clients and followers reach each node. */
   readonly coordinators: ReadonlyMap<NodeId, string>;
   readonly participants: ReadonlyMap<ShardId, Address>;
+  /** Undefined: everybody on the network is believed to be a node. */
+  readonly clusterSecret: ClusterSecret | undefined;
+  /** Undefined: everybody may do everything. */
+  readonly clients: Clients | undefined;
   readonly logLevel: LogLevel;
   readonly heartbeatIntervalMs: number;
   readonly electionTimeoutMs: number;
@@ -67,6 +82,7 @@ export interface CoordinatorConfig {
 const MIN_BEATS_PER_TIMEOUT = 4;
 const MAX_NODE_ID = 1023;
 /** By shared/runtime/failpoints.ts. */
+const SECRETS = ["SYNOD_CLUSTER_SECRET"] as const;
 const READ_ELSEWHERE = ["SYNOD_FAILPOINTS", "SYNOD_ALLOW_FAILPOINTS"];
 
 function readNodeId(text: string): NodeId | undefined {
@@ -77,6 +93,18 @@ function readNodeId(text: string): NodeId | undefined {
 function readShardId(text: string): ShardId | undefined {
   return SHARD_ID_PATTERN.test(text) ? shardId(text) : undefined;
 }
+
+const clientsSetting = z
+  .string()
+  .transform((path, context): Clients => {
+    try {
+      return Clients.parse(readFileSync(path, "utf8"));
+    } catch (error) {
+      context.addIssue(`names ${path}, which cannot be used: ${(error as Error).message}`);
+      return z.NEVER;
+    }
+  })
+  .optional();
 
 const Settings = z.object({
   SYNOD_CLUSTER_ID: z
@@ -90,6 +118,9 @@ const Settings = z.object({
   SYNOD_PEERS: mapSetting(readNodeId, readAddress, "1=host:port,2=host:port"),
   SYNOD_COORDINATORS: mapSetting(readNodeId, readOrigin, "1=http://host:port,2=http://host:port"),
   SYNOD_PARTICIPANTS: mapSetting(readShardId, readAddress, "s1=host:port,s2=host:port"),
+  SYNOD_CLUSTER_SECRET: clusterSecretSetting,
+  SYNOD_CLIENTS_FILE: clientsSetting,
+  SYNOD_INSECURE: switchSetting,
   SYNOD_LOG_LEVEL: choiceSetting(LOG_LEVELS, "info"),
   SYNOD_HEARTBEAT_INTERVAL_MS: wholeNumberSetting(5, 10_000, 75),
   SYNOD_ELECTION_TIMEOUT_MS: wholeNumberSetting(20, 60_000, 600),
@@ -101,7 +132,7 @@ type Settings = z.infer<typeof Settings>;
 
 /** Throws ConfigError, which names every variable that is wrong. */
 export function readCoordinatorConfig(env: Environment): CoordinatorConfig {
-  const settings = readSettings(Settings, env);
+  const settings = readSettings(Settings, withSecretFiles(env, SECRETS));
   const problems = brokenRelations(settings);
   if (problems.length > 0) throw new ConfigError(problems);
   return Object.freeze({
@@ -114,6 +145,8 @@ export function readCoordinatorConfig(env: Environment): CoordinatorConfig {
     peers: settings.SYNOD_PEERS,
     coordinators: settings.SYNOD_COORDINATORS,
     participants: settings.SYNOD_PARTICIPANTS,
+    clusterSecret: settings.SYNOD_CLUSTER_SECRET,
+    clients: settings.SYNOD_CLIENTS_FILE,
     logLevel: settings.SYNOD_LOG_LEVEL,
     heartbeatIntervalMs: settings.SYNOD_HEARTBEAT_INTERVAL_MS,
     electionTimeoutMs: settings.SYNOD_ELECTION_TIMEOUT_MS,
@@ -138,6 +171,7 @@ function brokenRelations(settings: Settings): readonly string[] {
         [...missing, ...surplus].join(", "),
     );
   }
+  problems.push(...exposures(settings));
   const shortest = MIN_BEATS_PER_TIMEOUT * settings.SYNOD_HEARTBEAT_INTERVAL_MS;
   if (settings.SYNOD_ELECTION_TIMEOUT_MS < shortest) {
     problems.push(
@@ -148,8 +182,29 @@ function brokenRelations(settings: Settings): readonly string[] {
   return problems;
 }
 
+/** Beyond this machine nobody is believed without proof, unless the operator says so. */
+function exposures(settings: Settings): readonly string[] {
+  if (settings.SYNOD_INSECURE) return [];
+  const { SYNOD_HTTP_LISTEN: http, SYNOD_PEER_LISTEN: peer } = settings;
+  const problems: string[] = [];
+  if (!isLoopback(http) && settings.SYNOD_CLIENTS_FILE === undefined) {
+    problems.push(
+      `SYNOD_HTTP_LISTEN is ${formatAddress(http)}, which others can reach, but SYNOD_CLIENTS_FILE does not say who may ` +
+        `ask; set it, listen on 127.0.0.1, or set SYNOD_INSECURE=1`,
+    );
+  }
+  if ((!isLoopback(http) || !isLoopback(peer)) && settings.SYNOD_CLUSTER_SECRET === undefined) {
+    problems.push(
+      `SYNOD_CLUSTER_SECRET is not set, but others can reach this node; set it on every node, listen on 127.0.0.1, or ` +
+        `set SYNOD_INSECURE=1`,
+    );
+  }
+  return problems;
+}
+
 function warningsFor(settings: Settings, env: Environment): readonly string[] {
-  const known = [...Object.keys(Settings.shape), ...READ_ELSEWHERE];
+  const files = SECRETS.map((name) => `${name}_FILE`);
+  const known = [...Object.keys(Settings.shape), ...files, ...READ_ELSEWHERE];
   const unknown = unknownSettings(env, "SYNOD_", known).map(
     (name) => `${name} is set, but a coordinator has no such setting`,
   );

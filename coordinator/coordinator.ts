@@ -15,6 +15,7 @@ import { systemClock, systemRandom } from "../shared/runtime/clock.ts";
 import { formatAddress, type Address } from "../shared/runtime/config-reading.ts";
 import { answerJson, listenHttp, type HttpListener } from "../shared/runtime/http.ts";
 import { loadSqlParser } from "../shared/runtime/sql-statement.ts";
+import { Gate } from "./api/access/gate.ts";
 import { createForwarder } from "./api/forwarding.ts";
 import { createApi } from "./api/server.ts";
 import type { CoordinatorConfig } from "./config.ts";
@@ -81,7 +82,8 @@ async function start(options: CoordinatorOptions, undo: Undo[]): Promise<number>
   }, config.peerListen);
   undo.push(() => peerListener.close(0));
   const { storageId } = contents;
-  const common = { clusterId, self, random: systemRandom, logger };
+  const { clusterSecret: secret } = config;
+  const common = { clusterId, self, secret, random: systemRandom, logger };
   const peers = new SocketPeers({
     ...common,
     ...{ storageId, memory, peers: formatted(peerAddresses), server: peerListener.server, onFatal },
@@ -152,11 +154,13 @@ async function serveClients(
   undo: Undo[],
 ): Promise<HttpListener> {
   const { leaderWaitMs, maxInFlight, drainTimeoutMs, coordinators } = config;
-  const forwarder = createForwarder(maxInFlight);
+  const { clients, clusterSecret: secret } = config;
+  const forwarder = createForwarder(maxInFlight, secret);
+  const gate = new Gate({ clients, secret, clock: systemClock });
   let draining = false;
   const handle = createApi({
     ...{ self: config.nodeId, coordinators, gateway, links, clock: systemClock, logger },
-    ...{ leaderWaitMs, maxInFlight, onFatal, forward: forwarder.forward },
+    ...{ gate, leaderWaitMs, maxInFlight, onFatal, forward: forwarder.forward },
     isDraining: () => draining,
   });
   const listener = await listenHttp(handle, config.httpListen);

@@ -6,6 +6,8 @@
  *   SYNOD_LISTEN                   host:port for the coordinators
  *   SYNOD_DATABASE_URL             postgres://…; or SYNOD_DATABASE_URL_FILE, a file that holds it
  *   SYNOD_COORDINATORS             1=http://host:port,… where branches in doubt are asked about
+ *   SYNOD_CLUSTER_SECRET           what all nodes of the cluster know; or SYNOD_CLUSTER_SECRET_FILE
+ *   SYNOD_INSECURE                 1: listen beyond loopback without it
  *   SYNOD_LOG_LEVEL                debug | info | warn | error | silent          (info)
  *   SYNOD_MAX_BRANCHES             branches at once; below max_prepared_transactions of the
  *                                  server                                        (64)
@@ -29,16 +31,21 @@ import {
 import {
   addressSetting,
   choiceSetting,
+  clusterSecretSetting,
   ConfigError,
+  formatAddress,
+  isLoopback,
   mapSetting,
   readOrigin,
   readSettings,
+  switchSetting,
   unknownSettings,
   wholeNumberSetting,
   withSecretFiles,
   type Address,
   type Environment,
 } from "../shared/runtime/config-reading.ts";
+import type { ClusterSecret } from "../shared/runtime/cluster-secret.ts";
 import { LOG_LEVELS, type LogLevel } from "../shared/runtime/logger.ts";
 
 export interface ParticipantConfig {
@@ -48,6 +55,8 @@ export interface ParticipantConfig {
   /** Holds a password: never logged. */
   readonly databaseUrl: string;
   readonly coordinators: ReadonlyMap<NodeId, string>;
+  /** Undefined: everybody on the network is believed to be a coordinator. */
+  readonly clusterSecret: ClusterSecret | undefined;
   readonly logLevel: LogLevel;
   readonly maxBranches: number;
   readonly finishingConnections: number;
@@ -62,7 +71,7 @@ export interface ParticipantConfig {
 
 const MAX_NODE_ID = 1023;
 const MS_PER_HOUR = 3_600_000;
-const SECRETS = ["SYNOD_DATABASE_URL"] as const;
+const SECRETS = ["SYNOD_DATABASE_URL", "SYNOD_CLUSTER_SECRET"] as const;
 
 function readNodeId(text: string): NodeId | undefined {
   const value = Number(text);
@@ -86,6 +95,8 @@ const Settings = z.object({
       "must look like postgres://user:password@host:port/database",
     ),
   SYNOD_COORDINATORS: mapSetting(readNodeId, readOrigin, "1=http://host:port,2=http://host:port"),
+  SYNOD_CLUSTER_SECRET: clusterSecretSetting,
+  SYNOD_INSECURE: switchSetting,
   SYNOD_LOG_LEVEL: choiceSetting(LOG_LEVELS, "info"),
   SYNOD_MAX_BRANCHES: wholeNumberSetting(1, 10_000, 64),
   SYNOD_FINISHING_CONNECTIONS: wholeNumberSetting(1, 1_000, 4),
@@ -110,6 +121,7 @@ export function readParticipantConfig(env: Environment): ParticipantConfig {
     listen: settings.SYNOD_LISTEN,
     databaseUrl: settings.SYNOD_DATABASE_URL,
     coordinators: settings.SYNOD_COORDINATORS,
+    clusterSecret: settings.SYNOD_CLUSTER_SECRET,
     logLevel: settings.SYNOD_LOG_LEVEL,
     maxBranches: settings.SYNOD_MAX_BRANCHES,
     finishingConnections: settings.SYNOD_FINISHING_CONNECTIONS,
@@ -123,6 +135,13 @@ export function readParticipantConfig(env: Environment): ParticipantConfig {
 }
 
 function brokenRelations(settings: Settings): readonly string[] {
+  const { SYNOD_LISTEN: listen, SYNOD_CLUSTER_SECRET: secret, SYNOD_INSECURE: insecure } = settings;
+  if (!isLoopback(listen) && secret === undefined && !insecure) {
+    return [
+      `SYNOD_LISTEN is ${formatAddress(listen)}, which others can reach, but SYNOD_CLUSTER_SECRET is not set; set it on ` +
+        "every node, listen on 127.0.0.1, or set SYNOD_INSECURE=1",
+    ];
+  }
   const { SYNOD_FINISHING_CONNECTIONS: finishing, SYNOD_MAX_BRANCHES: branches } = settings;
   if (settings.SYNOD_RESCAN_INTERVAL_MS < settings.SYNOD_INQUIRY_AFTER_MS) {
     return [

@@ -50,7 +50,8 @@ export async function startParticipant(options: ParticipantOptions): Promise<Par
   await loadSqlParser();
   const shard = createShard(options);
   const urls = [...config.coordinators.values()];
-  const inquirer = createHttpInquirer(urls, systemRandom.integer(urls.length));
+  const first = systemRandom.integer(urls.length);
+  const inquirer = createHttpInquirer(urls, first, config.clusterSecret);
   const node = createParticipantNode({
     ...{ clusterId: config.clusterId, shardId: config.shardId, bootId: randomUUID() },
     ...{ shard, inquirer, clock: systemClock, random: systemRandom, logger },
@@ -60,7 +61,7 @@ export async function startParticipant(options: ParticipantOptions): Promise<Par
   const unready = async (): Promise<string | undefined> => closed ?? (await shard.trouble());
   const http = await listenHttp(createParticipantApi({ node, unready }), config.listen);
   const turnAway = serveCoordinators({
-    ...{ server: http.server, node, onFatal, logger },
+    ...{ server: http.server, secret: config.clusterSecret, node, onFatal, logger },
     closed: () => closed,
   });
   let stopRetention = (): void => undefined;

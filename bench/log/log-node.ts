@@ -79,7 +79,7 @@ export class LogNode {
     const { directory } = options;
     this.#memory = new PeersFile({ directory, clock: systemClock, onFatal: fail });
     this.#peers = new SocketPeers({
-      ...{ clusterId: CLUSTER, self, peers, server, random: systemRandom },
+      ...{ clusterId: CLUSTER, self, peers, server, secret: undefined, random: systemRandom },
       storageId: `disk-${self}`,
       logger: createLogger({ nodeId: self }, "warn"),
       memory: this.#memory,

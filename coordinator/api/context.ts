@@ -13,6 +13,7 @@ import {
 import { LIMITS } from "../../shared/model/api.ts";
 import type { TransactionGateway } from "../transactions/gateway.ts";
 import type { ParticipantLinks } from "../transport/participant-link.ts";
+import type { Gate } from "./access/gate.ts";
 import { REFUSED_HEADER, type Forward } from "./forwarding.ts";
 import { NotLeading } from "./leader-route.ts";
 import { problemOf, PROBLEM_TYPE } from "./problem.ts";
@@ -24,6 +25,7 @@ export interface ApiContext {
   readonly gateway: TransactionGateway;
   readonly links: Pick<ParticipantLinks, "shards" | "connected">;
   readonly forward: Forward;
+  readonly gate: Gate;
   readonly clock: Clock;
   readonly logger: Logger;
   /** How long a request waits while nobody leads. */

@@ -67,6 +67,7 @@ export function problemOf(error: SynodError, instance: string): Problem {
       errors,
     },
     headers: {
+      ...(error.code === "unauthenticated" && { "WWW-Authenticate": "Bearer" }),
       ...(retryAfterMs !== undefined && {
         "Retry-After": String(Math.max(1, Math.ceil(retryAfterMs / 1_000))),
       }),

@@ -9,7 +9,7 @@
  *   GET  /readyz                     a leader is known and this node is not shutting down
  *   POST /internal/v1/outcomes       participants ask about branches in doubt
  *
- * The hot path does not pass through express: express replaces the prototypes of request and response, which slows
+ * Before any of it stands the gate (access/gate.ts). The hot path does not pass through express: express replaces the prototypes of request and response, which slows
  * down every later touch of them. Measured on 2 cores, 32 connections: 70 µs of CPU a request without it, 173 µs with.
  */
 import type { RequestListener, ServerResponse } from "node:http";
@@ -69,6 +69,12 @@ export function createApi(context: ApiContext): RequestListener {
     answerError(context, request, response, asClientError(error));
   });
   return (request, response) => {
+    try {
+      context.gate.pass(request);
+    } catch (error) {
+      answerError(context, request, response, error);
+      return;
+    }
     if (request.url === SUBMIT_PATH && request.method === "POST") {
       void transactions.submit(request, response);
     } else {

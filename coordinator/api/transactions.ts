@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { LIMITS, type ReadResponse, type TransactionStatus } from "../../shared/model/api.ts";
 import { SynodError } from "../../shared/model/errors.ts";
 import { parseTransactionId } from "../../shared/model/ids.ts";
-import { answer, answerJson, readBody } from "../../shared/runtime/http.ts";
+import { answer, answerJson, readBody, type AnswerHeaders } from "../../shared/runtime/http.ts";
 import type { SubmissionAnswer } from "../transactions/gateway.ts";
 import { answerError, connectionHeaders, leaderHint, type ApiContext } from "./context.ts";
 import { HOPS_HEADER, TIMEOUT_HEADER, type ForwardedRequest, type Reply } from "./forwarding.ts";
@@ -72,7 +72,7 @@ export class Transactions {
       }
       const routed = await this.#route.run<TransactionStatus>({
         here: () => this.#context.gateway.status(id),
-        request: { method: "GET", path: `${PATH}/${id}`, headers: {} },
+        request: { method: "GET", path: `${PATH}/${id}`, headers: identity(request) },
         isForwarded: request.headers[HOPS_HEADER] !== undefined,
         timeoutMs: STATUS_TIMEOUT_MS,
         repetition: "harmless",
@@ -145,6 +145,11 @@ function rawBody({ headers }: IncomingMessage, body: Buffer) {
   return { body, contentType, contentEncoding };
 }
 
+/** Whoever asked this node asks the leader: it knows him as well. */
+function identity({ headers: { authorization } }: IncomingMessage): AnswerHeaders {
+  return authorization === undefined ? {} : { Authorization: authorization };
+}
+
 function forwarded(request: IncomingMessage, path: string, body: Buffer): ForwardedRequest {
   const key = request.headers["idempotency-key"];
   return {
@@ -153,6 +158,7 @@ function forwarded(request: IncomingMessage, path: string, body: Buffer): Forwar
     headers: {
       "Content-Type": "application/json",
       ...(typeof key === "string" && { "Idempotency-Key": key }),
+      ...identity(request),
     },
     body,
   };

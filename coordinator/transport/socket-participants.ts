@@ -12,6 +12,7 @@ import {
   type CoordinatorHello,
 } from "../../shared/model/protocol.ts";
 import { connectChannel, type Connection } from "../../shared/runtime/channel-ends.ts";
+import type { ClusterSecret } from "../../shared/runtime/cluster-secret.ts";
 import { ChannelDown } from "../../shared/runtime/channel-errors.ts";
 import type { Channel } from "../../shared/runtime/channel.ts";
 import { LinkDown, LinkLost, type ParticipantLinks, type ReplyTo } from "./participant-link.ts";
@@ -21,6 +22,7 @@ export interface SocketParticipantsOptions {
   readonly self: NodeId;
   /** host:port of each participant. */
   readonly participants: ReadonlyMap<ShardId, string>;
+  readonly secret: ClusterSecret | undefined;
   readonly random: Random;
   readonly logger: Logger;
 }
@@ -86,6 +88,7 @@ export class SocketParticipants implements ParticipantLinks {
     const { clusterId, self, random, logger } = this.#options;
     const hello: CoordinatorHello = { protocol: PROTOCOL_VERSION, clusterId, nodeId: self };
     return connectChannel({
+      secret: this.#options.secret,
       url: `ws://${address}/channel`,
       hello,
       random,

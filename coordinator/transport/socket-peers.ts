@@ -19,6 +19,7 @@ import {
   type HelloVerdict,
 } from "../../shared/runtime/channel-ends.ts";
 import type { Channel } from "../../shared/runtime/channel.ts";
+import type { ClusterSecret } from "../../shared/runtime/cluster-secret.ts";
 import type { PeerMessage } from "../paxos/message.ts";
 import { KnownPeers, type PeerMemory } from "./known-peers.ts";
 import { parsePeerMessage } from "./peer-message.ts";
@@ -60,6 +61,7 @@ export interface SocketPeersOptions {
   /** host:port of every node, this one included. */
   readonly peers: ReadonlyMap<NodeId, string>;
   readonly server: Server;
+  readonly secret: ClusterSecret | undefined;
   readonly random: Random;
   readonly logger: Logger;
 }
@@ -116,9 +118,9 @@ export class SocketPeers implements PeerTransport {
   /** `holds`: what this node has recovered, before it gave or took any vote. */
   start(holds: Position): void {
     this.#holds = holds;
-    const { server, peers, self } = this.#options;
+    const { server, peers, self, secret } = this.#options;
     this.#stopServing = serveChannels({
-      server,
+      ...{ server, secret },
       path: "/peer",
       acceptHello: (hello) => this.#judge(hello),
       onChannel: (channel, hello) => {
@@ -145,8 +147,9 @@ export class SocketPeers implements PeerTransport {
   }
 
   #dial(node: NodeId, address: string): Connection {
-    const { random, logger } = this.#options;
+    const { random, logger, secret } = this.#options;
     return connectChannel({
+      secret,
       url: `ws://${address}/peer`,
       hello: this.#hello(),
       random,

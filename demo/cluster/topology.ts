@@ -1,10 +1,15 @@
 /**
  * Who runs where: the addresses of a local cluster, and from them the environment of each of its processes.
  */
+import { randomBytes } from "node:crypto";
 import { LOOPBACK, freePorts } from "../ports.ts";
+
+const SECRET_BYTES = 32;
 
 export interface Topology {
   readonly clusterId: string;
+  /** Made anew for each start: all who know it are started together. */
+  readonly clusterSecret: string;
   readonly coordinators: readonly CoordinatorPlace[];
   readonly participants: readonly ParticipantPlace[];
 }
@@ -40,6 +45,7 @@ export async function planTopology(request: TopologyRequest): Promise<Topology> 
   };
   return {
     clusterId,
+    clusterSecret: randomBytes(SECRET_BYTES).toString("base64url"),
     coordinators: numbers(coordinators).map((id) => ({
       id,
       httpPort: port(id - 1, id),
@@ -76,6 +82,7 @@ export function coordinatorEnvironment(
   );
   return {
     SYNOD_CLUSTER_ID: topology.clusterId,
+    SYNOD_CLUSTER_SECRET: topology.clusterSecret,
     SYNOD_NODE_ID: String(place.id),
     SYNOD_DATA_DIR: dataDir,
     SYNOD_HTTP_LISTEN: `${LOOPBACK}:${place.httpPort}`,
@@ -94,6 +101,7 @@ export function participantEnvironment(
 ): Readonly<Record<string, string>> {
   return {
     SYNOD_CLUSTER_ID: topology.clusterId,
+    SYNOD_CLUSTER_SECRET: topology.clusterSecret,
     SYNOD_SHARD_ID: place.shard,
     SYNOD_LISTEN: `${LOOPBACK}:${place.port}`,
     SYNOD_DATABASE_URL: databaseUrl,

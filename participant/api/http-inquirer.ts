@@ -9,6 +9,7 @@ import {
   OutcomeAnswer,
   type OutcomeInquiry,
 } from "../../shared/model/protocol.ts";
+import { CLUSTER_HEADER, type ClusterSecret } from "../../shared/runtime/cluster-secret.ts";
 import type { OutcomeInquirer } from "../branches/outcome-inquirer.ts";
 
 const OUTCOMES_PATH = "/internal/v1/outcomes";
@@ -23,13 +24,18 @@ export interface HttpInquirer extends OutcomeInquirer {
 }
 
 /** `urls`: origins, at least one. `first`: which is asked first, so that participants do not all ask the same. */
-export function createHttpInquirer(urls: readonly string[], first: number): HttpInquirer {
+export function createHttpInquirer(
+  urls: readonly string[],
+  first: number,
+  secret?: Pick<ClusterSecret, "httpToken">,
+): HttpInquirer {
   const agents = {
     httpAgent: new HttpAgent({ keepAlive: true, maxSockets: 1 }),
     httpsAgent: new HttpsAgent({ keepAlive: true, maxSockets: 1 }),
   };
   const client = axios.create({
     ...agents,
+    headers: secret === undefined ? {} : { [CLUSTER_HEADER]: secret.httpToken },
     timeout: TIMEOUT_MS,
     maxRedirects: 0,
     proxy: false,

@@ -7,6 +7,8 @@ import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import { assert } from "../model/assert.ts";
 
 export const MIN_SECRET_CHARACTERS = 32;
+/** Over HTTP, carries `httpToken`. */
+export const CLUSTER_HEADER = "synod-cluster-token";
 const NONCE_BYTES = 24;
 export const NONCE_PATTERN = /^[\w-]{32}$/;
 

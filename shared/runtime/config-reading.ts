@@ -6,6 +6,7 @@
  */
 import { readFileSync } from "node:fs";
 import { z } from "zod";
+import { ClusterSecret, MIN_SECRET_CHARACTERS } from "./cluster-secret.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -88,6 +89,23 @@ export const addressSetting = z.string().transform((text, context): Address => {
   context.addIssue(`must be host:port, but is "${text}"`);
   return z.NEVER;
 });
+
+/** Nobody but this machine reaches it. */
+export function isLoopback({ host }: Address): boolean {
+  return host === "localhost" || host === "::1" || /^127\.\d+\.\d+\.\d+$/.test(host);
+}
+
+/** Unset, "0" or "false" is no; "1" or "true" is yes. */
+export const switchSetting = z
+  .enum(["0", "1", "false", "true"], "must be 1 or 0")
+  .default("0")
+  .transform((text) => text === "1" || text === "true");
+
+export const clusterSecretSetting = z
+  .string()
+  .min(MIN_SECRET_CHARACTERS, `must have at least ${MIN_SECRET_CHARACTERS} characters`)
+  .transform((text) => new ClusterSecret(text))
+  .optional();
 
 export function wholeNumberSetting(lowest: number, highest: number, otherwise?: number) {
   const sentence = `must be a whole number from ${lowest} to ${highest}`;

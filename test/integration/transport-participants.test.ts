@@ -79,7 +79,13 @@ function connect(...ports: number[]): Links {
   const participants = new Map(
     ports.map((port, index): [ShardId, string] => [shardId(`s${index + 1}`), `${HOST}:${port}`]),
   );
-  const options = { clusterId: cluster, self, participants, random: systemRandom };
+  const options = {
+    clusterId: cluster,
+    self,
+    participants,
+    secret: undefined,
+    random: systemRandom,
+  };
   const links = new SocketParticipants({ ...options, logger });
   const changes: string[] = [];
   links.onChange((changed) => changes.push(links.connected(changed)?.bootId ?? "down"));

@@ -58,7 +58,12 @@ async function start(
   const fatal: unknown[] = [];
   const transport = new SocketPeers({
     ...{ clusterId: cluster, self, storageId, memory, peers, server },
-    ...{ random: systemRandom, logger: log, onFatal: (error: unknown) => fatal.push(error) },
+    ...{
+      secret: undefined,
+      random: systemRandom,
+      logger: log,
+      onFatal: (error: unknown) => fatal.push(error),
+    },
   });
   const received: [NodeId, PeerMessage][] = [];
   const lost: NodeId[] = [];

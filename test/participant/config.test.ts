@@ -78,3 +78,14 @@ test("a setting that no participant has is a warning", () => {
     "SYNOD_MAX_BRANCH is set, but a participant has no such setting",
   ]);
 });
+
+test("beyond loopback a participant wants the cluster's secret, unless the operator insists", () => {
+  const open = { SYNOD_LISTEN: "0.0.0.0:7001" };
+  expect(problemsOf(open)).toEqual([
+    expect.stringMatching(/^SYNOD_LISTEN is 0\.0\.0\.0:7001, which others can reach/) as string,
+  ]);
+  expect(
+    problemsOf({ ...open, SYNOD_CLUSTER_SECRET: "a secret of this very cluster, 123" }),
+  ).toEqual([]);
+  expect(problemsOf({ ...open, SYNOD_INSECURE: "1" })).toEqual([]);
+});

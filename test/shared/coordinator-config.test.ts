@@ -127,3 +127,33 @@ test("reads secrets from files, and refuses what is ambiguous or missing", () =>
     rmSync(directory, { recursive: true });
   }
 });
+
+const OPEN = { SYNOD_HTTP_LISTEN: "0.0.0.0:8002" };
+const SECRET = "a secret of this very cluster, 123";
+
+test("beyond loopback nothing starts without clients and a secret, unless the operator insists", () => {
+  expect(problemsOf(OPEN)).toEqual([
+    expect.stringMatching(
+      /^SYNOD_HTTP_LISTEN is 0\.0\.0\.0:8002, which others can reach/,
+    ) as string,
+    expect.stringMatching(/^SYNOD_CLUSTER_SECRET is not set/) as string,
+  ]);
+  expect(problemsOf({ SYNOD_PEER_LISTEN: "10.0.0.1:9002" })).toHaveLength(1);
+  expect(problemsOf({ SYNOD_PEER_LISTEN: "10.0.0.1:9002", SYNOD_CLUSTER_SECRET: SECRET })).toEqual(
+    [],
+  );
+  expect(problemsOf({ ...OPEN, SYNOD_CLUSTER_SECRET: SECRET })).toHaveLength(1);
+  expect(problemsOf({ ...OPEN, SYNOD_INSECURE: "1" })).toEqual([]);
+  expect(problemsOf({ ...OPEN, SYNOD_INSECURE: "yes" })).toEqual(["SYNOD_INSECURE must be 1 or 0"]);
+});
+
+test("a cluster secret that is too short, or clients that cannot be read, are complaints", () => {
+  expect(problemsOf({ SYNOD_CLUSTER_SECRET: "short" })).toEqual([
+    "SYNOD_CLUSTER_SECRET must have at least 32 characters",
+  ]);
+  expect(problemsOf({ SYNOD_CLIENTS_FILE: "/nowhere/clients.json" })).toEqual([
+    expect.stringMatching(
+      /^SYNOD_CLIENTS_FILE names \/nowhere\/clients\.json, which cannot be used/,
+    ) as string,
+  ]);
+});

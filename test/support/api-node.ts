@@ -1,4 +1,5 @@
 /** A coordinator's HTTP face on a free port, over a gateway kept in memory: the twin of the heart behind the port. */
+import { Gate } from "../../coordinator/api/access/gate.ts";
 import { createApi } from "../../coordinator/api/server.ts";
 import { createForwarder } from "../../coordinator/api/forwarding.ts";
 import {
@@ -31,6 +32,7 @@ import {
   type ParticipantHello,
 } from "../../shared/model/protocol.ts";
 import { systemClock } from "../../shared/runtime/clock.ts";
+import type { ClusterSecret } from "../../shared/runtime/cluster-secret.ts";
 import { listenHttp, type HttpListener } from "../../shared/runtime/http.ts";
 import { loadSqlParser } from "../../shared/runtime/sql-statement.ts";
 
@@ -148,6 +150,9 @@ export interface ApiNodeOptions {
   readonly leaderWaitMs?: number;
   readonly maxInFlight?: number;
   readonly gateway?: TransactionGateway;
+  /** Default: everybody may do everything. */
+  readonly gate?: Gate;
+  readonly secret?: ClusterSecret;
 }
 
 const SHARDS = ["s1", "s2"].map(shardId);
@@ -157,7 +162,7 @@ export async function startApiNode(options: ApiNodeOptions): Promise<ApiNode> {
   await loadSqlParser();
   const self = nodeId(options.id ?? 1);
   const coordinators = options.coordinators ?? new Map<NodeId, string>();
-  const forwarder = createForwarder(64);
+  const forwarder = createForwarder(64, options.secret);
   const fatal: unknown[] = [];
   let draining = false;
   const handle = createApi({
@@ -166,6 +171,7 @@ export async function startApiNode(options: ApiNodeOptions): Promise<ApiNode> {
     gateway: options.gateway ?? new TwinGateway(options.group, self),
     links: { shards: SHARDS, connected: helloOf },
     forward: forwarder.forward,
+    gate: options.gate ?? new Gate({ clients: undefined, secret: undefined, clock: systemClock }),
     clock: systemClock,
     logger: { debug: ignore, info: ignore, warn: ignore, error: ignore },
     leaderWaitMs: options.leaderWaitMs ?? 1_000,

@@ -40,6 +40,7 @@ async function start(change: Partial<ParticipantConfig> = {}): Promise<string> {
       listen: { host: "127.0.0.1", port: 0 },
       databaseUrl: fixture.url,
       coordinators: new Map([[nodeId(1), "http://127.0.0.1:1"]]),
+      clusterSecret: undefined,
       logLevel: "silent",
       maxBranches: 8,
       finishingConnections: 2,

@@ -17,6 +17,7 @@ import { Replica, type ReplicaEvents } from "./replication/replica.ts";
 import type { SnapshotPolicy } from "./replication/snapshots.ts";
 import { Carriers } from "./transactions/carriers.ts";
 import { decodeBatch, encodeCommand, type CompleteCommand } from "./transactions/command.ts";
+import { DeadlockDetector } from "./transactions/deadlocks/detector.ts";
 import { Delivery } from "./transactions/delivery.ts";
 import type { NodeView, TransactionGateway } from "./transactions/gateway.ts";
 import { Incidents } from "./transactions/incidents.ts";
@@ -74,6 +75,7 @@ class Node implements CoordinatorNode {
   readonly #onePhase: OnePhase;
   readonly #outcomes: Outcomes;
   readonly #recovery: Recovery;
+  readonly #deadlocks: DeadlockDetector;
   readonly #service: TransactionService;
 
   constructor(options: CoordinatorNodeOptions) {
@@ -111,6 +113,7 @@ class Node implements CoordinatorNode {
     this.#outcomes = new Outcomes(ledger, leadership, (id) => carriers.holds(id));
     const outcomes = this.#outcomes;
     this.#recovery = new Recovery({ links, outcomes, leadership, incidents, clock, logger });
+    this.#deadlocks = new DeadlockDetector({ parties: [carriers], links, clock, logger });
     this.#service = new TransactionService({
       ...{ links, clock, random, ledger, leadership, carriers, onePhase, delivery },
       leader: () => this.replica.leader,
@@ -179,6 +182,7 @@ class Node implements CoordinatorNode {
     this.#leadership.ended();
     this.#delivery.stopLeading();
     this.#recovery.stopLeading();
+    this.#deadlocks.stopLeading();
     await this.replica.stop();
   }
 
@@ -213,12 +217,14 @@ class Node implements CoordinatorNode {
     );
     this.#delivery.startLeading(this.ledger.incomplete());
     this.#recovery.startLeading();
+    this.#deadlocks.startLeading();
   }
 
   #stoppedLeading(ballot: Ballot): void {
     this.#leadership.ended();
     this.#delivery.stopLeading();
     this.#recovery.stopLeading();
+    this.#deadlocks.stopLeading();
     this.#carriers.stoppedLeading(ballot);
     this.#options.logger.info({ ballot }, "stopped leading");
   }

@@ -20,6 +20,7 @@ import type { OutcomeInquirer } from "./branches/outcome-inquirer.ts";
 import { Recovery } from "./branches/recovery.ts";
 import { type BranchCounts, BranchRegistry, type LiveBranch } from "./branches/registry.ts";
 import { Settler } from "./branches/settler.ts";
+import { WaitReporter } from "./branches/wait-reporter.ts";
 import type { Shard } from "./shard/shard.ts";
 
 export interface ParticipantLimits {
@@ -89,6 +90,7 @@ export class ParticipantNode {
   readonly #branches: BranchService;
   readonly #onePhase: OnePhase;
   readonly #recovery: Recovery;
+  readonly #waits: WaitReporter;
   #stopping = false;
 
   constructor(options: ParticipantNodeOptions) {
@@ -108,6 +110,7 @@ export class ParticipantNode {
       overloaded,
     });
     this.#recovery = new Recovery({ ...options, ...limits, registry, settler, incidents });
+    this.#waits = new WaitReporter(clusterId, shard, registry, this.#onePhase);
   }
 
   hello(): ParticipantHello {
@@ -137,6 +140,8 @@ export class ParticipantNode {
         return this.#branches.list(request);
       case "settle":
         return this.#onePhase.settle(request);
+      case "waits":
+        return this.#waits.report();
       default:
         return unreachable(request);
     }

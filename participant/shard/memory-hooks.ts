@@ -11,6 +11,7 @@ export type MemoryEffect =
   | "commitPrepared"
   | "rollbackPrepared"
   | "list"
+  | "waits"
   | "status"
   | "fence"
   | "receipt";

@@ -10,6 +10,7 @@
  *   list      which branches of this cluster are prepared?        prepared[]
  *   settle    did this one-phase transaction commit? (and if it   committed | aborted | retry
  *             did not, it never will)
+ *   waits     which branches wait for which others?               waits[] | retry
  *
  *   participant → any coordinator, over HTTP: `OutcomeInquiry` → `OutcomeAnswer`.
  *
@@ -95,6 +96,8 @@ export const SettleRequest = z.object({
   /** An earlier attempt under the same key may have committed: then that is the answer. */
   idempotencyKey: z.string().optional(),
 });
+/** Changes nothing; asked twice before anything is concluded (coordinator/transactions/deadlocks). */
+export const WaitsRequest = z.object({ kind: z.literal("waits") });
 
 export const BranchRequest = z.discriminatedUnion("kind", [
   ExecuteRequest,
@@ -103,6 +106,7 @@ export const BranchRequest = z.discriminatedUnion("kind", [
   AbortRequest,
   ListRequest,
   SettleRequest,
+  WaitsRequest,
 ]);
 export type ExecuteRequest = z.infer<typeof ExecuteRequest>;
 export type ExecuteOnePhaseRequest = z.infer<typeof ExecuteOnePhaseRequest>;
@@ -200,6 +204,20 @@ export const SettleReply = z.discriminatedUnion("kind", [
 ]);
 export type SettleReply = z.infer<typeof SettleReply>;
 
+/** On this shard one carrier waits for another, whose branch may be running or prepared. */
+const BranchWait = z.object({
+  waiter: carrierIdSchema,
+  holder: carrierIdSchema,
+  /** The same text in two replies means: the same wait, and it has not ended in between. */
+  evidence: z.string(),
+});
+export type BranchWait = z.infer<typeof BranchWait>;
+export const WaitsReply = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("waits"), waits: z.array(BranchWait) }),
+  retry,
+]);
+export type WaitsReply = z.infer<typeof WaitsReply>;
+
 /** The reply that belongs to each kind of request. */
 export interface BranchReplies {
   readonly execute: Vote;
@@ -208,6 +226,7 @@ export interface BranchReplies {
   readonly abort: AbortReply;
   readonly list: ListReply;
   readonly settle: SettleReply;
+  readonly waits: WaitsReply;
 }
 export const BRANCH_REPLY_SCHEMAS: {
   readonly [Kind in keyof BranchReplies]: z.ZodType<BranchReplies[Kind]>;
@@ -218,6 +237,7 @@ export const BRANCH_REPLY_SCHEMAS: {
   abort: AbortReply,
   list: ListReply,
   settle: SettleReply,
+  waits: WaitsReply,
 };
 
 /** First message on a participant's socket, from the coordinator; and the participant's answer. */

@@ -1,4 +1,15 @@
 import { testShardContract } from "../../participant/shard-contract.ts";
-import { createShard } from "./postgres-fixture.ts";
+import { createShard, openShard } from "./postgres-fixture.ts";
 
-testShardContract(createShard);
+testShardContract(async () => {
+  const { shard, url, close } = await createShard();
+  const other = openShard(url);
+  return {
+    shard,
+    other,
+    close: async () => {
+      await other.close();
+      await close();
+    },
+  };
+});

@@ -14,6 +14,8 @@ export function describeRequest(request: BranchRequest): string {
       return `list b${request.ballot}`;
     case "settle":
       return `settle ${request.transactionId}`;
+    case "waits":
+      return "waits";
   }
 }
 
@@ -31,6 +33,8 @@ export function describeReply(request: BranchRequest, reply: unknown): string {
       return "branches" in said
         ? `${about}${said.branches.map(({ gid }) => shortGid(gid)).join(" ")}`
         : `${about}prepared xid ${said.xid}`;
+    case "waits":
+      return `${about}${said.waits.map(({ waiter, holder }) => `${waiter} for ${holder}`).join(", ")}`;
     case "readOnly":
     case "committed":
     case "aborted":

@@ -21,12 +21,7 @@ export class WaitReporter {
   /** Not begun: whoever asks now shares it. */
   #next: Promise<WaitsReply> | undefined;
 
-  constructor(
-    clusterId: ClusterId,
-    shard: Shard,
-    registry: BranchRegistry,
-    onePhase: OnePhase,
-  ) {
+  constructor(clusterId: ClusterId, shard: Shard, registry: BranchRegistry, onePhase: OnePhase) {
     this.#clusterId = clusterId;
     this.#shard = shard;
     this.#registry = registry;

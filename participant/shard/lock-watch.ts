@@ -74,6 +74,11 @@ export class LockWatch {
     this.#pool = pool;
   }
 
+  /** Opens the connection: the first deadlock is to be found as soon as others. Rejects with `ShardUnreachable`. */
+  async warmUp(): Promise<void> {
+    await ask(this.#pool, WAITING, [PASSING_LOCKS, MAX_WAITING_SESSIONS]);
+  }
+
   /** `open`: the sessions as they are at each moment. Rejects with `ShardUnreachable`. */
   async waits(open: ReadonlySet<WatchedSession>): Promise<readonly LockWait[]> {
     const before = new Map([...open].map((session) => [nameOf(session.backend), session]));
@@ -85,14 +90,16 @@ export class LockWatch {
     };
     const waits = (rows as unknown as readonly WaitingRow[]).map(readWait);
     const isOurs = (node: string): boolean => isGid(node) || lasting(node) !== undefined;
-    return chainWaits(waits, isOurs, MAX_LOCK_WAITS).flatMap(({ waiter, holder, evidence }): LockWait[] => {
-      const session = lasting(waiter);
-      if (session === undefined) return [];
-      const other = lasting(holder);
-      return other === undefined
-        ? [{ waiter: session, holder: { kind: "prepared", gid: gidIn(holder) }, evidence }]
-        : [{ waiter: session, holder: { kind: "session", session: other }, evidence }];
-    });
+    return chainWaits(waits, isOurs, MAX_LOCK_WAITS).flatMap(
+      ({ waiter, holder, evidence }): LockWait[] => {
+        const session = lasting(waiter);
+        if (session === undefined) return [];
+        const other = lasting(holder);
+        return other === undefined
+          ? [{ waiter: session, holder: { kind: "prepared", gid: gidIn(holder) }, evidence }]
+          : [{ waiter: session, holder: { kind: "session", session: other }, evidence }];
+      },
+    );
   }
 }
 

@@ -71,7 +71,8 @@ export class MemoryShard implements Shard {
         gids.get(holder),
       ];
       if (session === undefined) return [];
-      if (gid !== undefined) return [{ waiter: session, holder: { kind: "prepared", gid }, evidence }];
+      if (gid !== undefined)
+        return [{ waiter: session, holder: { kind: "prepared", gid }, evidence }];
       if (other === undefined) return [];
       return [{ waiter: session, holder: { kind: "session", session: other }, evidence }];
     });

@@ -243,6 +243,7 @@ export class PostgresShard implements Shard {
     const { branchConnections, finishingConnections } = this.#counts;
     await this.#branches.warmUp(Math.min(branchConnections, WARM_BRANCH_CONNECTIONS));
     await this.#finishing.warmUp(finishingConnections);
+    await this.#lockWatch.warmUp();
   }
 
   /** Resolves when every connection is closed; what runs is ended. */

@@ -20,12 +20,18 @@ import { chainWaits, type ServerWait } from "./wait-chains.ts";
  * Waits that end by themselves, whatever transactions do: these locks are held for the length of one action on a page, not
  * to the end of a transaction.
  */
-const PASSING_LOCKS = ["extend", "frozenid", "page", "spectoken", "applytransaction"];
+export const PASSING_LOCKS: readonly string[] = [
+  "extend",
+  "frozenid",
+  "page",
+  "spectoken",
+  "applytransaction",
+];
 
 /** More waiting sessions than this on one server are not looked at: those that wait the longest are. */
 const MAX_WAITING_SESSIONS = 1_024;
 /** Of the reply. 64 branches that all wait for each other's turn on one row make 2,016. */
-export const MAX_LOCK_WAITS = 2_048;
+const MAX_LOCK_WAITS = 2_048;
 
 /** The server ends autovacuum that is in somebody's way by itself. */
 const WAITING = `
@@ -69,26 +75,28 @@ export interface WatchedSession extends ShardSession {
 
 export class LockWatch {
   readonly #pool: pg.Pool;
+  readonly #passingLocks: readonly string[];
 
-  constructor(pool: pg.Pool) {
+  constructor(pool: pg.Pool, passingLocks = PASSING_LOCKS) {
     this.#pool = pool;
+    this.#passingLocks = passingLocks;
   }
 
   /** Opens the connection: the first deadlock is to be found as soon as others. Rejects with `ShardUnreachable`. */
   async warmUp(): Promise<void> {
-    await ask(this.#pool, WAITING, [PASSING_LOCKS, MAX_WAITING_SESSIONS]);
+    await this.#ask();
   }
 
   /** `open`: the sessions as they are at each moment. Rejects with `ShardUnreachable`. */
   async waits(open: ReadonlySet<WatchedSession>): Promise<readonly LockWait[]> {
     const before = new Map([...open].map((session) => [nameOf(session.backend), session]));
-    const rows = await ask(this.#pool, WAITING, [PASSING_LOCKS, MAX_WAITING_SESSIONS]);
+    const rows = await this.#ask();
     // Only of a session that was there before and after is it certain that the process worked for it in between.
     const lasting = (name: string): WatchedSession | undefined => {
       const session = before.get(name);
       return session !== undefined && open.has(session) ? session : undefined;
     };
-    const waits = (rows as unknown as readonly WaitingRow[]).map(readWait);
+    const waits = rows.map(readWait);
     const isOurs = (node: string): boolean => isGid(node) || lasting(node) !== undefined;
     return chainWaits(waits, isOurs, MAX_LOCK_WAITS).flatMap(
       ({ waiter, holder, evidence }): LockWait[] => {
@@ -100,6 +108,11 @@ export class LockWatch {
           : [{ waiter: session, holder: { kind: "session", session: other }, evidence }];
       },
     );
+  }
+
+  async #ask(): Promise<readonly WaitingRow[]> {
+    const values = [this.#passingLocks, MAX_WAITING_SESSIONS];
+    return (await ask(this.#pool, WAITING, values)) as unknown as readonly WaitingRow[];
   }
 }
 

@@ -97,7 +97,7 @@ export const SettleRequest = z.object({
   idempotencyKey: z.string().optional(),
 });
 /** Changes nothing; asked twice before anything is concluded (coordinator/transactions/deadlocks). */
-export const WaitsRequest = z.object({ kind: z.literal("waits") });
+const WaitsRequest = z.object({ kind: z.literal("waits") });
 
 export const BranchRequest = z.discriminatedUnion("kind", [
   ExecuteRequest,

@@ -1,15 +1,4 @@
 import { testShardContract } from "../../participant/shard-contract.ts";
-import { createShard, openShard } from "./postgres-fixture.ts";
+import { createShard } from "./postgres-fixture.ts";
 
-testShardContract(async () => {
-  const { shard, url, close } = await createShard();
-  const other = openShard(url);
-  return {
-    shard,
-    other,
-    close: async () => {
-      await other.close();
-      await close();
-    },
-  };
-});
+testShardContract(createShard);

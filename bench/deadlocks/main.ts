@@ -11,8 +11,9 @@ import {
   removeClusterDirectory,
   startLocalCluster,
 } from "../../demo/local-cluster.ts";
-import { runContended, type Contended } from "./contended.ts";
-import { induceMany, type Detection } from "./induced.ts";
+import { runContended } from "./contended.ts";
+import { induceMany } from "./induced.ts";
+import { describeContended, describeDetection } from "./report.ts";
 import type { Database } from "./transactions.ts";
 
 interface Options {
@@ -68,27 +69,6 @@ async function measure(cluster: LocalCluster, options: Options): Promise<boolean
   console.log(describeContended(contended));
   const wasSoon = detection.p99Ms < BOUND_MS && detection.others.size === 0;
   return wasSoon && !contended.answers.has("deadlock");
-}
-
-function describeDetection({ made, p50Ms, p99Ms, maxMs, others }: Detection): string {
-  const figures = [p50Ms, p99Ms, maxMs].map((ms) => `${ms.toFixed(0)} ms`);
-  return [
-    `${made} deadlocks over two and three shards: found after ${figures[0]} (p50), ${figures[1]} (p99), ${figures[2]} (max)`,
-    `ended in another way: ${describeCounts(others)}`,
-  ].join("\n");
-}
-
-function describeContended({ answers, elapsedMs }: Contended): string {
-  const minutes = (elapsedMs / MS_PER_MINUTE).toFixed(1);
-  return [
-    `${minutes} minutes of waiting without a deadlock: ${describeCounts(answers)}`,
-    `false victims: ${answers.get("deadlock") ?? 0}`,
-  ].join("\n");
-}
-
-function describeCounts(counts: ReadonlyMap<string, number>): string {
-  const all = [...counts].map(([name, count]) => `${name} ${count}`);
-  return all.length === 0 ? "none" : all.join(", ");
 }
 
 run(main);

@@ -16,36 +16,34 @@ import { modesConflict } from "./lock-modes.ts";
 import type { LockWait, ShardSession } from "./shard.ts";
 import { chainWaits, type ServerWait } from "./wait-chains.ts";
 
-/**
- * Waits that end by themselves, whatever transactions do: these locks are held for the length of one action on a page, not
- * to the end of a transaction.
- */
-export const PASSING_LOCKS: readonly string[] = [
-  "extend",
-  "frozenid",
-  "page",
-  "spectoken",
-  "applytransaction",
-];
+export interface LeftOut {
+  /** Waits for these end whatever transactions do: they are held for one action on a page, not to the end of a transaction. */
+  readonly lockTypes: readonly string[];
+  /** The server ends these by itself when they are in the way. */
+  readonly backendTypes: readonly string[];
+}
+export const LEFT_OUT: LeftOut = {
+  lockTypes: ["extend", "frozenid", "page", "spectoken", "applytransaction"],
+  backendTypes: ["autovacuum worker"],
+};
 
 /** More waiting sessions than this on one server are not looked at: those that wait the longest are. */
 const MAX_WAITING_SESSIONS = 1_024;
 /** Of the reply. 64 branches that all wait for each other's turn on one row make 2,016. */
 const MAX_LOCK_WAITS = 2_048;
 
-/** The server ends autovacuum that is in somebody's way by itself. */
 const WAITING = `
   with locks as materialized (select * from pg_catalog.pg_locks),
   backends as materialized (
     select pid, pg_catalog.concat(pid, ' ', ${STARTED_AT_US}) as name
     from pg_catalog.pg_stat_activity
     where datname = pg_catalog.current_database()
-      and backend_type is distinct from 'autovacuum worker'),
+      and coalesce(backend_type, '') <> all ($2)),
   waiting as materialized (
     select locks.*, name, pg_catalog.pg_blocking_pids(pid) as blockers
     from locks join backends using (pid)
     where not granted and waitstart is not null and locktype <> all ($1)
-    order by waitstart limit $2),
+    order by waitstart limit $3),
   prepared as materialized (
     select virtualtransaction, gid
     from locks join pg_catalog.pg_prepared_xacts on transactionid = transaction
@@ -75,11 +73,11 @@ export interface WatchedSession extends ShardSession {
 
 export class LockWatch {
   readonly #pool: pg.Pool;
-  readonly #passingLocks: readonly string[];
+  readonly #leftOut: LeftOut;
 
-  constructor(pool: pg.Pool, passingLocks = PASSING_LOCKS) {
+  constructor(pool: pg.Pool, leftOut = LEFT_OUT) {
     this.#pool = pool;
-    this.#passingLocks = passingLocks;
+    this.#leftOut = leftOut;
   }
 
   /** Opens the connection: the first deadlock is to be found as soon as others. Rejects with `ShardUnreachable`. */
@@ -111,7 +109,8 @@ export class LockWatch {
   }
 
   async #ask(): Promise<readonly WaitingRow[]> {
-    const values = [this.#passingLocks, MAX_WAITING_SESSIONS];
+    const { lockTypes, backendTypes } = this.#leftOut;
+    const values = [lockTypes, backendTypes, MAX_WAITING_SESSIONS];
     return (await ask(this.#pool, WAITING, values)) as unknown as readonly WaitingRow[];
   }
 }

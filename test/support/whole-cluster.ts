@@ -27,6 +27,7 @@ export interface WholeCluster {
 const COORDINATORS = [1, 2, 3];
 /** Below the 200 connections of the server, together with everything else that the participants open. */
 const BRANCHES_PER_SHARD = 40;
+const START_DEADLINE_MS = 60_000;
 
 export async function startWholeCluster(shards: readonly string[]): Promise<WholeCluster> {
   const directory = mkdtempSync(join(tmpdir(), "synod-whole-"));
@@ -85,7 +86,7 @@ export async function startWholeCluster(shards: readonly string[]): Promise<Whol
 /** The node that leads and reaches every shard. */
 async function leaderAmong(urls: readonly string[]): Promise<string> {
   let leader: string | undefined;
-  await eventually("a node leads and reaches every shard", async () => {
+  const find = async (): Promise<boolean> => {
     for (const url of urls) {
       const { body } = await get(url, "/v1/cluster");
       const reachable = (body["shards"] as { reachable: boolean }[]).map((each) => each.reachable);
@@ -93,7 +94,8 @@ async function leaderAmong(urls: readonly string[]): Promise<string> {
       if (leads && !reachable.includes(false)) leader = url;
     }
     return leader !== undefined;
-  });
+  };
+  await eventually("a node leads and reaches every shard", find, START_DEADLINE_MS);
   return leader!;
 }
 

@@ -1,10 +1,6 @@
 /** Whom Postgres makes wait for whom, beyond the contract that the twin keeps as well. */
 import pg from "pg";
-import {
-  LockWatch,
-  PASSING_LOCKS,
-  type WatchedSession,
-} from "../../../participant/shard/lock-watch.ts";
+import { LockWatch, LEFT_OUT, type WatchedSession } from "../../../participant/shard/lock-watch.ts";
 import type { LockWait, ShardSession } from "../../../participant/shard/shard.ts";
 import { ADD, gid, operation } from "../../participant/shard-contract.ts";
 import { eventually } from "../../support/wait.ts";
@@ -112,11 +108,15 @@ test("of a session that ends while the server is asked nothing is told", async (
   });
 });
 
-test("waits for locks that pass by themselves are left out, all others are seen", async () => {
+test("locks that pass by themselves and sessions that the server ends are left out, all others are seen", async () => {
   await whileOneWaits(async (waiter, holder) => {
     const open = new Set([waiter, holder]);
-    expect(await new LockWatch(pool, ["transactionid"]).waits(open)).toEqual([]);
-    expect(await new LockWatch(pool, PASSING_LOCKS).waits(open)).toHaveLength(1);
+    const withoutRows = { ...LEFT_OUT, lockTypes: ["transactionid"] };
+    const withoutClients = { ...LEFT_OUT, backendTypes: ["client backend"] };
+    for (const leftOut of [withoutRows, withoutClients]) {
+      expect(await new LockWatch(pool, leftOut).waits(open)).toEqual([]);
+    }
+    expect(await new LockWatch(pool).waits(open)).toHaveLength(1);
   });
 });
 
@@ -124,8 +124,8 @@ test("the locks that pass by themselves are called as the server calls them", as
   const { rows } = await pool.query<{ name: string }>(
     "select name from pg_wait_events where type = 'Lock' order by name",
   );
-  const others = rows.map(({ name }) => name).filter((name) => !PASSING_LOCKS.includes(name));
-  expect(others).toEqual([
+  const { lockTypes } = LEFT_OUT;
+  expect(rows.map(({ name }) => name).filter((name) => !lockTypes.includes(name))).toEqual([
     ...["advisory", "object", "relation", "transactionid", "tuple", "userlock", "virtualxid"],
   ]);
 });

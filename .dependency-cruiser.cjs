@@ -3,10 +3,11 @@ const pure = [
   "^coordinator/paxos/",
   "^coordinator/transactions/(transaction|answer|command)\\.ts$",
   "^coordinator/transactions/ledger/",
+  "^coordinator/transactions/deadlocks/wait-graph\\.ts$",
   "^coordinator/log/truncation\\.ts$",
   "^coordinator/log/wal/(codec|crc32|header-block|recovery|segment-header|segment-index|snapshot-codec)\\.ts$",
   "^participant/branches/(branch|judgement|carrier-memory)\\.ts$",
-  "^participant/shard/(shard|sqlstate|xid|wire-values)\\.ts$",
+  "^participant/shard/(shard|sqlstate|xid|wire-values|wait-chains|lock-modes)\\.ts$",
   "^shared/model/",
 ];
 

@@ -11,12 +11,13 @@ const pureFiles = [
   "coordinator/transactions/answer.ts",
   "coordinator/transactions/command.ts",
   "coordinator/transactions/ledger/**/*.ts",
+  "coordinator/transactions/deadlocks/wait-graph.ts",
   "coordinator/log/wal/codec.ts",
   "coordinator/log/wal/crc32.ts",
   "coordinator/log/wal/recovery.ts",
   "coordinator/log/wal/segment-header.ts",
   "participant/branches/{branch,judgement,carrier-memory}.ts",
-  "participant/shard/{shard,sqlstate,xid,wire-values}.ts",
+  "participant/shard/{shard,sqlstate,xid,wire-values,wait-chains,lock-modes}.ts",
   "shared/model/**/*.ts",
 ];
 

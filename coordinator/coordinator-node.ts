@@ -17,6 +17,7 @@ import { Replica, type ReplicaEvents } from "./replication/replica.ts";
 import type { SnapshotPolicy } from "./replication/snapshots.ts";
 import { Carriers } from "./transactions/carriers.ts";
 import { decodeBatch, encodeCommand, type CompleteCommand } from "./transactions/command.ts";
+import { DeadlockDetector } from "./transactions/deadlocks/detector.ts";
 import { Delivery } from "./transactions/delivery.ts";
 import type { NodeView, TransactionGateway } from "./transactions/gateway.ts";
 import { Incidents } from "./transactions/incidents.ts";
@@ -76,6 +77,7 @@ class Node implements CoordinatorNode {
   readonly #outcomes: Outcomes;
   readonly #recovery: Recovery;
   readonly #reads: Reads;
+  readonly #deadlocks: DeadlockDetector;
   readonly #service: TransactionService;
 
   constructor(options: CoordinatorNodeOptions) {
@@ -120,6 +122,7 @@ class Node implements CoordinatorNode {
     this.#reads = new Reads({
       ...{ links, clock, logger, ledger, leadership, delivery, leader, stillLeads },
     });
+    this.#deadlocks = new DeadlockDetector({ parties: [carriers], links, clock, logger });
     this.#service = new TransactionService({
       ...{ links, clock, random, ledger, leadership, carriers, onePhase, delivery },
       ...{ leader, stillLeads },
@@ -188,6 +191,7 @@ class Node implements CoordinatorNode {
     this.#leadership.ended();
     this.#delivery.stopLeading();
     this.#recovery.stopLeading();
+    this.#deadlocks.stopLeading();
     await this.replica.stop();
   }
 
@@ -223,12 +227,14 @@ class Node implements CoordinatorNode {
     );
     this.#delivery.startLeading(this.ledger.incomplete());
     this.#recovery.startLeading();
+    this.#deadlocks.startLeading();
   }
 
   #stoppedLeading(ballot: Ballot): void {
     this.#leadership.ended();
     this.#delivery.stopLeading();
     this.#recovery.stopLeading();
+    this.#deadlocks.stopLeading();
     this.#carriers.stoppedLeading(ballot);
     this.#options.logger.info({ ballot }, "stopped leading");
   }

@@ -21,6 +21,7 @@ import type { OutcomeInquirer } from "./branches/outcome-inquirer.ts";
 import { Recovery } from "./branches/recovery.ts";
 import { type BranchCounts, BranchRegistry, type LiveBranch } from "./branches/registry.ts";
 import { Settler } from "./branches/settler.ts";
+import { WaitReporter } from "./branches/wait-reporter.ts";
 import type { Shard } from "./shard/shard.ts";
 
 export interface ParticipantLimits {
@@ -91,6 +92,7 @@ export class ParticipantNode {
   readonly #onePhase: OnePhase;
   readonly #reads: Reads;
   readonly #recovery: Recovery;
+  readonly #waits: WaitReporter;
   #stopping = false;
 
   constructor(options: ParticipantNodeOptions) {
@@ -111,6 +113,7 @@ export class ParticipantNode {
       overloaded,
     });
     this.#recovery = new Recovery({ ...options, ...limits, registry, settler, incidents });
+    this.#waits = new WaitReporter(clusterId, shard, registry, this.#onePhase);
   }
 
   hello(): ParticipantHello {
@@ -142,6 +145,8 @@ export class ParticipantNode {
         return this.#onePhase.settle(request);
       case "read":
         return this.#reads.read(linkId, request);
+      case "waits":
+        return this.#waits.report();
       default:
         return unreachable(request);
     }

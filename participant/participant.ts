@@ -22,7 +22,12 @@ import {
   type ParticipantNode,
 } from "./participant-node.ts";
 import { keepReceiptsFresh } from "./receipt-retention.ts";
-import { CONTROL_CONNECTIONS, PostgresShard, RECEIPT_CONNECTIONS } from "./shard/postgres-shard.ts";
+import {
+  CONTROL_CONNECTIONS,
+  PostgresShard,
+  RECEIPT_CONNECTIONS,
+  WATCHING_CONNECTIONS,
+} from "./shard/postgres-shard.ts";
 import { preflight, PreflightFailed } from "./shard/preflight.ts";
 
 export interface ParticipantOptions {
@@ -102,8 +107,8 @@ async function bringUp(
   isStopping: () => boolean,
 ): Promise<boolean> {
   const { clusterId, shardId, maxBranches, finishingConnections } = config;
-  const connections =
-    maxBranches + finishingConnections + CONTROL_CONNECTIONS + RECEIPT_CONNECTIONS;
+  const forOthers = CONTROL_CONNECTIONS + RECEIPT_CONNECTIONS + WATCHING_CONNECTIONS;
+  const connections = maxBranches + finishingConnections + forOthers;
   for (let waitMs = FIRST_RETRY_MS; !isStopping(); waitMs = Math.min(2 * waitMs, LAST_RETRY_MS)) {
     try {
       await preflight(shard.controlKnex, { clusterId, shardId, maxBranches, connections });

@@ -86,6 +86,12 @@ export function abortError(reason: AbortReason, transactionId: TransactionId): S
         "not every shard had voted when the deadline passed",
         { transactionId },
       );
+    case "deadlock":
+      return new SynodError(
+        "deadlock",
+        "it waited for transactions that waited for it, on several shards, and was the youngest of them",
+        { transactionId },
+      );
     case "leadershipLost":
       return new SynodError(
         "coordinator-changed",

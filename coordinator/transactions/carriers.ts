@@ -32,9 +32,11 @@ import type { ReleasePlaces } from "./admission.ts";
 import { abortError, inRequestOrder, operationsByShard, soleMember } from "./answer.ts";
 import type { DecidedBranch, EncodedCommand } from "./command.ts";
 import { encodeCommand } from "./command.ts";
+import type { DeadlockParties, SlowCarrier } from "./deadlocks/detector.ts";
 import type { Delivery } from "./delivery.ts";
 import type { Applied, LedgerOutcome } from "./ledger/ledger.ts";
 import {
+  awaitedShards,
   beginCarrier,
   stepCarrier,
   type AppliedOutcome,
@@ -73,6 +75,7 @@ export interface NewCarrier {
 }
 
 interface Held extends NewCarrier {
+  readonly beganAtMs: number;
   readonly operations: ReadonlyMap<ShardId, readonly BranchOperation[]>;
   readonly results: Map<ShardId, readonly OperationResult[]>;
   readonly resolve: (response: TransactionResponse) => void;
@@ -85,7 +88,7 @@ interface Held extends NewCarrier {
   placesGivenBack: boolean;
 }
 
-export class Carriers {
+export class Carriers implements DeadlockParties {
   readonly #options: CarriersOptions;
   readonly #held = new Map<CarrierId, Held>();
   readonly #byTransaction = new Map<TransactionId, CarrierId>();
@@ -129,6 +132,7 @@ export class Carriers {
         request: carrier.request,
         idempotency: carrier.idempotency,
         release: carrier.release,
+        beganAtMs: this.#options.clock.monotonicMs(),
         operations,
         results: new Map(),
         resolve,
@@ -193,6 +197,27 @@ export class Carriers {
           unreachable(outcome);
       }
     }
+  }
+
+  /** They are held in the order in which they began. */
+  slow(forMs: number): readonly SlowCarrier[] {
+    const beforeMs = this.#options.clock.monotonicMs() - forMs;
+    const slow: SlowCarrier[] = [];
+    for (const { carrierId, beganAtMs, state } of this.#held.values()) {
+      if (beganAtMs > beforeMs) break;
+      if (state.kind !== "voting") continue;
+      slow.push({ carrierId, shards: awaitedShards(state) });
+    }
+    return slow;
+  }
+
+  mayYield(carrierId: CarrierId): boolean {
+    return this.#held.get(carrierId)?.state.kind === "voting";
+  }
+
+  yieldToOthers(carrierId: CarrierId): void {
+    const held = this.#held.get(carrierId);
+    if (held !== undefined) this.#handle(held, { kind: "deadlocked" });
   }
 
   #decided(carrierId: CarrierId, outcome: AppliedOutcome): void {

@@ -6,7 +6,7 @@
  *      │  │                                    │                          (answer: see below)
  *      │  └── all votes read-only ─────────────│──────────────────────────────────────────────▶ ended(committed)
  *      │                                       └── void, or never proposed ───▶ ended(aborted)
- *      └── a no, a lost link, the deadline, leadership lost ─────────────────────────────────▶ ended(aborted)
+ *      └── a no, a lost link, the deadline, a deadlock, leadership lost ─────────────────────▶ ended(aborted)
  *
  * Rules that the shape enforces:
  * - `proposeCommit` happens at most once, and only with every vote in (T2). After it nobody may abort: only the applied
@@ -65,6 +65,8 @@ export type CarrierEvent =
   /** The branch's shard could not be asked, or did not answer: it may be prepared or not. */
   | { readonly kind: "unreachable"; readonly shard: ShardId }
   | { readonly kind: "deadline" }
+  /** It waits for others that wait for it, and is the one to give way. */
+  | { readonly kind: "deadlocked" }
   | { readonly kind: "leadershipLost" }
   /** The commit command was certainly not handed to the log. */
   | { readonly kind: "notProposed"; readonly reason: NotProposed }
@@ -91,7 +93,8 @@ export type AbortReason =
   | NotProposed
   | { readonly kind: "refused"; readonly shard: ShardId; readonly refusal: Refusal }
   | { readonly kind: "unreachable"; readonly shard: ShardId }
-  | { readonly kind: "deadline" };
+  | { readonly kind: "deadline" }
+  | { readonly kind: "deadlock" };
 
 export interface CarrierStep {
   readonly state: CarrierState;
@@ -107,6 +110,11 @@ export function beginCarrier(plan: readonly PlannedBranch[]): Voting {
     plan,
     votes: new Map(plan.map(({ shard }) => [shard, { kind: "awaited" }])),
   };
+}
+
+/** Those that have not voted. */
+export function awaitedShards({ votes }: Voting): readonly ShardId[] {
+  return [...votes].flatMap(([shard, { kind }]) => (kind === "awaited" ? [shard] : []));
 }
 
 export interface CarrierOptions {
@@ -140,6 +148,8 @@ function whileVoting(state: Voting, event: CarrierEvent): CarrierStep {
       return abort(state, { kind: "unreachable", shard: event.shard });
     case "deadline":
       return abort(state, { kind: "deadline" });
+    case "deadlocked":
+      return abort(state, { kind: "deadlock" });
     case "leadershipLost":
       return abort(state, { kind: "leadershipLost" });
     case "notProposed":
@@ -206,6 +216,7 @@ function whileDeciding(
       return undone(state, event.reason);
     case "voted":
     case "unreachable":
+    case "deadlocked":
     case "leadershipLost":
     case "delivered":
       return unchanged(state);
@@ -276,6 +287,7 @@ function whileCommitting(state: Committing, event: CarrierEvent): CarrierStep {
           };
     case "voted":
     case "unreachable":
+    case "deadlocked":
     case "leadershipLost":
     case "notProposed":
     case "applied":

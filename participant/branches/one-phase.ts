@@ -34,6 +34,7 @@ export interface OnePhaseOptions {
 
 interface Running {
   readonly linkId: string;
+  readonly carrierId: CarrierId;
   session: ShardSession | undefined;
   /** Why it is to end as soon as it can. */
   stop: Refusal | undefined;
@@ -70,6 +71,13 @@ export class OnePhase {
     return this.#running.size;
   }
 
+  /** What runs now, and on which session. */
+  sessions(): readonly (readonly [ShardSession, CarrierId])[] {
+    return [...this.#running.values()].flatMap(({ session, carrierId }) =>
+      session === undefined ? [] : [[session, carrierId] as const],
+    );
+  }
+
   execute(linkId: string, request: ExecuteOnePhaseRequest): Promise<OnePhaseReply> {
     const { carriers } = this.#options;
     const [member] = request.members;
@@ -83,6 +91,7 @@ export class OnePhase {
     if (overloaded !== undefined) return this.#refusedInTurn(overloaded, request);
     const running: Running = {
       linkId,
+      carrierId: request.carrierId,
       session: undefined,
       stop: undefined,
       reply: no(SETTLED),

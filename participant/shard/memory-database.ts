@@ -8,6 +8,7 @@
 import { assert } from "../../shared/model/assert.ts";
 import type { GlobalId, TransactionId, Xid } from "../../shared/model/ids.ts";
 import type { Receipt, XidStatus } from "./shard.ts";
+import type { ServerWait } from "./wait-chains.ts";
 
 /** One server-side transaction. It outlives its session only when it is prepared. */
 export class MemoryTransaction {
@@ -30,6 +31,8 @@ export interface ServerProcess {
 
 interface Waiter {
   readonly transaction: MemoryTransaction;
+  /** Never used again. */
+  readonly name: string;
   readonly grant: () => void;
 }
 
@@ -43,6 +46,7 @@ export class MemoryDatabase {
   readonly #locks = new Map<string, MemoryTransaction>();
   readonly #waiters = new Map<string, Waiter[]>();
   #lastXid = 700n;
+  #lastWait = 0;
   #isUp = true;
 
   get isUp(): boolean {
@@ -95,7 +99,8 @@ export class MemoryDatabase {
       grant();
       return () => undefined;
     }
-    const waiter: Waiter = { transaction, grant };
+    this.#lastWait += 1;
+    const waiter: Waiter = { transaction, name: `wait ${this.#lastWait}`, grant };
     const waiters = this.#waiters.get(row) ?? [];
     waiters.push(waiter);
     this.#waiters.set(row, waiters);
@@ -103,6 +108,18 @@ export class MemoryDatabase {
       const index = waiters.indexOf(waiter);
       if (index >= 0) waiters.splice(index, 1);
     };
+  }
+
+  /** Who waits for whom now: for the one that holds the row, and for those that come first. */
+  waits(): readonly ServerWait<MemoryTransaction>[] {
+    return [...this.#waiters].flatMap(([row, waiters]) => {
+      const holder = this.#locks.get(row);
+      const holders = holder === undefined ? [] : [holder];
+      return waiters.map(({ transaction, name }, place) => {
+        const before = waiters.slice(0, place).map((waiter) => waiter.transaction);
+        return { waiter: transaction, name, holders: [...holders, ...before] };
+      });
+    });
   }
 
   #hold(transaction: MemoryTransaction, row: string): void {

@@ -12,6 +12,7 @@ export type MemoryEffect =
   | "commitPrepared"
   | "rollbackPrepared"
   | "list"
+  | "waits"
   | "status"
   | "fence"
   | "receipt";

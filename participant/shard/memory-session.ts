@@ -62,6 +62,7 @@ export class MemorySession implements ShardSession {
   readonly #onLost: () => void;
   #spent = false;
   #interrupted = false;
+  #runningSinceMs = Infinity;
   /** Ends the wait for a lock. */
   #wake: ((outcome: ServerFailure) => void) | undefined;
 
@@ -77,6 +78,11 @@ export class MemorySession implements ShardSession {
     this.#clock = clock;
     this.#options = options;
     this.#onLost = onLost;
+  }
+
+  /** When what runs now was begun; Infinity when nothing runs. */
+  get runningSinceMs(): number {
+    return this.#runningSinceMs;
   }
 
   execute(
@@ -173,12 +179,15 @@ export class MemorySession implements ShardSession {
   async #guard<Result>(work: () => Promise<Result>): Promise<Result> {
     assert(!this.#spent, "a spent session is not used again");
     this.#interrupted = false;
+    this.#runningSinceMs = this.#clock.monotonicMs();
     try {
       return await work();
     } catch (error) {
       this.#spent = true;
       this.#onLost();
       throw error;
+    } finally {
+      this.#runningSinceMs = Infinity;
     }
   }
 

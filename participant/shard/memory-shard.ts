@@ -10,6 +10,7 @@ import type { MemoryEffect, MemoryHooks } from "./memory-hooks.ts";
 import { MemorySession } from "./memory-session.ts";
 import {
   type FinishOutcome,
+  type LockWait,
   type PreparedOnShard,
   type Receipt,
   type SessionOptions,
@@ -18,12 +19,14 @@ import {
   ShardUnreachable,
   type XidStatus,
 } from "./shard.ts";
+import { chainWaits } from "./wait-chains.ts";
 
 export class MemoryShard implements Shard {
   readonly #database: MemoryDatabase;
   readonly #hooks: MemoryHooks;
   readonly #clock: Clock;
   readonly #mine = new Set<MemoryBackend>();
+  readonly #sessions = new Map<MemoryTransaction, MemorySession>();
   readonly #lost = new Set<MemoryBackend>();
   #isConnected = true;
 
@@ -45,7 +48,34 @@ export class MemoryShard implements Shard {
       this.#lost.add(backend);
       backend.lose();
     };
-    return new MemorySession(this.#database, backend, this.#clock, options, onLost);
+    const session = new MemorySession(this.#database, backend, this.#clock, options, onLost);
+    if (this.#mine.has(backend)) this.#sessions.set(backend.transaction, session);
+    return session;
+  }
+
+  async lockWaits(runningForMs: number): Promise<readonly LockWait[]> {
+    const beforeMs = this.#clock.monotonicMs() - runningForMs;
+    const sessions = [...this.#sessions.values()];
+    if (!sessions.some(({ runningSinceMs }) => runningSinceMs <= beforeMs)) return [];
+    return this.#ask("waits", () => this.#lockWaits());
+  }
+
+  #lockWaits(): readonly LockWait[] {
+    const gids = new Map([...this.#database.prepared].map(([gid, prepared]) => [prepared, gid]));
+    const isOurs = (node: MemoryTransaction): boolean => gids.has(node) || this.#sessions.has(node);
+    const chained = chainWaits(this.#database.waits(), isOurs, Infinity);
+    return chained.flatMap(({ waiter, holder, evidence }): LockWait[] => {
+      const [session, other, gid] = [
+        this.#sessions.get(waiter),
+        this.#sessions.get(holder),
+        gids.get(holder),
+      ];
+      if (session === undefined) return [];
+      if (gid !== undefined)
+        return [{ waiter: session, holder: { kind: "prepared", gid }, evidence }];
+      if (other === undefined) return [];
+      return [{ waiter: session, holder: { kind: "session", session: other }, evidence }];
+    });
   }
 
   commitPrepared(gid: GlobalId): Promise<FinishOutcome> {
@@ -134,6 +164,7 @@ export class MemoryShard implements Shard {
     }
     const backend = new MemoryBackend(this.#database, this.#hooks, (ended) => {
       this.#mine.delete(ended);
+      this.#sessions.delete(ended.transaction);
     });
     this.#mine.add(backend);
     return backend;

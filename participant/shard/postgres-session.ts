@@ -7,7 +7,7 @@ import { assert } from "../../shared/model/assert.ts";
 import type { GlobalId } from "../../shared/model/ids.ts";
 import type { Clock, Logger } from "../../shared/model/ports.ts";
 import type { BranchOperation } from "../../shared/model/protocol.ts";
-import type { BackendControl } from "./backend-control.ts";
+import type { Backend, BackendControl } from "./backend-control.ts";
 import type { BatchEnd, Step } from "./batch.ts";
 import { cleanUp } from "./give-back.ts";
 import type { BatchReport, ServerConnection } from "./server-connection.ts";
@@ -65,6 +65,7 @@ export class PostgresSession implements ShardSession {
   readonly #tools: SessionTools;
   readonly #watchdog: Watchdog;
   #state: "new" | "open" | "spent" = "new";
+  #runningSinceMs = Infinity;
 
   constructor(
     connection: ServerConnection,
@@ -77,6 +78,15 @@ export class PostgresSession implements ShardSession {
     this.#options = options;
     this.#tools = tools;
     this.#watchdog = new Watchdog(connection, tools.control, tools.clock, tools.logger);
+  }
+
+  get backend(): Backend {
+    return this.#connection.backend;
+  }
+
+  /** When what runs now was sent; Infinity when nothing runs. */
+  get runningSinceMs(): number {
+    return this.#runningSinceMs;
   }
 
   async execute(
@@ -218,6 +228,7 @@ export class PostgresSession implements ShardSession {
   async #run(batch: readonly Step[], deadlineMs: number): Promise<BatchReport> {
     assert(this.#state !== "spent", "a spent session is not used again");
     this.#state = "open";
+    this.#runningSinceMs = this.#tools.clock.monotonicMs();
     try {
       const work = this.#connection.run(batch);
       return await this.#watchdog.guard(work, deadlineMs);
@@ -225,6 +236,8 @@ export class PostgresSession implements ShardSession {
       this.#state = "spent";
       this.#lose();
       throw error;
+    } finally {
+      this.#runningSinceMs = Infinity;
     }
   }
 

@@ -1,10 +1,11 @@
 /**
- * The port to one Postgres database, on real connections. Four pools, so that no kind of work can starve another:
+ * The port to one Postgres database, on real connections. Five pools, so that no kind of work can starve another:
  *
  *   branches   one connection per open branch; many may wait for locks
  *   finishing  COMMIT PREPARED, ROLLBACK PREPARED
  *   receipts   knex: outcomes of one-phase transactions, which may wait for replication
  *   control    cancel, terminate, list, status: never waits for anything but the server's attention
+ *   watching   who waits for whom: may take long just when much waits
  */
 import type { Knex } from "knex";
 import type pg from "pg";
@@ -15,12 +16,14 @@ import { createDatabasePool, createKnex } from "../../shared/runtime/database.ts
 import { ask, sqlstateBehind } from "./ask.ts";
 import { BackendControl } from "./backend-control.ts";
 import { Finisher } from "./finisher.ts";
+import { LockWatch } from "./lock-watch.ts";
 import { type CheckStatement, PostgresSession, type SessionTools } from "./postgres-session.ts";
 import { deleteOldReceipts, findReceiptByKey, settleReceipt } from "./receipts.ts";
 import { ServerPool } from "./server-pool.ts";
 import { limitSettings } from "./session-steps.ts";
 import type {
   FinishOutcome,
+  LockWait,
   PreparedOnShard,
   Receipt,
   SessionOptions,
@@ -49,6 +52,7 @@ export interface PostgresShardOptions {
 /** Connections besides those for branches and finishing. */
 export const RECEIPT_CONNECTIONS = 2;
 export const CONTROL_CONNECTIONS = 2;
+export const WATCHING_CONNECTIONS = 1;
 
 const BRANCH_APPLICATION = "synod-branch";
 const FINISHING_APPLICATION = "synod-finishing";
@@ -63,6 +67,8 @@ const IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000;
 const CLIENT_CHECK_INTERVAL_MS = 2_000;
 const OWN_STATEMENT_TIMEOUT_MS = 10_000;
 const OWN_LOCK_TIMEOUT_MS = 5_000;
+/** An older answer about waits is of no use. */
+const WATCHING_DEADLINE_MS = 2_000;
 /** A server that has not answered by then is taken for lost. */
 const OWN_DEADLINE_MS = 12_000;
 
@@ -79,6 +85,9 @@ export class PostgresShard implements Shard {
   readonly #finishing: ServerPool;
   readonly #receiptPool: pg.Pool;
   readonly #controlPool: pg.Pool;
+  readonly #watchingPool: pg.Pool;
+  readonly #lockWatch: LockWatch;
+  readonly #sessions = new Set<PostgresSession>();
   readonly #finisher: Finisher;
   readonly #control: BackendControl;
   readonly #tools: SessionTools;
@@ -131,6 +140,11 @@ export class PostgresShard implements Shard {
       ...pool("synod-control", CONTROL_CONNECTIONS),
       queryTimeoutMs: OWN_DEADLINE_MS,
     });
+    this.#watchingPool = createDatabasePool({
+      ...pool("synod-watching", WATCHING_CONNECTIONS),
+      queryTimeoutMs: WATCHING_DEADLINE_MS,
+    });
+    this.#lockWatch = new LockWatch(this.#watchingPool);
     this.#receiptKnex = createKnex(this.#receiptPool);
     this.controlKnex = createKnex(this.#controlPool);
     this.#finisher = new Finisher({
@@ -145,7 +159,19 @@ export class PostgresShard implements Shard {
 
   async begin(options: SessionOptions): Promise<ShardSession> {
     const { connection, release } = await this.#branches.take();
-    return new PostgresSession(connection, release, options, this.#tools);
+    const ended = (isReusable: boolean): void => {
+      this.#sessions.delete(session);
+      release(isReusable);
+    };
+    const session = new PostgresSession(connection, ended, options, this.#tools);
+    this.#sessions.add(session);
+    return session;
+  }
+
+  lockWaits(runningForMs: number): Promise<readonly LockWait[]> {
+    const beforeMs = this.#tools.clock.monotonicMs() - runningForMs;
+    const isSlow = [...this.#sessions].some(({ runningSinceMs }) => runningSinceMs <= beforeMs);
+    return isSlow ? this.#lockWatch.waits(this.#sessions) : Promise.resolve([]);
   }
 
   commitPrepared(gid: GlobalId): Promise<FinishOutcome> {
@@ -217,6 +243,7 @@ export class PostgresShard implements Shard {
     const { branchConnections, finishingConnections } = this.#counts;
     await this.#branches.warmUp(Math.min(branchConnections, WARM_BRANCH_CONNECTIONS));
     await this.#finishing.warmUp(finishingConnections);
+    await this.#lockWatch.warmUp();
   }
 
   /** Resolves when every connection is closed; what runs is ended. */
@@ -226,6 +253,7 @@ export class PostgresShard implements Shard {
       this.#finishing.end(),
       this.#receiptPool.end(),
       this.#controlPool.end(),
+      this.#watchingPool.end(),
     ]);
   }
 }

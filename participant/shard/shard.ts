@@ -139,6 +139,16 @@ export interface ShardSession {
   interrupt(): void;
 }
 
+/** A session waits for a lock until another session or a prepared transaction lets go of it. */
+export interface LockWait {
+  readonly waiter: ShardSession;
+  readonly holder:
+    | { readonly kind: "session"; readonly session: ShardSession }
+    | { readonly kind: "prepared"; readonly gid: GlobalId };
+  /** The same text in two answers means: the same wait, and it has not ended in between. */
+  readonly evidence: string;
+}
+
 export interface PreparedOnShard {
   readonly gid: GlobalId;
   readonly xid: Xid;
@@ -151,6 +161,12 @@ export interface Shard {
   /** Prepared transactions of this database whose gid starts with the prefix. */
   listPrepared(prefix: string): Promise<readonly PreparedOnShard[]>;
   xidStatus(xid: Xid): Promise<XidStatus>;
+  /**
+   * Which sessions of this object wait for which others of it and for which prepared transactions (of anybody), also through
+   * sessions of others that wait themselves. Waits that end whatever transactions do are left out. The server is not asked
+   * unless some session has been running something for `runningForMs`.
+   */
+  lockWaits(runningForMs: number): Promise<readonly LockWait[]>;
   /**
    * Resolves when no server process that this shard object lost sight of (a session that ended in
    * `ShardUnreachable`) can still prepare or commit.

@@ -37,6 +37,7 @@ export const ERRORS = {
   "idempotency-key-reused": row(422, "The key was used with another body", "not_started", false),
   "idempotency-key-expired": row(409, "The key is older than what is remembered", "unknown", false),
   "participant-conflict": row(409, "Aborted: conflict on a shard", "aborted", true),
+  deadlock: row(409, "Aborted: deadlock between shards", "aborted", true),
   "lock-timeout": row(409, "Aborted: a lock was not granted in time", "aborted", true),
   "transaction-timeout": row(409, "Aborted: the deadline passed", "aborted", true),
   "constraint-violation": row(422, "Aborted: a constraint was violated", "aborted", false),

@@ -11,6 +11,7 @@
  *   settle    did this one-phase transaction commit? (and if it   committed | aborted | retry
  *             did not, it never will)
  *   read      run statements that only read, at one moment         read (with its snapshot) | no
+ *   waits     which branches wait for which others?               waits[] | retry
  *
  *   participant → any coordinator, over HTTP: `OutcomeInquiry` → `OutcomeAnswer`.
  *
@@ -96,6 +97,8 @@ export const SettleRequest = z.object({
   /** An earlier attempt under the same key may have committed: then that is the answer. */
   idempotencyKey: z.string().optional(),
 });
+/** Changes nothing; asked twice before anything is concluded (coordinator/transactions/deadlocks). */
+const WaitsRequest = z.object({ kind: z.literal("waits") });
 
 export const ReadRequest = z.object({
   kind: z.literal("read"),
@@ -112,6 +115,7 @@ export const BranchRequest = z.discriminatedUnion("kind", [
   ListRequest,
   SettleRequest,
   ReadRequest,
+  WaitsRequest,
 ]);
 export type ExecuteRequest = z.infer<typeof ExecuteRequest>;
 export type ExecuteOnePhaseRequest = z.infer<typeof ExecuteOnePhaseRequest>;
@@ -219,6 +223,19 @@ export const ReadReply = z.discriminatedUnion("kind", [
   No,
 ]);
 export type ReadReply = z.infer<typeof ReadReply>;
+/** On this shard one carrier waits for another, whose branch may be running or prepared. */
+const BranchWait = z.object({
+  waiter: carrierIdSchema,
+  holder: carrierIdSchema,
+  /** The same text in two replies means: the same wait, and it has not ended in between. */
+  evidence: z.string(),
+});
+export type BranchWait = z.infer<typeof BranchWait>;
+export const WaitsReply = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("waits"), waits: z.array(BranchWait) }),
+  retry,
+]);
+export type WaitsReply = z.infer<typeof WaitsReply>;
 
 /** The reply that belongs to each kind of request. */
 export interface BranchReplies {
@@ -229,6 +246,7 @@ export interface BranchReplies {
   readonly list: ListReply;
   readonly settle: SettleReply;
   readonly read: ReadReply;
+  readonly waits: WaitsReply;
 }
 export const BRANCH_REPLY_SCHEMAS: {
   readonly [Kind in keyof BranchReplies]: z.ZodType<BranchReplies[Kind]>;
@@ -240,6 +258,7 @@ export const BRANCH_REPLY_SCHEMAS: {
   list: ListReply,
   settle: SettleReply,
   read: ReadReply,
+  waits: WaitsReply,
 };
 
 /** First message on a participant's socket, from the coordinator; and the participant's answer. */

@@ -27,7 +27,7 @@ export const operation = (sql: string, ...params: Param[]): BranchOperation => (
 
 export const gid = (name: string): GlobalId => `synod_test_1-1-${name}_s1` as GlobalId;
 
-const PREPARE_DEADLINE_MS = 5_000;
+export const PREPARE_DEADLINE_MS = 5_000;
 
 /** Items `a` and `b` hold 100 each; there are no entries. */
 export interface ContractShard {

@@ -167,6 +167,7 @@ const WORLDS: Readonly<Record<Exclude<Mutation, "none">, (knobs: Knobs) => Knobs
   },
   "carriers forgotten": (knobs) => repeating(knobs, {}),
   "any incarnation": (knobs) => repeating(knobs, { participantCrashIntervalMs: 80, meanDownMs: 2 }),
+  "waits both ways": crowded,
   "decides alone": contested,
   "snapshots not compared": reading,
   // A leader is cut off while what it asked of a shard is held up; its successor commits meanwhile.
@@ -192,6 +193,16 @@ function reading(knobs: Knobs): Knobs {
 function snapping(knobs: Knobs, faults: Partial<FaultKnobs>): Knobs {
   const world = quiet(knobs, faults);
   return { ...world, paxos: { ...world.paxos, snapshotIntervalSlots: 1, trailingSlots: 0 } };
+}
+
+/** Many that want the same two rows, in either order, and hold them for long. */
+function crowded(knobs: Knobs): Knobs {
+  const world = quiet(knobs, {});
+  return {
+    ...world,
+    database: { ...world.database, meanStatementMs: 20 },
+    workload: { ...world.workload, clients: 8, meanThinkMs: 10, hotChance: 0.8 },
+  };
 }
 
 /** What the seed drew, or the world of a mutation. */

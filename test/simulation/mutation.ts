@@ -42,6 +42,8 @@ export const MUTATIONS = [
   "carriers forgotten",
   /** A participant runs what was meant for its predecessor. */
   "any incarnation",
+  /** Who is waited for counts as waiting, too. */
+  "waits both ways",
   /** A participant in doubt does not ask, but rolls back. */
   "decides alone",
   /** A read takes what each shard shows, whatever the others do. */

@@ -14,6 +14,7 @@ import type { Trace } from "../world/trace.ts";
 import { AgreementChecker } from "./agreement.ts";
 import { Auditor, type EndedBranch, type PreparedBranch, type ShardBooks } from "./audit.ts";
 import { ConsensusChecker } from "./consensus.ts";
+import { DeadlockChecker, type Party, type TruthfulWait } from "./deadlocks.ts";
 import { ReferenceLedger, type Decision } from "./reference-ledger.ts";
 import type { Tally } from "./tally.ts";
 import { ToldOutcomes } from "./told-outcomes.ts";
@@ -24,6 +25,8 @@ export interface CheckersOptions {
   readonly coordinators: () => readonly CoordinatorHost[];
   readonly size: number;
   readonly books: readonly ShardBooks[];
+  /** Of all databases, at this moment. */
+  readonly waits: () => readonly TruthfulWait[];
   readonly openingTotal: number;
   readonly voidsBelowFloor: boolean;
   readonly onFailure: (error: unknown) => void;
@@ -35,6 +38,7 @@ export class Checkers implements NodeWatch {
   readonly auditor: Auditor;
   readonly #consensus: ConsensusChecker;
   readonly #told: ToldOutcomes;
+  readonly #deadlocks: DeadlockChecker;
   readonly #options: CheckersOptions;
 
   constructor(options: CheckersOptions) {
@@ -43,6 +47,7 @@ export class Checkers implements NodeWatch {
     this.auditor = new Auditor(this.reference, options.books, options.openingTotal);
     this.#consensus = new ConsensusChecker(majority(options.size));
     this.#told = new ToldOutcomes(this.reference);
+    this.#deadlocks = new DeadlockChecker(options.waits);
     this.agreement = new AgreementChecker(
       this.reference,
       (decision) => {
@@ -97,6 +102,16 @@ export class Checkers implements NodeWatch {
 
   toldOfTransaction(by: string, id: TransactionId, outcome: string): void {
     this.#told.ofTransaction(by, id, outcome);
+  }
+
+  waitBegan(waiter: Party): void {
+    this.#deadlocks.waitBegan(waiter);
+  }
+
+  victim(carrierId: CarrierId): void {
+    this.#guard(() => {
+      this.#deadlocks.victim(carrierId);
+    });
   }
 
   /** After each event, at whatever has moved. Throws. */

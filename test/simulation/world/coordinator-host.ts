@@ -14,7 +14,7 @@ import { majority } from "../../../coordinator/paxos/recover.ts";
 import type { PaxosConfig } from "../../../coordinator/paxos/state.ts";
 import { SLOT_BYTES, type SnapshotPolicy } from "../../../coordinator/replication/snapshots.ts";
 import type { PeerTransport } from "../../../coordinator/transport/peer-transport.ts";
-import type { ClusterId, NodeId } from "../../../shared/model/ids.ts";
+import type { CarrierId, ClusterId, NodeId } from "../../../shared/model/ids.ts";
 import type { Cancel, Clock, Logger } from "../../../shared/model/ports.ts";
 import { Violation } from "../checkers/violation.ts";
 import type { DiskKnobs, PaxosKnobs } from "../knobs.ts";
@@ -60,6 +60,8 @@ export interface CoordinatorHostOptions {
   readonly onFatal: (error: unknown) => void;
   readonly watch: NodeWatch;
   readonly onIncident: (sentence: string, gid: string) => void;
+  /** The node is about to abort it, because it takes it for deadlocked. */
+  readonly onVictim: (carrierId: CarrierId) => void;
 }
 
 /** A node as it runs now. */
@@ -305,7 +307,7 @@ export class CoordinatorHost {
 
   /** Whatever is logged as an error is for people to look at: nothing may be, in a world without sabotage. */
   #logger(incarnation: Incarnation): Logger {
-    const { world, onIncident, onFatal } = this.#options;
+    const { world, onIncident, onFatal, onVictim } = this.#options;
     const line = (_fields: object, message: string): void => {
       if (!incarnation.alive) return;
       world.trace.line(this.machine, message);
@@ -315,7 +317,11 @@ export class CoordinatorHost {
       }
     };
     return {
-      debug: () => undefined,
+      debug: (fields, message) => {
+        if (!incarnation.alive || message !== "deadlock between shards") return;
+        line(fields, message);
+        onVictim((fields as { readonly victim: CarrierId }).victim);
+      },
       info: line,
       warn: line,
       error: (fields, message) => {

@@ -16,6 +16,8 @@ export function describeRequest(request: BranchRequest): string {
       return `settle ${request.transactionId}`;
     case "read":
       return `read ${request.operations.length} statements`;
+    case "waits":
+      return "waits";
   }
 }
 
@@ -35,6 +37,8 @@ export function describeReply(request: BranchRequest, reply: unknown): string {
         : `${about}prepared xid ${said.xid}`;
     case "read":
       return `${about}snapshot ${said.snapshot}`;
+    case "waits":
+      return `${about}${said.waits.map(({ waiter, holder }) => `${waiter} for ${holder}`).join(", ")}`;
     case "readOnly":
     case "committed":
     case "aborted":

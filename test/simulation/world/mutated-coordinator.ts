@@ -9,7 +9,12 @@ import type { ParticipantLinks, ReplyTo } from "../../../coordinator/transport/p
 import type { PeerTransport } from "../../../coordinator/transport/peer-transport.ts";
 import { SynodError } from "../../../shared/model/errors.ts";
 import { carrierOrigin, type ShardId } from "../../../shared/model/ids.ts";
-import type { BranchOutcome, BranchRequest, ListRequest } from "../../../shared/model/protocol.ts";
+import type {
+  BranchOutcome,
+  BranchRequest,
+  ListRequest,
+  WaitsReply,
+} from "../../../shared/model/protocol.ts";
 import type { Mutation } from "../mutation.ts";
 
 export function mutatedLedgerOptions(mutation: Mutation): LedgerOptions {
@@ -40,12 +45,15 @@ export function mutatedPeers(peers: PeerTransport, mutation: Mutation): PeerTran
   };
 }
 
+const LINK_MUTATIONS: readonly Mutation[] = [
+  "own ballot aborted",
+  "silence is a confirmation",
+  "waits both ways",
+  "snapshots not compared",
+];
+
 export function mutatedLinks(links: ParticipantLinks, mutation: Mutation): ParticipantLinks {
-  const isOfLinks =
-    mutation === "own ballot aborted" ||
-    mutation === "silence is a confirmation" ||
-    mutation === "snapshots not compared";
-  if (!isOfLinks) return links;
+  if (!LINK_MUTATIONS.includes(mutation)) return links;
   async function request<Request extends BranchRequest>(
     shard: ShardId,
     asked: Request,
@@ -59,8 +67,13 @@ export function mutatedLinks(links: ParticipantLinks, mutation: Mutation): Parti
     if (mutation === "own ballot aborted" && asked.kind === "list") {
       abortAll(links, shard, asked.ballot, reply as ReplyTo<ListRequest>);
     }
-    if (mutation !== "snapshots not compared" || !("snapshot" in reply)) return reply;
-    return { ...reply, snapshot: "0:0:" };
+    if (mutation === "snapshots not compared" && "snapshot" in reply) {
+      return { ...reply, snapshot: "0:0:" };
+    }
+    if (mutation === "waits both ways" && asked.kind === "waits") {
+      return bothWays(reply as WaitsReply) as ReplyTo<Request>;
+    }
+    return reply;
   }
   return {
     shards: links.shards,
@@ -70,6 +83,14 @@ export function mutatedLinks(links: ParticipantLinks, mutation: Mutation): Parti
       links.onChange(notify);
     },
   };
+}
+
+function bothWays(reply: WaitsReply): WaitsReply {
+  if (reply.kind !== "waits") return reply;
+  const back = reply.waits.map(({ waiter, holder, evidence }) => {
+    return { waiter: holder, holder: waiter, evidence };
+  });
+  return { ...reply, waits: [...reply.waits, ...back] };
 }
 
 function abortAll(

@@ -56,6 +56,7 @@ export function mutatedShard(shard: Shard, mutation: Mutation): Shard {
     rollbackPrepared: (gid) => shard.rollbackPrepared(gid),
     listPrepared: (prefix) => shard.listPrepared(prefix),
     xidStatus: (xid) => shard.xidStatus(xid),
+    lockWaits: (runningForMs) => shard.lockWaits(runningForMs),
     fence: () => shard.fence(),
     findReceiptByKey: (key) => shard.findReceiptByKey(key),
     settleReceipt: (transactionId) => shard.settleReceipt(transactionId),

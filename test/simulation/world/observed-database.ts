@@ -1,11 +1,13 @@
 /** The twin of a database, watched: how each prepared branch ends, and what the books hold. */
 import { parseGlobalId } from "../../../shared/model/global-id.ts";
-import type { ClusterId, GlobalId } from "../../../shared/model/ids.ts";
+import type { CarrierId, ClusterId, GlobalId } from "../../../shared/model/ids.ts";
+import { MemoryBackend } from "../../../participant/shard/memory-backend.ts";
 import {
   MemoryDatabase,
   type MemoryTransaction,
 } from "../../../participant/shard/memory-database.ts";
 import type { EndedBranch, PreparedBranch, ShardBooks } from "../checkers/audit.ts";
+import type { Party, TruthfulWait } from "../checkers/deadlocks.ts";
 import { isMark, markOf, MARK_PREFIX } from "../clients/statements.ts";
 
 export class ObservedDatabase extends MemoryDatabase implements ShardBooks {
@@ -14,6 +16,9 @@ export class ObservedDatabase extends MemoryDatabase implements ShardBooks {
   readonly #onPrepared: (branch: PreparedBranch) => void;
   readonly #onEnded: (branch: EndedBranch) => void;
   readonly #gids = new Map<MemoryTransaction, GlobalId>();
+  readonly #carriers = new WeakMap<MemoryTransaction, CarrierId>();
+  /** A transaction has begun to wait for a lock. */
+  onWait: (waiter: Party) => void = () => undefined;
   #isSabotage = false;
 
   constructor(
@@ -27,6 +32,39 @@ export class ObservedDatabase extends MemoryDatabase implements ShardBooks {
     this.shard = shard;
     this.#clusterId = clusterId;
     this.#onEnded = onEnded;
+  }
+
+  /** The transactions that `act` begins before it first waits for anything are the carrier's. */
+  during<Result>(carrierId: CarrierId, act: () => Result): Result {
+    const before = new Set(this.processes);
+    const result = act();
+    for (const process of this.processes) {
+      if (before.has(process) || !(process instanceof MemoryBackend)) continue;
+      this.#carriers.set(process.transaction, carrierId);
+    }
+    return result;
+  }
+
+  truthfulWaits(): readonly TruthfulWait[] {
+    return this.waits().map(({ waiter, holders }) => ({
+      waiter: this.#partyOf(waiter),
+      holders: holders.map((holder) => this.#partyOf(holder)),
+    }));
+  }
+
+  #partyOf(transaction: MemoryTransaction): Party {
+    return this.#carriers.get(transaction) ?? transaction;
+  }
+
+  override lock(transaction: MemoryTransaction, row: string, grant: () => void): () => void {
+    let isGranted = false;
+    const giveUp = super.lock(transaction, row, () => {
+      isGranted = true;
+      grant();
+    });
+    // The database may have granted it meanwhile.
+    if (!(isGranted as boolean)) this.onWait(this.#partyOf(transaction));
+    return giveUp;
   }
 
   override prepare(gid: GlobalId, transaction: MemoryTransaction): void {

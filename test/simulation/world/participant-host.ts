@@ -219,7 +219,9 @@ export class ParticipantHost {
         hello: node.hello(),
         receive: (linkId, request) => {
           this.#heard?.push(request);
-          return handle(linkId, request);
+          const receive = (): Promise<unknown> => handle(linkId, request);
+          const isRun = request.kind === "execute" || request.kind === "executeOnePhase";
+          return isRun ? this.database.during(request.carrierId, receive) : receive();
         },
         lost: (linkId) => {
           node.linkLost(linkId);

@@ -71,10 +71,16 @@ export class World {
       ...{ trace: this.trace, tally: this.tally, size: knobs.coordinators },
       coordinators: () => this.coordinators,
       books: this.participants.map(({ database }) => database),
+      waits: () => this.participants.flatMap(({ database }) => database.truthfulWaits()),
       openingTotal: knobs.shards * knobs.workload.itemsPerShard * OPENING_VALUE,
       voidsBelowFloor: mutation !== "no floor",
       onFailure: options.onFailure,
     });
+    for (const { database } of this.participants) {
+      database.onWait = (waiter) => {
+        this.checkers.waitBegan(waiter);
+      };
+    }
     this.coordinators = this.#createCoordinators(shards);
     this.history = new History(this.tally, this.checkers);
     this.faults = new Faults(this, knobs, random.fork("faults"));
@@ -125,6 +131,9 @@ export class World {
           meanDownMs: () => knobs.faults.meanDownMs,
           onFatal: onFailure,
           watch: this.checkers,
+          onVictim: (carrierId) => {
+            this.checkers.victim(carrierId);
+          },
           onIncident: (sentence, gid) => {
             this.#onIncident(sentence, gid);
           },

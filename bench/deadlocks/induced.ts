@@ -1,0 +1,88 @@
+/**
+ * Deadlocks made on purpose: each of several transactions takes a row on its own shard, and a moment later asks for the row
+ * that the next one has taken on another shard.
+ */
+import { quantile } from "../load.ts";
+import { type Database, openRows, pause, take, transact } from "./transactions.ts";
+
+/** Long enough for all to have their first row, on a busy machine too. */
+const HEAD_START_MS = 60;
+const TIMEOUT_MS = 20_000;
+
+export interface Induced {
+  /**
+   * The problem of each transaction that did not commit. None: there was no deadlock, because one of them had both rows before
+   * another had its first. One that nobody finds ends in timeouts.
+   */
+  readonly codes: readonly string[];
+  /** From the moment at which all are sure to wait to the answer of the one that gave way. */
+  readonly detectedAfterMs: number;
+}
+
+/** One transaction for each of the shards. */
+export async function induceDeadlock(
+  url: string,
+  shards: readonly string[],
+  row: string,
+): Promise<Induced> {
+  const beganAtMs = performance.now();
+  const answers = await Promise.all(
+    shards.map((shard, place) => {
+      const next = shards[(place + 1) % shards.length] ?? shard;
+      const operations = [take(shard, row), pause(next, HEAD_START_MS), take(next, row)];
+      return transact(url, operations, TIMEOUT_MS);
+    }),
+  );
+  const aborted = answers.filter(({ code }) => code !== "committed");
+  const endedAtMs = Math.max(...aborted.map(({ atMs }) => atMs));
+  return {
+    codes: aborted.map(({ code }) => code),
+    detectedAfterMs: endedAtMs - beganAtMs - HEAD_START_MS,
+  };
+}
+
+export interface Detection {
+  readonly made: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly maxMs: number;
+  /** What came of those that did not end in exactly one `deadlock`. */
+  readonly others: ReadonlyMap<string, number>;
+}
+
+/** Rows of which as many are deadlocked at once. */
+const ROWS = ["row 0", "row 1", "row 2", "row 3"];
+/** Until programs and connections are warm. */
+const WARM_UP_ROUNDS = 5;
+
+/** Over two and three shards in turn, several at a time. */
+export async function induceMany(
+  url: string,
+  databases: readonly Database[],
+  deadlocks: number,
+): Promise<Detection> {
+  const shards = databases.map(({ shard }) => shard);
+  await openRows(databases, ROWS);
+  const times: number[] = [];
+  const others = new Map<string, number>();
+  for (let round = -WARM_UP_ROUNDS; times.length < deadlocks; round += 1) {
+    const induced = await Promise.all(
+      ROWS.map((row, place) => induceDeadlock(url, shards.slice((round + place) & 1), row)),
+    );
+    if (round < 0) continue;
+    for (const { codes, detectedAfterMs } of induced) {
+      if (codes.length === 0) continue;
+      times.push(detectedAfterMs);
+      const end = codes.join(" and ");
+      if (end !== "deadlock") others.set(end, (others.get(end) ?? 0) + 1);
+    }
+  }
+  const ascending = Float64Array.from(times).sort();
+  return {
+    made: times.length,
+    p50Ms: quantile(ascending, 0.5),
+    p99Ms: quantile(ascending, 0.99),
+    maxMs: quantile(ascending, 1),
+    others,
+  };
+}

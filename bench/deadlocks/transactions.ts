@@ -1,0 +1,73 @@
+/**
+ * The transactions of the deadlock measurements: rows that they meet on, and statements that take them in an order that the
+ * measurement chooses. The shards of one transaction run in parallel, so a pause before a statement decides who comes first.
+ */
+import pg from "pg";
+import { request } from "undici";
+import { z } from "zod";
+
+export interface Database {
+  readonly shard: string;
+  readonly url: string;
+}
+
+export interface Operation {
+  readonly shard: string;
+  readonly sql: string;
+  readonly params: readonly (string | number)[];
+  readonly expect?: { readonly rowCount: number };
+}
+
+/** `code`: "committed", or the code of the problem. */
+export interface Answer {
+  readonly code: string;
+  readonly atMs: number;
+}
+
+const TABLE = `create table if not exists deadlock_rows (name text primary key, value bigint not null default 0)`;
+const ADD_ROW = "insert into deadlock_rows (name) values ($1) on conflict do nothing";
+const OK = 200;
+const Problem = z.object({ code: z.string() });
+
+export async function openRows(
+  databases: readonly Database[],
+  names: readonly string[],
+): Promise<void> {
+  for (const { url } of databases) {
+    const client = new pg.Client({ connectionString: url });
+    await client.connect();
+    await client.query(TABLE);
+    for (const name of names) await client.query(ADD_ROW, [name]);
+    await client.end();
+  }
+}
+
+export function take(shard: string, row: string): Operation {
+  const sql = "update deadlock_rows set value = value + 1 where name = $1";
+  return { shard, sql, params: [row], expect: { rowCount: 1 } };
+}
+
+/** Before the next operation of the same shard. */
+export function pause(shard: string, ms: number): Operation {
+  return { shard, sql: "select pg_sleep($1)", params: [ms / 1_000] };
+}
+
+/** Meets no row: the transaction aborts when it comes to this. */
+export function fail(shard: string): Operation {
+  return take(shard, "no such row");
+}
+
+export async function transact(
+  url: string,
+  operations: readonly Operation[],
+  timeoutMs: number,
+): Promise<Answer> {
+  const response = await request(`${url}/v1/transactions`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ operations, timeoutMs }),
+  });
+  const body = await response.body.json();
+  const code = response.statusCode === OK ? "committed" : Problem.parse(body).code;
+  return { code, atMs: performance.now() };
+}

@@ -174,12 +174,17 @@ const WORLDS: Readonly<Record<Exclude<Mutation, "none">, (knobs: Knobs) => Knobs
   "read without proof": (knobs) => {
     const world = reading(knobs);
     const faults = {
-      leaderIsolationIntervalMs: 300,
-      meanPartitionMs: 800,
-      clogIntervalMs: 30,
-      meanClogMs: 400,
+      leaderIsolationIntervalMs: 400,
+      meanPartitionMs: 1_500,
+      clogIntervalMs: 40,
+      meanClogMs: 300,
     };
-    return { ...world, faults: { ...world.faults, ...faults } };
+    return {
+      ...world,
+      activeMs: 12_000,
+      faults: { ...world.faults, ...faults },
+      workload: { ...world.workload, readers: 8, clients: 6 },
+    };
   },
 };
 

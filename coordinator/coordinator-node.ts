@@ -15,6 +15,11 @@ import type { ChosenSlot } from "./paxos/message.ts";
 import type { PaxosConfig } from "./paxos/state.ts";
 import { Replica, type ReplicaEvents } from "./replication/replica.ts";
 import type { SnapshotPolicy } from "./replication/snapshots.ts";
+import {
+  AnsweredKeys,
+  DEFAULT_ANSWERED_KEYS_LIMITS,
+  type AnsweredKeysLimits,
+} from "./transactions/answered-keys.ts";
 import { Carriers } from "./transactions/carriers.ts";
 import { decodeBatch, encodeCommand, type CompleteCommand } from "./transactions/command.ts";
 import { Delivery } from "./transactions/delivery.ts";
@@ -47,6 +52,7 @@ export interface CoordinatorNodeOptions {
   /** The node can no longer be trusted (failed log, broken invariant): the process must end. */
   readonly onFatal: (error: unknown) => void;
   readonly ledgerOptions?: LedgerOptions;
+  readonly answeredKeys?: AnsweredKeysLimits;
   readonly failpoint?: ReachFailpoint;
 }
 
@@ -113,6 +119,7 @@ class Node implements CoordinatorNode {
     this.#recovery = new Recovery({ links, outcomes, leadership, incidents, clock, logger });
     this.#service = new TransactionService({
       ...{ links, clock, random, ledger, leadership, carriers, onePhase, delivery },
+      answeredKeys: new AnsweredKeys(clock, options.answeredKeys ?? DEFAULT_ANSWERED_KEYS_LIMITS),
       leader: () => this.replica.leader,
       stillLeads: (ballot) => this.replica.stillLeads(ballot),
     });
@@ -232,7 +239,8 @@ class Node implements CoordinatorNode {
 
   #view(): NodeView {
     const { replica } = this;
-    const { state, leader, chosenUpTo } = replica;
+    const { state, chosenUpTo } = replica;
+    const leader = replica.leader?.node;
     const role = state?.role.kind ?? "follower";
     const serves = this.#leadership.ballot !== undefined;
     const followsAnother = leader !== undefined && leader !== this.#options.paxos.self;

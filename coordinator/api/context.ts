@@ -14,7 +14,7 @@ import { LIMITS } from "../../shared/model/api.ts";
 import type { TransactionGateway } from "../transactions/gateway.ts";
 import type { ParticipantLinks } from "../transport/participant-link.ts";
 import { REFUSED_HEADER, type Forward } from "./forwarding.ts";
-import { NotLeading } from "./leader-route.ts";
+import { CallerGone, NotLeading } from "./leader-route.ts";
 import { problemOf, PROBLEM_TYPE } from "./problem.ts";
 
 export interface ApiContext {
@@ -59,7 +59,7 @@ export function answerError(
   thrown: unknown,
   headers: AnswerHeaders = {},
 ): void {
-  if (thrown instanceof BodyAborted) return;
+  if (thrown instanceof BodyAborted || thrown instanceof CallerGone) return;
   const error = asSynodError(context, thrown);
   const instance = (request.url ?? "/").split("?", 1)[0] ?? "/";
   const problem = problemOf(error, instance);

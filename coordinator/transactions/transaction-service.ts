@@ -2,8 +2,9 @@
  * The front of the coordinator's heart: takes submissions, gives ids, finds replays, and answers what became of a
  * transaction. How a carrier runs is carriers.ts and one-phase.ts; what is replicated is the ledger.
  *
- * Exactly once: a key is looked up in the ledger (first answers of two-phase transactions), then among the running ones
- * (the second call waits for the first), and a one-phase transaction's key is looked up by its shard. A key counts as
+ * Exactly once: a key is looked up in the ledger (first answers of two-phase transactions), in this leader's own memory
+ * (answered-keys.ts), then among the running ones (the second call waits for the first, until its own deadline), and last by
+ * the shards, each of which knows the keys of what it did alone. A key counts as
  * running until the outcome is final, not just until its client was answered: a second attempt beside one that is still
  * being decided would meet its locks, abort, and call the whole thing aborted, while the first one goes on to commit. For the
  * same reason "aborted" is said under a key only by a node that has just proved that it leads: a leader that was replaced without
@@ -12,7 +13,7 @@
 import type { TransactionResponse, TransactionStatus } from "../../shared/model/api.ts";
 import { assert } from "../../shared/model/assert.ts";
 import { SynodError } from "../../shared/model/errors.ts";
-import type { Ballot, CarrierId, NodeId, ShardId, TransactionId } from "../../shared/model/ids.ts";
+import type { Ballot, CarrierId, ShardId, TransactionId } from "../../shared/model/ids.ts";
 import {
   carrierId,
   onePhaseShard,
@@ -24,10 +25,16 @@ import type { Idempotency } from "../../shared/model/protocol.ts";
 import type { Clock, Random } from "../../shared/model/ports.ts";
 import type { ParticipantLinks } from "../transport/participant-link.ts";
 import { Admission } from "./admission.ts";
+import type { AnsweredKeys } from "./answered-keys.ts";
 import type { Carriers } from "./carriers.ts";
 import type { CommitCommand } from "./command.ts";
 import type { Delivery } from "./delivery.ts";
-import { NotLeader, type Submission, type SubmissionAnswer } from "./gateway.ts";
+import {
+  NotLeader,
+  type LeaderHint,
+  type Submission,
+  type SubmissionAnswer,
+} from "./gateway.ts";
 import type { Leadership } from "./leadership.ts";
 import type { FirstAnswer } from "./ledger/answers.ts";
 import type { Ledger } from "./ledger/ledger.ts";
@@ -44,7 +51,8 @@ export interface TransactionServiceOptions {
   readonly carriers: Carriers;
   readonly onePhase: OnePhase;
   readonly delivery: Delivery;
-  readonly leader: () => NodeId | undefined;
+  readonly answeredKeys: AnsweredKeys;
+  readonly leader: () => LeaderHint | undefined;
   /** Proves that nobody led under a higher ballot before the call. */
   readonly stillLeads: (ballot: Ballot) => Promise<boolean>;
 }
@@ -78,8 +86,7 @@ export class TransactionService {
     try {
       return await this.#submit(submission, clock.monotonicMs() + request.timeoutMs);
     } catch (error) {
-      const isAborted = error instanceof SynodError && error.outcome === "aborted";
-      if (idempotency === null || ballot === undefined || !isAborted) throw error;
+      if (idempotency === null || ballot === undefined || !isAborted(error)) throw error;
       if (await this.#options.stillLeads(ballot)) throw error;
       throw perhapsReplaced(error);
     }
@@ -87,24 +94,31 @@ export class TransactionService {
 
   /** `deadlineMs` bounds how long it waits for an earlier attempt under the same key. */
   async #submit(submission: Submission, deadlineMs: number): Promise<SubmissionAnswer> {
-    const { idempotency } = submission;
+    const { idempotency, meantFor } = submission;
     const { leadership, leader } = this.#options;
-    if (leadership.ballot === undefined) throw new NotLeader(leader());
+    const { ballot } = leadership;
+    // What was meant for an earlier ballot may have been held up for long: its client may have been told that it is aborted.
+    if (ballot === undefined || (meantFor ?? ballot) !== ballot) throw new NotLeader(leader());
     if (idempotency === null) return this.#begin(submission, { carrierId: undefined });
-    const replayed = this.#replayed(idempotency);
+    const replayed = this.#replayed(idempotency, ballot);
     if (replayed !== undefined) return replayed;
     const running = this.#runningByKey.get(idempotency.key);
     return running === undefined
-      ? this.#beginOnce(submission, idempotency)
+      ? this.#beginOnce(submission, idempotency, ballot)
       : this.#join(running, submission, idempotency, deadlineMs);
   }
 
-  #replayed(idempotency: Idempotency): SubmissionAnswer | undefined {
-    const { ledger } = this.#options;
+  #replayed(idempotency: Idempotency, ballot: Ballot): SubmissionAnswer | undefined {
+    const { ledger, answeredKeys } = this.#options;
     const first = ledger.firstAnswer(idempotency.key);
     if (first !== undefined) {
       if (first.fingerprint !== idempotency.fingerprint) throw keyReused();
       return { response: this.#firstResponse(first), replayed: true };
+    }
+    const answered = answeredKeys.find(ballot, idempotency.key);
+    if (answered !== undefined) {
+      if (answered.fingerprint !== idempotency.fingerprint) throw keyReused();
+      if (answered.error !== undefined) throw asReplay(answered.error);
     }
     if (ledger.isExpiredKey(idempotency.key)) {
       throw new SynodError(
@@ -121,13 +135,20 @@ export class TransactionService {
 
   async #beginOnce(
     submission: Submission,
-    { key, fingerprint }: Idempotency,
+    idempotency: Idempotency,
+    ballot: Ballot,
   ): Promise<SubmissionAnswer> {
+    const { key, fingerprint } = idempotency;
     const attempt: Attempt = { carrierId: undefined };
     const answer = this.#begin(submission, attempt);
     this.#runningByKey.set(key, { fingerprint, answer, attempt });
     try {
-      return await answer;
+      const answered = await answer;
+      this.#remember(ballot, idempotency, undefined);
+      return answered;
+    } catch (error) {
+      if (isAborted(error)) this.#remember(ballot, idempotency, error);
+      throw error;
     } finally {
       void this.#whenFinal(attempt).then(() => {
         this.#runningByKey.delete(key);
@@ -135,11 +156,21 @@ export class TransactionService {
     }
   }
 
+  /** Before anybody is told, and before another attempt can begin. */
+  #remember(ballot: Ballot, idempotency: Idempotency, error: SynodError | undefined): void {
+    const { ledger, leadership, answeredKeys } = this.#options;
+    if (leadership.ballot !== ballot || ledger.firstAnswer(idempotency.key) !== undefined) return;
+    answeredKeys.add(ballot, idempotency, error);
+  }
+
   #whenFinal({ carrierId: id }: Attempt): Promise<void> {
     return id === undefined ? Promise.resolve() : this.#options.carriers.whenFinal(id);
   }
 
-  /** The answer of the attempt that runs; if that is "unknown", whatever its final outcome leads to. */
+  /**
+   * The answer of the attempt that runs; if that is "unknown", whatever its final outcome leads to. Not waited for beyond the
+   * deadline of the one that waits.
+   */
   async #join(
     running: Running,
     submission: Submission,
@@ -148,25 +179,31 @@ export class TransactionService {
   ): Promise<SubmissionAnswer> {
     if (running.fingerprint !== fingerprint) throw keyReused();
     try {
+      if (!(await this.#isEndedBy(deadlineMs, running.answer))) throw keyInProgress();
       const { response } = await running.answer;
       return { response, replayed: true };
     } catch (error) {
-      const isOpen = error instanceof SynodError && error.outcome === "unknown";
-      if (!isOpen || !(await this.#isFinalBy(running, deadlineMs))) throw error;
+      if (isAborted(error)) throw asReplay(error);
+      const isOpen = error instanceof SynodError && error.code === "outcome-unknown";
+      if (!isOpen) throw error;
+      const isFinal = await this.#isEndedBy(deadlineMs, this.#whenFinal(running.attempt));
+      if (!isFinal) throw keyInProgress();
       return this.#submit(submission, deadlineMs);
     }
   }
 
-  #isFinalBy({ attempt }: Running, deadlineMs: number): Promise<boolean> {
+  /** Whether the work has ended by then, in whatever way. */
+  #isEndedBy(deadlineMs: number, work: Promise<unknown>): Promise<boolean> {
     const { clock } = this.#options;
     return new Promise((resolve) => {
       const cancel = clock.after(Math.max(0, deadlineMs - clock.monotonicMs()), () => {
         resolve(false);
       });
-      void this.#whenFinal(attempt).then(() => {
+      const ended = (): void => {
         cancel();
         resolve(true);
-      });
+      };
+      work.then(ended, ended);
     });
   }
 
@@ -302,6 +339,21 @@ export class TransactionService {
     if (delivering !== undefined) return delivering;
     return this.#options.leadership.ballot === undefined ? branches.map(({ shard }) => shard) : [];
   }
+}
+
+function isAborted(error: unknown): error is SynodError {
+  return error instanceof SynodError && error.outcome === "aborted";
+}
+
+function asReplay({ code, message, detail }: SynodError): SynodError {
+  return new SynodError(code, message, { ...detail, replayed: true });
+}
+
+function keyInProgress(): SynodError {
+  return new SynodError(
+    "idempotency-in-progress",
+    "an earlier attempt under this idempotency key had not ended when the deadline passed",
+  );
 }
 
 function keyReused(): SynodError {

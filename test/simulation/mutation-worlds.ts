@@ -140,6 +140,9 @@ const WORLDS: Readonly<Record<Exclude<Mutation, "none">, (knobs: Knobs) => Knobs
     });
     return { ...world, workload: { ...world.workload, impatientChance: 0.9, clients: 8 } };
   },
+  "aborts forgotten": (knobs) => heldUp(knobs, {}),
+  "meant for anybody": (knobs) =>
+    heldUp(knobs, { leaderCrashIntervalMs: 700, leaderIsolationIntervalMs: 700 }),
   "unknown told as aborted": contested,
   "aborted before the barrier": (knobs) => {
     const world = contested(knobs);
@@ -168,6 +171,15 @@ const WORLDS: Readonly<Record<Exclude<Mutation, "none">, (knobs: Knobs) => Knobs
   "any incarnation": (knobs) => repeating(knobs, { participantCrashIntervalMs: 80, meanDownMs: 2 }),
   "decides alone": contested,
 };
+
+/** Requests wait on their way to the leader while their clients ask elsewhere, for rows that are often locked. */
+function heldUp(knobs: Knobs, faults: Partial<FaultKnobs>): Knobs {
+  const world = impatient(knobs, { clogIntervalMs: 30, meanClogMs: 500, ...faults });
+  return {
+    ...world,
+    workload: { ...world.workload, impatientChance: 0.9, clients: 10, hotChance: 0.8 },
+  };
+}
 
 /** Snapshots all the time, and nothing is kept of the log below them. */
 function snapping(knobs: Knobs, faults: Partial<FaultKnobs>): Knobs {

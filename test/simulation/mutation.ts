@@ -22,6 +22,10 @@ export const MUTATIONS = [
   "a key for each node",
   /** A leader that was replaced says "aborted" under a key without proof that it leads. */
   "aborted without proof",
+  /** A leader forgets under which keys it has said "aborted". */
+  "aborts forgotten",
+  /** A node that leads runs what a forwarding node meant for an earlier leader. */
+  "meant for anybody",
   /** A deadline that passes while the decision is out counts as an abort. */
   "unknown told as aborted",
   /** Absence from the ledger is "aborted" to whoever was elected, before its barrier is applied. */

@@ -43,6 +43,8 @@ export class TwinGroup {
   onAwaited: () => void = () => undefined;
 }
 
+const TWIN_BALLOT = ballot(7, nodeId(1));
+
 class TwinGateway implements TransactionGateway {
   readonly #group: TwinGroup;
   readonly #self: NodeId;
@@ -99,7 +101,7 @@ class TwinGateway implements TransactionGateway {
     return {
       role: leader === this.#self ? "leader" : "follower",
       leader,
-      ballot: ballot(7, nodeId(1)),
+      ballot: TWIN_BALLOT,
       serving: leader !== undefined,
       chosenUpTo: slot(submissions.length),
       appliedUpTo: slot(submissions.length),
@@ -118,7 +120,9 @@ class TwinGateway implements TransactionGateway {
   }
 
   #assertLeads(): void {
-    if (this.#group.leader !== this.#self) throw new NotLeader(this.#group.leader);
+    const { leader } = this.#group;
+    if (leader === this.#self) return;
+    throw new NotLeader(leader === undefined ? undefined : { node: leader, ballot: TWIN_BALLOT });
   }
 }
 

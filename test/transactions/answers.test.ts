@@ -1,5 +1,6 @@
 /** First answers by idempotency key: bounded by age, count and bytes, and never silently run again. */
-import { Answers, uuid7TimeMs } from "../../coordinator/transactions/ledger/answers.ts";
+import { Answers } from "../../coordinator/transactions/ledger/answers.ts";
+import { keyTimeMs, scopedKey } from "../../shared/model/idempotency-key.ts";
 import { key, transaction } from "./support/commands.ts";
 
 const MINUTE_MS = 60_000;
@@ -73,9 +74,9 @@ test("before anything was forgotten no key is expired, however old", () => {
 });
 
 test("the time in a UUIDv7 is read as RFC 9562 has it, and in nothing else", () => {
-  expect(uuid7TimeMs("017F22E2-79B0-7CC3-98C4-DC0C0C07398F")).toBe(1_645_557_742_000);
-  expect(uuid7TimeMs(uuid7(123_456_789))).toBe(123_456_789);
-  expect(uuid7TimeMs("017f22e2-79b0-4cc3-98c4-dc0c0c07398f")).toBeUndefined();
-  expect(uuid7TimeMs("017f22e2-79b0-7cc3-c8c4-dc0c0c07398f")).toBeUndefined();
-  expect(uuid7TimeMs("key")).toBeUndefined();
+  expect(keyTimeMs("017F22E2-79B0-7CC3-98C4-DC0C0C07398F")).toBe(1_645_557_742_000);
+  expect(keyTimeMs(uuid7(123_456_789))).toBe(123_456_789);
+  expect(keyTimeMs("017f22e2-79b0-4cc3-98c4-dc0c0c07398f")).toBeUndefined();
+  expect(keyTimeMs("017f22e2-79b0-7cc3-c8c4-dc0c0c07398f")).toBeUndefined();
+  expect(keyTimeMs("key")).toBeUndefined();
 });

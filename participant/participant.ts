@@ -21,7 +21,7 @@ import {
   DEFAULT_PARTICIPANT_LIMITS,
   type ParticipantNode,
 } from "./participant-node.ts";
-import { keepReceiptsFresh } from "./receipt-retention.ts";
+import { keepReceiptsFresh, RECEIPT_LIMITS, type ReceiptRetention } from "./receipt-retention.ts";
 import { CONTROL_CONNECTIONS, PostgresShard, RECEIPT_CONNECTIONS } from "./shard/postgres-shard.ts";
 import { preflight, PreflightFailed } from "./shard/preflight.ts";
 
@@ -63,18 +63,19 @@ export async function startParticipant(options: ParticipantOptions): Promise<Par
     ...{ server: http.server, node, onFatal, logger },
     closed: () => closed,
   });
-  let stopRetention = (): void => undefined;
+  let retention: ReceiptRetention | undefined;
   bringUp(options, shard, node, () => closed === STOPPING).then((isUp) => {
     if (!isUp) return;
     closed = undefined;
-    stopRetention = keepReceiptsFresh(shard, config.receiptRetentionMs, systemClock, logger);
+    const limits = { ...RECEIPT_LIMITS, maxAgeMs: config.receiptRetentionMs };
+    retention = keepReceiptsFresh(shard, limits, systemClock, logger);
     logger.info({ port: http.port }, "up");
   }, onFatal);
   return {
     port: http.port,
     stop: async () => {
       closed = STOPPING;
-      stopRetention();
+      retention?.stop();
       await node.stop();
       turnAway();
       await takeDown(http, shard);
@@ -107,6 +108,7 @@ async function bringUp(
     try {
       await preflight(shard.controlKnex, { clusterId, shardId, maxBranches, connections });
       await shard.terminatePredecessors();
+      await shard.recallForgottenKeys();
       await shard.warmUp();
       if (isStopping()) return false;
       node.start();

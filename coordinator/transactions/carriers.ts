@@ -202,7 +202,7 @@ export class Carriers {
 
   #execute(held: Held, { shard, gid }: PlannedBranch): void {
     const { links, logger } = this.#options;
-    const { ballot, carrierId, transactionId, request } = held;
+    const { ballot, carrierId, transactionId, request, idempotency } = held;
     const { isolation, timeoutMs } = request;
     const members = soleMember(transactionId, held.operations.get(shard) ?? []);
     const bootId = links.connected(shard)?.bootId ?? "";
@@ -215,6 +215,7 @@ export class Carriers {
       isolation,
       timeoutMs,
       members,
+      idempotency,
     };
     held.unfinished += 1;
     links

@@ -85,6 +85,7 @@ export class PostgresSession implements ShardSession {
     operations: readonly BranchOperation[],
     gid: GlobalId,
     deadlineMs: number,
+    idempotencyKey?: string,
   ): Promise<ExecuteAndPrepareOutcome> {
     const refusal = this.#refusal(operations);
     if (refusal !== undefined) {
@@ -93,10 +94,13 @@ export class PostgresSession implements ShardSession {
     }
     const { statements } = this.#connection;
     const more = [steps.prepareStep(statements, gid), steps.resetStep(statements)];
-    const { report, span } = await this.#runClient(operations, undefined, more, deadlineMs);
+    const { report, span } = await this.#runClient(operations, idempotencyKey, more, deadlineMs);
     const execution = this.#read(report.end, span);
     await this.#finish(report.end, execution.kind === "executed" && execution.insideTransaction);
-    if (execution.kind !== "executed") return { execution, prepare: null };
+    const isRun = execution.kind === "executed" || execution.kind === "receiptFound";
+    if (!isRun || (execution.kind === "receiptFound" && report.end.kind === "failed")) {
+      return { execution, prepare: null };
+    }
     return { execution, prepare: readPrepare(report, span.first + span.count + 1) };
   }
 

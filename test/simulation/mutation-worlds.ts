@@ -141,8 +141,14 @@ const WORLDS: Readonly<Record<Exclude<Mutation, "none">, (knobs: Knobs) => Knobs
     return { ...world, workload: { ...world.workload, impatientChance: 0.9, clients: 8 } };
   },
   "aborts forgotten": (knobs) => heldUp(knobs, {}),
-  "meant for anybody": (knobs) =>
-    heldUp(knobs, { leaderCrashIntervalMs: 700, leaderIsolationIntervalMs: 700 }),
+  // Whoever led may soon lead again, under another ballot.
+  "meant for anybody": (knobs) => {
+    const world = heldUp(knobs, { leaderCrashIntervalMs: 700, meanDownMs: 2, meanClogMs: 800 });
+    return {
+      ...world,
+      paxos: { ...world.paxos, electionTimeoutMs: 60, heartbeatIntervalMs: 15, tickIntervalMs: 5 },
+    };
+  },
   "unknown told as aborted": contested,
   "aborted before the barrier": (knobs) => {
     const world = contested(knobs);
@@ -177,7 +183,8 @@ function heldUp(knobs: Knobs, faults: Partial<FaultKnobs>): Knobs {
   const world = impatient(knobs, { clogIntervalMs: 30, meanClogMs: 500, ...faults });
   return {
     ...world,
-    workload: { ...world.workload, impatientChance: 0.9, clients: 10, hotChance: 0.8 },
+    database: { ...world.database, meanStatementMs: 15 },
+    workload: { ...world.workload, impatientChance: 0.9, clients: 12, hotChance: 0.8 },
   };
 }
 

@@ -133,7 +133,8 @@ function attemptAt(
 /** Somebody else's branch that has written the row of this call's mark, and is in doubt for a while. */
 async function lockMark(scenario: Scenario, call: Call, ballot: Ballot): Promise<void> {
   const { database, door } = scenario.world.participants[0]!;
-  const execute = { ...attemptAt(call, ballot, 900_000, door!, 5_000), kind: "execute" } as const;
+  const attempt = attemptAt(call, ballot, 900_000, door!, 5_000);
+  const execute = { ...attempt, kind: "execute", idempotency: null } as const;
   const gid = globalId(clusterId("simulated"), execute.carrierId, shardId("s1"));
   void door!.receive("a link", { ...execute, gid });
   await scenario.until("the row is locked", () => database.prepared.size > 0);

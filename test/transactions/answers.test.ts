@@ -69,6 +69,15 @@ test("a key with a time in it that may have been forgotten is expired; a younger
   expect(answers.isExpired("order-17")).toBe(false);
 });
 
+test("whoever's key it is, the time in it counts", () => {
+  const scoped = scopedKey("client-7", uuid7(5));
+  expect(keyTimeMs(scoped)).toBe(5);
+  const answers = answersAt({ maxEntries: 1 }, 5 * MINUTE_MS, 9 * MINUTE_MS);
+  expect(answers.isExpired(scoped)).toBe(true);
+  expect(scopedKey("a", "k")).not.toBe(scopedKey("b", "k"));
+  expect(scopedKey(null, "k")).toBe("k");
+});
+
 test("before anything was forgotten no key is expired, however old", () => {
   expect(answersAt({}, 1).isExpired(uuid7(1))).toBe(false);
 });

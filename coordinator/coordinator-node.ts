@@ -22,6 +22,7 @@ import {
 } from "./transactions/answered-keys.ts";
 import { Carriers } from "./transactions/carriers.ts";
 import { decodeBatch, encodeCommand, type CompleteCommand } from "./transactions/command.ts";
+import type { TransactionCounts } from "./transactions/counts.ts";
 import { Delivery } from "./transactions/delivery.ts";
 import type { NodeView, TransactionGateway } from "./transactions/gateway.ts";
 import { Incidents } from "./transactions/incidents.ts";
@@ -56,10 +57,30 @@ export interface CoordinatorNodeOptions {
   readonly failpoint?: ReachFailpoint;
 }
 
+/** What a node has counted since it started, and what it holds now; the rest is in its NodeView. */
+export interface NodeMeasures {
+  readonly counts: TransactionCounts;
+  /** Decided, and not confirmed by every branch. */
+  readonly undelivered: number;
+  readonly oldestUndeliveredAtMs: number | undefined;
+  /** Barriers applied: each is a leader that began to serve. */
+  readonly leaderChanges: number;
+  readonly snapshots: { readonly taken: number; readonly lastBytes: number };
+  readonly firstAnswers: KeyMemory & { readonly oldestAtMs: number | undefined };
+  readonly answeredKeys: KeyMemory;
+}
+
+interface KeyMemory {
+  readonly entries: number;
+  readonly bytes: number;
+}
+
 export interface CoordinatorNode {
   readonly gateway: TransactionGateway;
   readonly ledger: Ledger;
   readonly replica: Replica;
+  /** For people who watch. */
+  measures(): NodeMeasures;
   start(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -81,6 +102,9 @@ class Node implements CoordinatorNode {
   readonly #outcomes: Outcomes;
   readonly #recovery: Recovery;
   readonly #service: TransactionService;
+  readonly #answeredKeys: AnsweredKeys;
+  readonly #snapshots = { taken: 0, lastBytes: 0 };
+  #leaderChanges = 0;
 
   constructor(options: CoordinatorNodeOptions) {
     this.#options = options;
@@ -117,9 +141,11 @@ class Node implements CoordinatorNode {
     this.#outcomes = new Outcomes(ledger, leadership, (id) => carriers.holds(id));
     const outcomes = this.#outcomes;
     this.#recovery = new Recovery({ links, outcomes, leadership, incidents, clock, logger });
+    const keysLimits = options.answeredKeys ?? DEFAULT_ANSWERED_KEYS_LIMITS;
+    this.#answeredKeys = new AnsweredKeys(clock, keysLimits);
     this.#service = new TransactionService({
       ...{ links, clock, random, ledger, leadership, carriers, onePhase, delivery },
-      answeredKeys: new AnsweredKeys(clock, options.answeredKeys ?? DEFAULT_ANSWERED_KEYS_LIMITS),
+      answeredKeys: this.#answeredKeys,
       leader: () => this.replica.leader,
       stillLeads: (ballot) => this.replica.stillLeads(ballot),
     });
@@ -156,6 +182,8 @@ class Node implements CoordinatorNode {
       },
       snapshotTaken: (slot, bytes) => {
         logger.info({ slot, bytes }, "snapshot taken");
+        this.#snapshots.taken += 1;
+        this.#snapshots.lastBytes = bytes;
       },
       snapshotAbandoned: (source, why) => {
         logger.warn({ ...source, why }, "snapshot of a peer not fetched");
@@ -177,6 +205,24 @@ class Node implements CoordinatorNode {
     };
   }
 
+  measures(): NodeMeasures {
+    const { ledger } = this;
+    const oldest = ledger.incomplete().next();
+    return {
+      counts: this.#service.counts,
+      undelivered: ledger.incompleteCount,
+      oldestUndeliveredAtMs: oldest.done === true ? undefined : oldest.value.atMs,
+      leaderChanges: this.#leaderChanges,
+      snapshots: { ...this.#snapshots },
+      firstAnswers: {
+        entries: ledger.answerCount,
+        bytes: ledger.answerBytes,
+        oldestAtMs: ledger.oldestAnswerAtMs,
+      },
+      answeredKeys: { entries: this.#answeredKeys.size, bytes: this.#answeredKeys.bytes },
+    };
+  }
+
   start(): Promise<void> {
     return this.replica.start();
   }
@@ -194,6 +240,7 @@ class Node implements CoordinatorNode {
       const applied = this.ledger.apply(command);
       this.#carriers.applied(applied);
       if (applied.kind !== "barrier") continue;
+      this.#leaderChanges += 1;
       if (this.#leadership.barrierApplied(applied.ballot, applied.floor)) this.#serve();
     }
   }

@@ -14,6 +14,7 @@ import { type HttpListener, listenHttp } from "../shared/runtime/http.ts";
 import { checkStatement, loadSqlParser } from "../shared/runtime/sql-statement.ts";
 import { serveCoordinators } from "./api/coordinators.ts";
 import { createHttpInquirer } from "./api/http-inquirer.ts";
+import { measureParticipant } from "./api/metrics.ts";
 import { createParticipantApi } from "./api/server.ts";
 import type { ParticipantConfig } from "./config.ts";
 import {
@@ -58,7 +59,8 @@ export async function startParticipant(options: ParticipantOptions): Promise<Par
   });
   let closed: string | undefined = STARTING;
   const unready = async (): Promise<string | undefined> => closed ?? (await shard.trouble());
-  const http = await listenHttp(createParticipantApi({ node, unready }), config.listen);
+  const metrics = measureParticipant({ node, receipts: () => retention?.survey });
+  const http = await listenHttp(createParticipantApi({ node, unready, metrics }), config.listen);
   const turnAway = serveCoordinators({
     ...{ server: http.server, node, onFatal, logger },
     closed: () => closed,

@@ -28,13 +28,9 @@ import { Admission } from "./admission.ts";
 import type { AnsweredKeys } from "./answered-keys.ts";
 import type { Carriers } from "./carriers.ts";
 import type { CommitCommand } from "./command.ts";
+import { TransactionCounts } from "./counts.ts";
 import type { Delivery } from "./delivery.ts";
-import {
-  NotLeader,
-  type LeaderHint,
-  type Submission,
-  type SubmissionAnswer,
-} from "./gateway.ts";
+import { NotLeader, type LeaderHint, type Submission, type SubmissionAnswer } from "./gateway.ts";
 import type { Leadership } from "./leadership.ts";
 import type { FirstAnswer } from "./ledger/answers.ts";
 import type { Ledger } from "./ledger/ledger.ts";
@@ -72,6 +68,7 @@ export class TransactionService {
   readonly #options: TransactionServiceOptions;
   readonly #admission: Admission;
   readonly #runningByKey = new Map<string, Running>();
+  readonly counts = new TransactionCounts();
 
   constructor(options: TransactionServiceOptions) {
     this.#options = options;
@@ -84,8 +81,11 @@ export class TransactionService {
     const { request, idempotency } = submission;
     const { ballot } = leadership;
     try {
-      return await this.#submit(submission, clock.monotonicMs() + request.timeoutMs);
+      const answer = await this.#submit(submission, clock.monotonicMs() + request.timeoutMs);
+      if (answer.replayed) this.counts.replayed("committed");
+      return answer;
     } catch (error) {
+      if (isAborted(error) && error.detail.replayed === true) this.counts.replayed("aborted");
       if (idempotency === null || ballot === undefined || !isAborted(error)) throw error;
       if (await this.#options.stillLeads(ballot)) throw error;
       throw perhapsReplaced(error);
@@ -223,8 +223,8 @@ export class TransactionService {
     const [shard] = shards;
     assert(shard !== undefined, "a transaction has operations");
     return shards.length === 1
-      ? this.#runOnePhase(submission, ballot, shard, release)
-      : this.#runTwoPhase(submission, attempt, ballot, release);
+      ? this.counts.counted("one_phase", this.#runOnePhase(submission, ballot, shard, release))
+      : this.counts.counted("two_phase", this.#runTwoPhase(submission, attempt, ballot, release));
   }
 
   #assertReachable(shards: readonly ShardId[]): void {

@@ -143,7 +143,12 @@ const WORLDS: Readonly<Record<Exclude<Mutation, "none">, (knobs: Knobs) => Knobs
   "aborts forgotten": (knobs) => heldUp(knobs, {}),
   // Whoever led may soon lead again, under another ballot.
   "meant for anybody": (knobs) => {
-    const world = heldUp(knobs, { leaderCrashIntervalMs: 700, meanDownMs: 2, meanClogMs: 800 });
+    const world = heldUp(knobs, {
+      leaderCrashIntervalMs: 400,
+      meanDownMs: 2,
+      clogIntervalMs: 120,
+      meanClogMs: 2500,
+    });
     return {
       ...world,
       paxos: { ...world.paxos, electionTimeoutMs: 60, heartbeatIntervalMs: 15, tickIntervalMs: 5 },

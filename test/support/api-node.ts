@@ -164,6 +164,8 @@ export async function startApiNode(options: ApiNodeOptions): Promise<ApiNode> {
     leaderWaitMs: options.leaderWaitMs ?? 1_000,
     maxInFlight: options.maxInFlight ?? 64,
     isDraining: () => draining,
+    metrics: { contentType: "text/plain", text: () => Promise.resolve("") },
+    onError: ignore,
     onFatal: (error) => {
       fatal.push(error);
     },

@@ -27,6 +27,8 @@ import type { LogContents, LogStore } from "./log/log-store.ts";
 import { systemDisk } from "./log/wal/system-disk.ts";
 import { timedDisk } from "./log/wal/timed-disk.ts";
 import { WriteAheadLog } from "./log/wal/wal.ts";
+import type { SnapshotPolicy } from "./replication/snapshots.ts";
+import type { LedgerOptions } from "./transactions/ledger/ledger.ts";
 import { PeersFile, peersPath } from "./transport/peers-file.ts";
 import { positionOf } from "./transport/position.ts";
 import { SocketParticipants } from "./transport/socket-participants.ts";
@@ -42,6 +44,9 @@ export interface CoordinatorOptions {
   /** The node can no longer be trusted: the process must end. */
   readonly onFatal: (error: unknown) => void;
   readonly failpoint: ReachFailpoint;
+  /** For tests: all nodes of a group must have the same, for they forget together. */
+  readonly ledgerOptions?: LedgerOptions;
+  readonly snapshots?: SnapshotPolicy;
 }
 
 export interface Coordinator {
@@ -148,7 +153,7 @@ function opened(log: LogStore, contents: LogContents): LogStore {
 }
 
 function createNode(
-  { config, logger, onFatal, failpoint }: CoordinatorOptions,
+  { config, logger, onFatal, failpoint, ledgerOptions, snapshots }: CoordinatorOptions,
   log: LogStore,
   peers: SocketPeers,
   links: SocketParticipants,
@@ -156,6 +161,8 @@ function createNode(
   return createCoordinatorNode({
     ...{ clusterId: config.clusterId, ...consensusSettings(config), log, peers, links },
     ...{ clock: systemClock, random: systemRandom, logger, onFatal, failpoint },
+    ...(ledgerOptions !== undefined && { ledgerOptions }),
+    ...(snapshots !== undefined && { snapshots }),
   });
 }
 

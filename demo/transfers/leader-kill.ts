@@ -33,7 +33,8 @@ export async function killLeaderHalfway(
   note(`${killed.name} is back`);
 }
 
-async function awaitLeader(cluster: LocalCluster): Promise<ClusterNode> {
+/** Who leads now, or as soon as somebody does. */
+export async function awaitLeader(cluster: LocalCluster): Promise<ClusterNode> {
   const deadline = performance.now() + LEADER_DEADLINE_MS;
   for (;;) {
     const leader = await cluster.leader();

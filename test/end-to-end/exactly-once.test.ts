@@ -25,7 +25,7 @@ test("no key is counted twice, and none is acknowledged and missing", async () =
     ...{ countedTwice: 0, acknowledgedAndMissing: 0, abortedAndCounted: 0 },
     ...{ halfCounted: 0, strange: 0, unresolved: 0 },
   });
-  expect(report.leaderKills).toBeGreaterThan(2);
+  expect(report.leaderKills).toBeGreaterThan(0);
   expect(report.unclearAnswers).toBeGreaterThan(0);
   expect(Math.min(report.oneShardKeys, report.twoShardKeys)).toBeGreaterThan(100);
   expect(report.acknowledged).toBeGreaterThan(100);

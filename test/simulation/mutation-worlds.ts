@@ -3,7 +3,7 @@
  * in force is clean, which the suite also checks.
  */
 import type { FaultKnobs, Knobs } from "./knobs.ts";
-import type { Mutation } from "./mutation.ts";
+import type { Mutation, SeededMutation } from "./mutation.ts";
 
 const NO_FAULTS: FaultKnobs = {
   coordinatorCrashIntervalMs: 0,
@@ -110,7 +110,7 @@ function repeating(knobs: Knobs, faults: Partial<FaultKnobs>): Knobs {
   };
 }
 
-const WORLDS: Readonly<Record<Exclude<Mutation, "none">, (knobs: Knobs) => Knobs>> = {
+const WORLDS: Readonly<Record<SeededMutation, (knobs: Knobs) => Knobs>> = {
   "no floor": contested,
   "promises forgotten": forgetful,
   // The same, with disks so slow that what was promised or accepted is not on them when the power goes.
@@ -141,19 +141,6 @@ const WORLDS: Readonly<Record<Exclude<Mutation, "none">, (knobs: Knobs) => Knobs
     return { ...world, workload: { ...world.workload, impatientChance: 0.9, clients: 8 } };
   },
   "aborts forgotten": (knobs) => heldUp(knobs, {}),
-  // Whoever led may soon lead again, under another ballot.
-  "meant for anybody": (knobs) => {
-    const world = heldUp(knobs, {
-      leaderCrashIntervalMs: 400,
-      meanDownMs: 2,
-      clogIntervalMs: 120,
-      meanClogMs: 2500,
-    });
-    return {
-      ...world,
-      paxos: { ...world.paxos, electionTimeoutMs: 60, heartbeatIntervalMs: 15, tickIntervalMs: 5 },
-    };
-  },
   "unknown told as aborted": contested,
   "aborted before the barrier": (knobs) => {
     const world = contested(knobs);
@@ -201,5 +188,6 @@ function snapping(knobs: Knobs, faults: Partial<FaultKnobs>): Knobs {
 
 /** What the seed drew, or the world of a mutation. */
 export function worldFor(mutation: Mutation, drawn: Knobs): Knobs {
-  return mutation === "none" ? drawn : WORLDS[mutation](drawn);
+  const isDrawn = mutation === "none" || mutation === "meant for anybody";
+  return isDrawn ? drawn : WORLDS[mutation](drawn);
 }

@@ -24,8 +24,6 @@ export const MUTATIONS = [
   "aborted without proof",
   /** A leader forgets under which keys it has said "aborted". */
   "aborts forgotten",
-  /** A node that leads runs what a forwarding node meant for an earlier leader. */
-  "meant for anybody",
   /** A deadline that passes while the decision is out counts as an abort. */
   "unknown told as aborted",
   /** Absence from the ledger is "aborted" to whoever was elected, before its barrier is applied. */
@@ -50,12 +48,20 @@ export const MUTATIONS = [
   "decides alone",
 ] as const;
 
-export type Mutation = "none" | (typeof MUTATIONS)[number];
+/** Noticed only in a schedule that chance does not come to soon: held-up.test.ts drives it by hand. */
+const DRIVEN_MUTATIONS = [
+  /** A node that leads runs what a forwarding node meant for an earlier leader. */
+  "meant for anybody",
+] as const;
+
+export type SeededMutation = (typeof MUTATIONS)[number];
+export type Mutation = "none" | SeededMutation | (typeof DRIVEN_MUTATIONS)[number];
 
 export function readMutation(text: string): Mutation {
-  const known = MUTATIONS.find((mutation) => mutation === text);
+  const all = [...MUTATIONS, ...DRIVEN_MUTATIONS];
+  const known = all.find((mutation) => mutation === text);
   if (known === undefined && text !== "none") {
-    throw new Error(`"${text}" is none of: ${MUTATIONS.join(", ")}`);
+    throw new Error(`"${text}" is none of: ${all.join(", ")}`);
   }
   return known ?? "none";
 }

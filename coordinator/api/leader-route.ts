@@ -106,8 +106,7 @@ export class LeaderRoute {
     { here }: Route<Answer>,
     mayHaveBegun: boolean,
   ): Promise<
-    | { kind: "here"; answer: Answer }
-    | { kind: "elsewhere"; leader: LeaderHint | undefined }
+    { kind: "here"; answer: Answer } | { kind: "elsewhere"; leader: LeaderHint | undefined }
   > {
     try {
       return { kind: "here", answer: await here() };

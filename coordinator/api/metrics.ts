@@ -1,6 +1,7 @@
 /** What a coordinator answers to `GET /metrics`. README.md says how to read it. */
 import type { Clock } from "../../shared/model/ports.ts";
-import { Metrics, type Sample } from "../../shared/runtime/metrics.ts";
+import type { Metrics } from "../../shared/runtime/metrics.ts";
+import { type Sample } from "../../shared/runtime/metrics.ts";
 import type { CoordinatorNode } from "../coordinator-node.ts";
 import type { ParticipantLinks } from "../transport/participant-link.ts";
 

@@ -50,8 +50,15 @@ export interface Problem {
 
 export function problemOf(error: SynodError, instance: string): Problem {
   const { status, title, retryable } = ERRORS[error.code];
-  const { field, retryAfterMs: waitMs, transactionId, shard, sqlstate, constraint, replayed } =
-    error.detail;
+  const {
+    field,
+    retryAfterMs: waitMs,
+    transactionId,
+    shard,
+    sqlstate,
+    constraint,
+    replayed,
+  } = error.detail;
   const named = field === undefined ? [] : [{ field, sentence: error.message }];
   const errors = error instanceof InvalidRequest ? error.fields : named;
   const retryAfterMs = waitMs ?? (status === 503 ? DEFAULT_RETRY_AFTER_MS : undefined);

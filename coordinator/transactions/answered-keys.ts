@@ -6,7 +6,7 @@
  * committing behind it; and a key that comes back with another body is known, whatever shards that names. It is a leader's
  * own memory, of one ballot: its successor begins with nothing, and requests meant for this ballot are refused there.
  */
-import { SynodError } from "../../shared/model/errors.ts";
+import type { SynodError } from "../../shared/model/errors.ts";
 import type { Ballot } from "../../shared/model/ids.ts";
 import type { Clock } from "../../shared/model/ports.ts";
 import type { Idempotency } from "../../shared/model/protocol.ts";

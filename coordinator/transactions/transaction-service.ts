@@ -1,19 +1,11 @@
 /**
  * The front of the coordinator's heart: takes submissions, gives ids, finds replays, and answers what became of a
  * transaction. How a carrier runs is carriers.ts and one-phase.ts; what is replicated is the ledger.
- *
- * Exactly once: a key is looked up in the ledger (first answers of two-phase transactions), in this leader's own memory
- * (answered-keys.ts), then among the running ones (the second call waits for the first, until its own deadline), and last by
- * the shards, each of which knows the keys of what it did alone. A key counts as
- * running until the outcome is final, not just until its client was answered: a second attempt beside one that is still
- * being decided would meet its locks, abort, and call the whole thing aborted, while the first one goes on to commit. For the
- * same reason "aborted" is said under a key only by a node that has just proved that it leads: a leader that was replaced without
- * knowing it cannot see an earlier attempt that runs under its successor.
  */
-import type { TransactionResponse, TransactionStatus } from "../../shared/model/api.ts";
+import type { TransactionStatus } from "../../shared/model/api.ts";
 import { assert } from "../../shared/model/assert.ts";
 import { SynodError } from "../../shared/model/errors.ts";
-import type { Ballot, CarrierId, ShardId, TransactionId } from "../../shared/model/ids.ts";
+import type { Ballot, ShardId, TransactionId } from "../../shared/model/ids.ts";
 import {
   carrierId,
   onePhaseShard,
@@ -21,7 +13,6 @@ import {
   transactionId,
   transactionOrigin,
 } from "../../shared/model/ids.ts";
-import type { Idempotency } from "../../shared/model/protocol.ts";
 import type { Clock, Random } from "../../shared/model/ports.ts";
 import type { ParticipantLinks } from "../transport/participant-link.ts";
 import { Admission } from "./admission.ts";
@@ -32,7 +23,7 @@ import { TransactionCounts } from "./counts.ts";
 import type { Delivery } from "./delivery.ts";
 import { NotLeader, type LeaderHint, type Submission, type SubmissionAnswer } from "./gateway.ts";
 import type { Leadership } from "./leadership.ts";
-import type { FirstAnswer } from "./ledger/answers.ts";
+import { ballotFor, KeyedAttempts, type Attempt } from "./keyed-attempts.ts";
 import type { Ledger } from "./ledger/ledger.ts";
 import type { OnePhase } from "./one-phase.ts";
 
@@ -53,158 +44,29 @@ export interface TransactionServiceOptions {
   readonly stillLeads: (ballot: Ballot) => Promise<boolean>;
 }
 
-interface Running {
-  readonly fingerprint: string;
-  readonly answer: Promise<SubmissionAnswer>;
-  readonly attempt: Attempt;
-}
-
-interface Attempt {
-  /** Set once a carrier has been begun. */
-  carrierId: CarrierId | undefined;
-}
-
 export class TransactionService {
   readonly #options: TransactionServiceOptions;
   readonly #admission: Admission;
-  readonly #runningByKey = new Map<string, Running>();
+  readonly #keyed: KeyedAttempts;
   readonly counts = new TransactionCounts();
 
   constructor(options: TransactionServiceOptions) {
     this.#options = options;
     const capacity = (shard: ShardId): number => options.links.connected(shard)?.maxBranches ?? 0;
     this.#admission = new Admission(capacity, options.clock);
+    this.#keyed = new KeyedAttempts({
+      ...options,
+      counts: this.counts,
+      begin: (submission, attempt) => this.#begin(submission, attempt),
+      pendingShards: (id) => this.#pendingShards(id),
+    });
   }
 
   async submit(submission: Submission): Promise<SubmissionAnswer> {
-    const { clock, leadership } = this.#options;
-    const { request, idempotency } = submission;
-    const { ballot } = leadership;
-    try {
-      const answer = await this.#submit(submission, clock.monotonicMs() + request.timeoutMs);
-      if (answer.replayed) this.counts.replayed("committed");
-      return answer;
-    } catch (error) {
-      if (isAborted(error) && error.detail.replayed === true) this.counts.replayed("aborted");
-      if (idempotency === null || ballot === undefined || !isAborted(error)) throw error;
-      if (await this.#options.stillLeads(ballot)) throw error;
-      throw perhapsReplaced(error);
-    }
-  }
-
-  /** `deadlineMs` bounds how long it waits for an earlier attempt under the same key. */
-  async #submit(submission: Submission, deadlineMs: number): Promise<SubmissionAnswer> {
-    const { idempotency, meantFor } = submission;
-    const { leadership, leader } = this.#options;
-    const { ballot } = leadership;
-    // What was meant for an earlier ballot may have been held up for long: its client may have been told that it is aborted.
-    if (ballot === undefined || (meantFor ?? ballot) !== ballot) throw new NotLeader(leader());
-    if (idempotency === null) return this.#begin(submission, { carrierId: undefined });
-    const replayed = this.#replayed(idempotency, ballot);
-    if (replayed !== undefined) return replayed;
-    const running = this.#runningByKey.get(idempotency.key);
-    return running === undefined
-      ? this.#beginOnce(submission, idempotency, ballot)
-      : this.#join(running, submission, idempotency, deadlineMs);
-  }
-
-  #replayed(idempotency: Idempotency, ballot: Ballot): SubmissionAnswer | undefined {
-    const { ledger, answeredKeys } = this.#options;
-    const first = ledger.firstAnswer(idempotency.key);
-    if (first !== undefined) {
-      if (first.fingerprint !== idempotency.fingerprint) throw keyReused();
-      return { response: this.#firstResponse(first), replayed: true };
-    }
-    const answered = answeredKeys.find(ballot, idempotency.key);
-    if (answered !== undefined) {
-      if (answered.fingerprint !== idempotency.fingerprint) throw keyReused();
-      if (answered.error !== undefined) throw asReplay(answered.error);
-    }
-    if (ledger.isExpiredKey(idempotency.key)) {
-      throw new SynodError(
-        "idempotency-key-expired",
-        "the key is older than the answers that are kept: whether it was used cannot be told",
-      );
-    }
-    return undefined;
-  }
-
-  #firstResponse({ transactionId: id, results }: FirstAnswer): TransactionResponse {
-    return { id, outcome: "committed", results, pendingShards: this.#pendingShards(id) };
-  }
-
-  async #beginOnce(
-    submission: Submission,
-    idempotency: Idempotency,
-    ballot: Ballot,
-  ): Promise<SubmissionAnswer> {
-    const { key, fingerprint } = idempotency;
-    const attempt: Attempt = { carrierId: undefined };
-    const answer = this.#begin(submission, attempt);
-    this.#runningByKey.set(key, { fingerprint, answer, attempt });
-    try {
-      const answered = await answer;
-      this.#remember(ballot, idempotency, undefined);
-      return answered;
-    } catch (error) {
-      if (isAborted(error)) this.#remember(ballot, idempotency, error);
-      throw error;
-    } finally {
-      void this.#whenFinal(attempt).then(() => {
-        this.#runningByKey.delete(key);
-      });
-    }
-  }
-
-  /** Before anybody is told, and before another attempt can begin. */
-  #remember(ballot: Ballot, idempotency: Idempotency, error: SynodError | undefined): void {
-    const { ledger, leadership, answeredKeys } = this.#options;
-    if (leadership.ballot !== ballot || ledger.firstAnswer(idempotency.key) !== undefined) return;
-    answeredKeys.add(ballot, idempotency, error);
-  }
-
-  #whenFinal({ carrierId: id }: Attempt): Promise<void> {
-    return id === undefined ? Promise.resolve() : this.#options.carriers.whenFinal(id);
-  }
-
-  /**
-   * The answer of the attempt that runs; if that is "unknown", whatever its final outcome leads to. Not waited for beyond the
-   * deadline of the one that waits.
-   */
-  async #join(
-    running: Running,
-    submission: Submission,
-    { fingerprint }: Idempotency,
-    deadlineMs: number,
-  ): Promise<SubmissionAnswer> {
-    if (running.fingerprint !== fingerprint) throw keyReused();
-    try {
-      if (!(await this.#isEndedBy(deadlineMs, running.answer))) throw keyInProgress();
-      const { response } = await running.answer;
-      return { response, replayed: true };
-    } catch (error) {
-      if (isAborted(error)) throw asReplay(error);
-      const isOpen = error instanceof SynodError && error.code === "outcome-unknown";
-      if (!isOpen) throw error;
-      const isFinal = await this.#isEndedBy(deadlineMs, this.#whenFinal(running.attempt));
-      if (!isFinal) throw keyInProgress();
-      return this.#submit(submission, deadlineMs);
-    }
-  }
-
-  /** Whether the work has ended by then, in whatever way. */
-  #isEndedBy(deadlineMs: number, work: Promise<unknown>): Promise<boolean> {
-    const { clock } = this.#options;
-    return new Promise((resolve) => {
-      const cancel = clock.after(Math.max(0, deadlineMs - clock.monotonicMs()), () => {
-        resolve(false);
-      });
-      const ended = (): void => {
-        cancel();
-        resolve(true);
-      };
-      work.then(ended, ended);
-    });
+    const { idempotency } = submission;
+    if (idempotency !== null) return this.#keyed.submit(submission, idempotency);
+    ballotFor(submission, this.#options);
+    return this.#begin(submission, { carrierId: undefined });
   }
 
   async #begin(submission: Submission, attempt: Attempt): Promise<SubmissionAnswer> {
@@ -339,34 +201,4 @@ export class TransactionService {
     if (delivering !== undefined) return delivering;
     return this.#options.leadership.ballot === undefined ? branches.map(({ shard }) => shard) : [];
   }
-}
-
-function isAborted(error: unknown): error is SynodError {
-  return error instanceof SynodError && error.outcome === "aborted";
-}
-
-function asReplay({ code, message, detail }: SynodError): SynodError {
-  return new SynodError(code, message, { ...detail, replayed: true });
-}
-
-function keyInProgress(): SynodError {
-  return new SynodError(
-    "idempotency-in-progress",
-    "an earlier attempt under this idempotency key had not ended when the deadline passed",
-  );
-}
-
-function keyReused(): SynodError {
-  return new SynodError(
-    "idempotency-key-reused",
-    "the idempotency key was used before with another body",
-  );
-}
-
-function perhapsReplaced({ message, detail: { transactionId } }: SynodError): SynodError {
-  return new SynodError(
-    "outcome-unknown",
-    `this attempt was aborted (${message}), but an earlier one may run under a newer leader`,
-    { ...(transactionId !== undefined && { transactionId }) },
-  );
 }

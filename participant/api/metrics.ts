@@ -11,12 +11,18 @@ export interface MeasuredParticipant {
 
 export function measureParticipant({ node, receipts }: MeasuredParticipant): Metrics {
   const metrics = new Metrics();
+  measureBranches(metrics, node);
+  measureReceipts(metrics, receipts);
+  return metrics;
+}
+
+function measureBranches(metrics: Metrics, node: MeasuredParticipant["node"]): void {
   metrics.counter(
     "synod_branches_total",
     "Branches by how they ended here; prepared: voted yes",
     () =>
       Object.entries(node.view().counts).map(([state, value]) => {
-        return { labels: { state }, value: value as number };
+        return { labels: { state }, value };
       }),
     ["state"],
   );
@@ -55,6 +61,9 @@ export function measureParticipant({ node, receipts }: MeasuredParticipant): Met
     "Commits that may not have reached a standby",
     () => node.view().replicationWarnings,
   );
+}
+
+function measureReceipts(metrics: Metrics, receipts: MeasuredParticipant["receipts"]): void {
   const store = { store: "shard" };
   const ofReceipts = (read: (survey: ReceiptSurvey) => number) => () => {
     const survey = receipts();
@@ -79,5 +88,4 @@ export function measureParticipant({ node, receipts }: MeasuredParticipant): Met
     ofReceipts(({ oldestAgeMs = 0 }) => oldestAgeMs / 1_000),
     labels,
   );
-  return metrics;
 }

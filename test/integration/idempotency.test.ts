@@ -6,6 +6,7 @@ import { setTimeout } from "node:timers/promises";
 import { DEFAULT_LEDGER_OPTIONS } from "../../coordinator/transactions/ledger/ledger.ts";
 import { post, type Answer } from "../support/api-node.ts";
 import { startGroup, type Group, type GroupNode } from "../support/group.ts";
+import { readMetrics } from "../support/metrics.ts";
 
 let group: Group;
 
@@ -81,7 +82,12 @@ describe("idempotency keys", () => {
     await group.close();
   });
 
-  // First, because it takes that nothing has been forgotten yet: a key as young as what was forgotten last counts as older.
+  testExpiry();
+  testErrors();
+  testAnswers();
+});
+
+function testExpiry(): void {
   test("a key with a time that is older than what is remembered is refused for ever, by every leader", async () => {
     const key = uuid7(Date.now());
     const body = entry(key, "s1", "s2");
@@ -97,6 +103,10 @@ describe("idempotency keys", () => {
     expect(codeOf(later)).toEqual([409, "idempotency-key-expired"]);
     expect(await countOf(key)).toEqual([1, 1, 0]);
   }, 30_000);
+}
+
+function testErrors(): void {
+  // First, because it takes that nothing has been forgotten yet: a key as young as what was forgotten last counts as older.
 
   test("a key that is malformed and one that is too long have their own errors, on any node", async () => {
     const body = entry("malformed", "s1", "s2");
@@ -150,7 +160,9 @@ describe("idempotency keys", () => {
     },
     30_000,
   );
+}
 
+function testAnswers(): void {
   test("a key in use is refused when its attempt does not end before the second one's deadline", async () => {
     const leader = await group.leader();
     const key = newKey();
@@ -206,6 +218,8 @@ describe("idempotency keys", () => {
       expect([first.status, isReplayed(first)]).toEqual([200, false]);
       const later = await ask(await changeLeader(), key, body);
       expect([later.status, isReplayed(later), later.body]).toEqual([200, true, first.body]);
+      const leader = await readMetrics((await group.leader()).url);
+      expect(leader.of("synod_snapshots_total")).toBeGreaterThan(0);
       await Promise.all(group.nodes.map((node) => node.stop()));
       await Promise.all(group.nodes.map((node) => node.start()));
       await group.leader();
@@ -217,4 +231,4 @@ describe("idempotency keys", () => {
     },
     30_000,
   );
-});
+}

@@ -43,7 +43,7 @@ export class TwinGroup {
   onAwaited: () => void = () => undefined;
 }
 
-const TWIN_BALLOT = ballot(7, nodeId(1));
+export const TWIN_BALLOT = ballot(7, nodeId(1));
 
 class TwinGateway implements TransactionGateway {
   readonly #group: TwinGroup;

@@ -80,6 +80,7 @@ export function testShardContract(create: () => Promise<ContractShard>): void {
   testFinishing();
   testLocks();
   testReceipts();
+  testKeysOfSeveralShards();
 }
 
 function testExecution(): void {
@@ -293,6 +294,26 @@ function testReceipts(): void {
     expect(await valueOf("a")).toBe("101");
   });
 
+  test("of two transactions with one key only one commits", async () => {
+    const [first, second] = await Promise.all([begin(), begin()]);
+    await first.execute([operation(ADD, 1, "a")], "k1");
+    await second.execute([operation(ADD, 1, "b")], "k1");
+    expect(await first.commit(receipt("t1", "k1"))).toMatchObject({ kind: "committed" });
+    expect(await second.commit(receipt("t2", "k1"))).toEqual({ kind: "conflict" });
+    expect(await valueOf("b")).toBe("100");
+  });
+
+  test("a tombstone keeps the transaction from ever committing", async () => {
+    const session = await begin();
+    await session.execute([operation(ADD, 1, "a")]);
+    expect(await open.shard.settleReceipt("t1" as TransactionId)).toMatchObject({ results: null });
+    expect(await session.commit(receipt("t1", "k1"))).toEqual({ kind: "conflict" });
+    expect(await valueOf("a")).toBe("100");
+    expect(await open.shard.findReceiptByKey("k1")).toBeUndefined();
+  });
+}
+
+function testKeysOfSeveralShards(): void {
   test("a key that is used up is found by a branch of several shards, which is then undone", async () => {
     const first = await begin();
     await first.execute([operation(ADD, 1, "a")], "k1");
@@ -313,23 +334,5 @@ function testReceipts(): void {
       await failing.executeAndPrepare(failed, gid("failed"), PREPARE_DEADLINE_MS, "k1"),
     ).toEqual({ execution: found, prepare: null });
     expect(await valueOf("b")).toBe("100");
-  });
-
-  test("of two transactions with one key only one commits", async () => {
-    const [first, second] = await Promise.all([begin(), begin()]);
-    await first.execute([operation(ADD, 1, "a")], "k1");
-    await second.execute([operation(ADD, 1, "b")], "k1");
-    expect(await first.commit(receipt("t1", "k1"))).toMatchObject({ kind: "committed" });
-    expect(await second.commit(receipt("t2", "k1"))).toEqual({ kind: "conflict" });
-    expect(await valueOf("b")).toBe("100");
-  });
-
-  test("a tombstone keeps the transaction from ever committing", async () => {
-    const session = await begin();
-    await session.execute([operation(ADD, 1, "a")]);
-    expect(await open.shard.settleReceipt("t1" as TransactionId)).toMatchObject({ results: null });
-    expect(await session.commit(receipt("t1", "k1"))).toEqual({ kind: "conflict" });
-    expect(await valueOf("a")).toBe("100");
-    expect(await open.shard.findReceiptByKey("k1")).toBeUndefined();
   });
 }

@@ -73,6 +73,13 @@ module.exports = {
       to: { path: "node_modules/(@types/)?ws/" },
     },
     {
+      name: "prometheus-only-at-the-edge",
+      comment: "The heart keeps numbers; one place knows how they are told.",
+      severity: "error",
+      from: { pathNot: ["^shared/runtime/metrics\\.ts$"] },
+      to: { path: "node_modules/prom-client/" },
+    },
+    {
       name: "coordinator-does-not-know-participant",
       comment: "They are separate services and meet in shared/model/protocol.ts.",
       severity: "error",

@@ -15,8 +15,14 @@ import type { ChosenSlot } from "./paxos/message.ts";
 import type { PaxosConfig } from "./paxos/state.ts";
 import { Replica, type ReplicaEvents } from "./replication/replica.ts";
 import type { SnapshotPolicy } from "./replication/snapshots.ts";
+import {
+  AnsweredKeys,
+  DEFAULT_ANSWERED_KEYS_LIMITS,
+  type AnsweredKeysLimits,
+} from "./transactions/answered-keys.ts";
 import { Carriers } from "./transactions/carriers.ts";
 import { decodeBatch, encodeCommand, type CompleteCommand } from "./transactions/command.ts";
+import type { TransactionCounts } from "./transactions/counts.ts";
 import { DeadlockDetector } from "./transactions/deadlocks/detector.ts";
 import { Delivery } from "./transactions/delivery.ts";
 import type { NodeView, TransactionGateway } from "./transactions/gateway.ts";
@@ -49,13 +55,34 @@ export interface CoordinatorNodeOptions {
   /** The node can no longer be trusted (failed log, broken invariant): the process must end. */
   readonly onFatal: (error: unknown) => void;
   readonly ledgerOptions?: LedgerOptions;
+  readonly answeredKeys?: AnsweredKeysLimits;
   readonly failpoint?: ReachFailpoint;
+}
+
+/** What a node has counted since it started, and what it holds now; the rest is in its NodeView. */
+export interface NodeMeasures {
+  readonly counts: TransactionCounts;
+  /** Decided, and not confirmed by every branch. */
+  readonly undelivered: number;
+  readonly oldestUndeliveredAtMs: number | undefined;
+  /** Barriers applied: each is a leader that began to serve. */
+  readonly leaderChanges: number;
+  readonly snapshots: { readonly taken: number; readonly lastBytes: number };
+  readonly firstAnswers: KeyMemory & { readonly oldestAtMs: number | undefined };
+  readonly answeredKeys: KeyMemory;
+}
+
+interface KeyMemory {
+  readonly entries: number;
+  readonly bytes: number;
 }
 
 export interface CoordinatorNode {
   readonly gateway: TransactionGateway;
   readonly ledger: Ledger;
   readonly replica: Replica;
+  /** For people who watch. */
+  measures(): NodeMeasures;
   start(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -79,6 +106,9 @@ class Node implements CoordinatorNode {
   readonly #reads: Reads;
   readonly #deadlocks: DeadlockDetector;
   readonly #service: TransactionService;
+  readonly #answeredKeys: AnsweredKeys;
+  readonly #snapshots = { taken: 0, lastBytes: 0 };
+  #leaderChanges = 0;
 
   constructor(options: CoordinatorNodeOptions) {
     this.#options = options;
@@ -123,9 +153,11 @@ class Node implements CoordinatorNode {
       ...{ links, clock, logger, ledger, leadership, delivery, leader, stillLeads },
     });
     this.#deadlocks = new DeadlockDetector({ parties: [carriers], links, clock, logger });
+    const keysLimits = options.answeredKeys ?? DEFAULT_ANSWERED_KEYS_LIMITS;
+    this.#answeredKeys = new AnsweredKeys(clock, keysLimits);
     this.#service = new TransactionService({
       ...{ links, clock, random, ledger, leadership, carriers, onePhase, delivery },
-      ...{ leader, stillLeads },
+      ...{ answeredKeys: this.#answeredKeys, leader, stillLeads },
     });
     this.gateway = this.#createGateway();
     links.onChange((shard) => {
@@ -160,6 +192,8 @@ class Node implements CoordinatorNode {
       },
       snapshotTaken: (slot, bytes) => {
         logger.info({ slot, bytes }, "snapshot taken");
+        this.#snapshots.taken += 1;
+        this.#snapshots.lastBytes = bytes;
       },
       snapshotAbandoned: (source, why) => {
         logger.warn({ ...source, why }, "snapshot of a peer not fetched");
@@ -182,6 +216,24 @@ class Node implements CoordinatorNode {
     };
   }
 
+  measures(): NodeMeasures {
+    const { ledger } = this;
+    const oldest = ledger.incomplete().next();
+    return {
+      counts: this.#service.counts,
+      undelivered: ledger.incompleteCount,
+      oldestUndeliveredAtMs: oldest.done === true ? undefined : oldest.value.atMs,
+      leaderChanges: this.#leaderChanges,
+      snapshots: { ...this.#snapshots },
+      firstAnswers: {
+        entries: ledger.answerCount,
+        bytes: ledger.answerBytes,
+        oldestAtMs: ledger.oldestAnswerAtMs,
+      },
+      answeredKeys: { entries: this.#answeredKeys.size, bytes: this.#answeredKeys.bytes },
+    };
+  }
+
   start(): Promise<void> {
     return this.replica.start();
   }
@@ -201,6 +253,7 @@ class Node implements CoordinatorNode {
       this.#reads.applied(applied);
       this.#carriers.applied(applied);
       if (applied.kind !== "barrier") continue;
+      this.#leaderChanges += 1;
       if (this.#leadership.barrierApplied(applied.ballot, applied.floor)) this.#serve();
     }
   }
@@ -248,7 +301,8 @@ class Node implements CoordinatorNode {
 
   #view(): NodeView {
     const { replica } = this;
-    const { state, leader, chosenUpTo } = replica;
+    const { state, chosenUpTo } = replica;
+    const leader = replica.leader?.node;
     const role = state?.role.kind ?? "follower";
     const serves = this.#leadership.ballot !== undefined;
     const followsAnother = leader !== undefined && leader !== this.#options.paxos.self;

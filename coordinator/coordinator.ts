@@ -8,27 +8,36 @@
  */
 import { existsSync } from "node:fs";
 import { assert } from "../shared/model/assert.ts";
+import type { ErrorCode } from "../shared/model/errors.ts";
 import type { NodeId, ShardId } from "../shared/model/ids.ts";
 import type { ReachFailpoint } from "../shared/model/failpoints.ts";
 import type { Logger } from "../shared/model/ports.ts";
 import { systemClock, systemRandom } from "../shared/runtime/clock.ts";
 import { formatAddress, type Address } from "../shared/runtime/config-reading.ts";
 import { answerJson, listenHttp, type HttpListener } from "../shared/runtime/http.ts";
+import { Metrics } from "../shared/runtime/metrics.ts";
 import { loadSqlParser } from "../shared/runtime/sql-statement.ts";
 import { Gate } from "./api/access/gate.ts";
 import { createForwarder } from "./api/forwarding.ts";
+import { measureCoordinator } from "./api/metrics.ts";
 import { createApi } from "./api/server.ts";
 import type { CoordinatorConfig } from "./config.ts";
 import { consensusSettings } from "./consensus-settings.ts";
 import { createCoordinatorNode, type CoordinatorNode } from "./coordinator-node.ts";
 import type { LogContents, LogStore } from "./log/log-store.ts";
+import { systemDisk } from "./log/wal/system-disk.ts";
+import { timedDisk } from "./log/wal/timed-disk.ts";
 import { WriteAheadLog } from "./log/wal/wal.ts";
+import type { SnapshotPolicy } from "./replication/snapshots.ts";
+import type { LedgerOptions } from "./transactions/ledger/ledger.ts";
 import { PeersFile, peersPath } from "./transport/peers-file.ts";
 import { positionOf } from "./transport/position.ts";
 import { SocketParticipants } from "./transport/socket-participants.ts";
 import { SocketPeers } from "./transport/socket-peers.ts";
 
 const UPGRADE_REQUIRED = 426;
+/** 0.125 ms to 4 s, doubling: fast disks take tenths of a millisecond. */
+const SYNC_BUCKETS_SECONDS = Array.from({ length: 16 }, (_, power) => 0.000125 * 2 ** power);
 
 export interface CoordinatorOptions {
   readonly config: CoordinatorConfig;
@@ -36,6 +45,9 @@ export interface CoordinatorOptions {
   /** The node can no longer be trusted: the process must end. */
   readonly onFatal: (error: unknown) => void;
   readonly failpoint: ReachFailpoint;
+  /** For tests: all nodes of a group must have the same, for they forget together. */
+  readonly ledgerOptions?: LedgerOptions;
+  readonly snapshots?: SnapshotPolicy;
 }
 
 export interface Coordinator {
@@ -69,7 +81,14 @@ async function start(options: CoordinatorOptions, undo: Undo[]): Promise<number>
   const identity = { clusterId, nodeId: self };
   // Who has met peers has had a log.
   const expectExisting = existsSync(peersPath(config.dataDir));
-  const wal = new WriteAheadLog({ directory: config.dataDir, identity, expectExisting });
+  const metrics = new Metrics();
+  const noteSync = metrics.durations(
+    "synod_wal_fsync_duration_seconds",
+    "Waits of the log for its disk",
+    SYNC_BUCKETS_SECONDS,
+  );
+  const disk = timedDisk(systemDisk, systemClock, noteSync);
+  const wal = new WriteAheadLog({ directory: config.dataDir, identity, expectExisting, disk });
   const contents = await wal.open();
   const log = opened(wal, contents);
   undo.push(() => log.close());
@@ -90,7 +109,7 @@ async function start(options: CoordinatorOptions, undo: Undo[]): Promise<number>
   });
   const links = new SocketParticipants({ ...common, participants: formatted(participants) });
   const node = createNode(options, log, peers, links);
-  const http = await serveClients(options, node, links, undo);
+  const http = await serveClients(options, node, links, metrics, undo);
   await node.start();
   undo.splice(-1, 0, () => node.stop());
   assert(node.replica.state !== undefined, "a node that has started has recovered");
@@ -136,7 +155,7 @@ function opened(log: LogStore, contents: LogContents): LogStore {
 }
 
 function createNode(
-  { config, logger, onFatal, failpoint }: CoordinatorOptions,
+  { config, logger, onFatal, failpoint, ledgerOptions, snapshots }: CoordinatorOptions,
   log: LogStore,
   peers: SocketPeers,
   links: SocketParticipants,
@@ -144,23 +163,32 @@ function createNode(
   return createCoordinatorNode({
     ...{ clusterId: config.clusterId, ...consensusSettings(config), log, peers, links },
     ...{ clock: systemClock, random: systemRandom, logger, onFatal, failpoint },
+    ...(ledgerOptions !== undefined && { ledgerOptions }),
+    ...(snapshots !== undefined && { snapshots }),
   });
 }
 
 async function serveClients(
   { config, logger, onFatal }: CoordinatorOptions,
-  { gateway }: CoordinatorNode,
+  node: CoordinatorNode,
   links: SocketParticipants,
+  metrics: Metrics,
   undo: Undo[],
 ): Promise<HttpListener> {
   const { leaderWaitMs, maxInFlight, drainTimeoutMs, coordinators } = config;
   const { clients, clusterSecret: secret } = config;
   const forwarder = createForwarder(maxInFlight, secret);
   const gate = new Gate({ clients, secret, clock: systemClock });
+  const { gateway } = node;
+  const errors = new Map<ErrorCode, number>();
+  measureCoordinator(metrics, { node, links, errors, clock: systemClock });
   let draining = false;
   const handle = createApi({
     ...{ self: config.nodeId, coordinators, gateway, links, clock: systemClock, logger },
-    ...{ gate, leaderWaitMs, maxInFlight, onFatal, forward: forwarder.forward },
+    ...{ gate, leaderWaitMs, maxInFlight, onFatal, forward: forwarder.forward, metrics },
+    onError: (code) => {
+      errors.set(code, (errors.get(code) ?? 0) + 1);
+    },
     isDraining: () => draining,
   });
   const listener = await listenHttp(handle, config.httpListen);

@@ -3,6 +3,7 @@
  * so a bundled or copied program migrates exactly what it was built with.
  */
 import type { Knex } from "knex";
+import { forgottenKeys } from "./forgotten-keys.ts";
 import { shardSchema } from "./shard-schema.ts";
 
 export interface ShardMigration {
@@ -12,7 +13,7 @@ export interface ShardMigration {
 }
 
 /** In the order in which they are applied; what is released is never changed. */
-const shardMigrations: readonly ShardMigration[] = [shardSchema];
+const shardMigrations: readonly ShardMigration[] = [shardSchema, forgottenKeys];
 
 const migrationSource: Knex.MigrationSource<ShardMigration> = {
   getMigrations: () => Promise.resolve([...shardMigrations]),

@@ -67,6 +67,8 @@ export interface ParticipantView {
   readonly prepared: number;
   /** Those of them that have been so for longer than `inquiryAfterMs`, or were found on the shard. */
   readonly inDoubt: number;
+  /** Of the one that has been prepared for longest among those in doubt; 0 when there is none. */
+  readonly oldestInDoubtMs: number;
   /** Transactions of this shard alone. */
   readonly onePhase: number;
   readonly counts: Readonly<BranchCounts>;
@@ -206,10 +208,15 @@ export class ParticipantNode {
       /^(?:prepared|committing|aborting)$/.test(state.kind),
     );
     const nowMs = this.#options.clock.monotonicMs();
+    const inDoubt = prepared.filter((branch) => isInDoubt(branch, nowMs));
     return {
       open: live.length - prepared.length,
       prepared: prepared.length,
-      inDoubt: prepared.filter((branch) => isInDoubt(branch, nowMs)).length,
+      inDoubt: inDoubt.length,
+      oldestInDoubtMs: Math.max(
+        0,
+        ...inDoubt.map(({ preparedAtMs = nowMs }) => nowMs - preparedAtMs),
+      ),
       onePhase: this.#onePhase.size,
       counts: { ...this.#registry.counts },
       replicationWarnings: this.#settler.replicationWarnings,

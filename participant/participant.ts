@@ -14,6 +14,7 @@ import { type HttpListener, listenHttp } from "../shared/runtime/http.ts";
 import { checkStatement, loadSqlParser } from "../shared/runtime/sql-statement.ts";
 import { serveCoordinators } from "./api/coordinators.ts";
 import { createHttpInquirer } from "./api/http-inquirer.ts";
+import { measureParticipant } from "./api/metrics.ts";
 import { createParticipantApi } from "./api/server.ts";
 import type { ParticipantConfig } from "./config.ts";
 import {
@@ -21,7 +22,7 @@ import {
   DEFAULT_PARTICIPANT_LIMITS,
   type ParticipantNode,
 } from "./participant-node.ts";
-import { keepReceiptsFresh } from "./receipt-retention.ts";
+import { keepReceiptsFresh, RECEIPT_LIMITS, type ReceiptRetention } from "./receipt-retention.ts";
 import {
   CONTROL_CONNECTIONS,
   PostgresShard,
@@ -64,23 +65,25 @@ export async function startParticipant(options: ParticipantOptions): Promise<Par
   });
   let closed: string | undefined = STARTING;
   const unready = async (): Promise<string | undefined> => closed ?? (await shard.trouble());
-  const http = await listenHttp(createParticipantApi({ node, unready }), config.listen);
+  const metrics = measureParticipant({ node, receipts: () => retention?.survey });
+  const http = await listenHttp(createParticipantApi({ node, unready, metrics }), config.listen);
   const turnAway = serveCoordinators({
     ...{ server: http.server, secret: config.clusterSecret, node, onFatal, logger },
     closed: () => closed,
   });
-  let stopRetention = (): void => undefined;
+  let retention: ReceiptRetention | undefined;
   bringUp(options, shard, node, () => closed === STOPPING).then((isUp) => {
     if (!isUp) return;
     closed = undefined;
-    stopRetention = keepReceiptsFresh(shard, config.receiptRetentionMs, systemClock, logger);
+    const limits = { ...RECEIPT_LIMITS, maxAgeMs: config.receiptRetentionMs };
+    retention = keepReceiptsFresh(shard, limits, systemClock, logger);
     logger.info({ port: http.port }, "up");
   }, onFatal);
   return {
     port: http.port,
     stop: async () => {
       closed = STOPPING;
-      stopRetention();
+      retention?.stop();
       await node.stop();
       turnAway();
       await takeDown(http, shard);
@@ -113,6 +116,7 @@ async function bringUp(
     try {
       await preflight(shard.controlKnex, { clusterId, shardId, maxBranches, connections });
       await shard.terminatePredecessors();
+      await shard.recallForgottenKeys();
       await shard.warmUp();
       if (isStopping()) return false;
       node.start();

@@ -1,9 +1,10 @@
 /** What the handlers of this folder share, and the two ways in which each of them ends. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { InvariantViolation } from "../../shared/model/assert.ts";
-import { SynodError } from "../../shared/model/errors.ts";
+import { SynodError, type ErrorCode } from "../../shared/model/errors.ts";
 import type { NodeId } from "../../shared/model/ids.ts";
 import type { Clock, Logger } from "../../shared/model/ports.ts";
+import type { Metrics } from "../../shared/runtime/metrics.ts";
 import {
   answer,
   BodyAborted,
@@ -15,7 +16,7 @@ import type { TransactionGateway } from "../transactions/gateway.ts";
 import type { ParticipantLinks } from "../transport/participant-link.ts";
 import type { Gate } from "./access/gate.ts";
 import { REFUSED_HEADER, type Forward } from "./forwarding.ts";
-import { NotLeading } from "./leader-route.ts";
+import { CallerGone, NotLeading } from "./leader-route.ts";
 import { problemOf, PROBLEM_TYPE } from "./problem.ts";
 
 export interface ApiContext {
@@ -34,6 +35,9 @@ export interface ApiContext {
   readonly maxInFlight: number;
   /** The node is shutting down: nothing new begins. */
   readonly isDraining: () => boolean;
+  readonly metrics: Pick<Metrics, "text" | "contentType">;
+  /** Hears the code of every error that is answered. */
+  readonly onError: (code: ErrorCode) => void;
   /** The node can no longer be trusted; called at most with programmer errors. */
   readonly onFatal: (error: unknown) => void;
 }
@@ -61,8 +65,9 @@ export function answerError(
   thrown: unknown,
   headers: AnswerHeaders = {},
 ): void {
-  if (thrown instanceof BodyAborted) return;
+  if (thrown instanceof BodyAborted || thrown instanceof CallerGone) return;
   const error = asSynodError(context, thrown);
+  context.onError(error.code);
   const instance = (request.url ?? "/").split("?", 1)[0] ?? "/";
   const problem = problemOf(error, instance);
   const isRefusal = error instanceof NotLeading || error.code === "draining";

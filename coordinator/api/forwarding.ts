@@ -15,6 +15,8 @@ import type { AnswerHeaders } from "../../shared/runtime/http.ts";
 export const HOPS_HEADER = "synod-forwarded";
 /** What is left of the client's time. */
 export const TIMEOUT_HEADER = "synod-timeout-ms";
+/** The ballot of the leader that is meant: a node that leads under another one refuses. */
+export const BALLOT_HEADER = "synod-ballot";
 /** On answers: this node has not begun, and another one may be asked. */
 export const REFUSED_HEADER = "synod-refused";
 

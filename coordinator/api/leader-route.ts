@@ -18,8 +18,8 @@
 import { SynodError } from "../../shared/model/errors.ts";
 import type { NodeId } from "../../shared/model/ids.ts";
 import type { Clock } from "../../shared/model/ports.ts";
-import { NotLeader, type TransactionGateway } from "../transactions/gateway.ts";
-import type { Forward, ForwardedRequest, Reply } from "./forwarding.ts";
+import { NotLeader, type LeaderHint, type TransactionGateway } from "../transactions/gateway.ts";
+import { BALLOT_HEADER, type Forward, type ForwardedRequest, type Reply } from "./forwarding.ts";
 
 /** A dead leader is believed in for a moment: what keeps the loop from spinning meanwhile. */
 const PAUSE_MS = 25;
@@ -48,6 +48,8 @@ export interface Route<Answer> {
   readonly isForwarded: boolean;
   readonly timeoutMs: number;
   readonly repetition: Repetition;
+  /** Whoever asked has hung up: nothing is begun, or begun again, for nobody. */
+  readonly isGone: () => boolean;
 }
 
 export type Routed<Answer> =
@@ -61,6 +63,11 @@ export class NotLeading extends SynodError {
   }
 }
 
+/** Nobody waits for the answer any more. */
+export class CallerGone extends Error {
+  override readonly name = "CallerGone";
+}
+
 export class LeaderRoute {
   readonly #options: LeaderRouteOptions;
 
@@ -68,13 +75,14 @@ export class LeaderRoute {
     this.#options = options;
   }
 
-  /** Rejects with what `here` rejects with, or with a SynodError: no-quorum, outcome-unknown. */
+  /** Rejects with what `here` rejects with, with CallerGone, or with a SynodError: no-quorum, outcome-unknown. */
   async run<Answer>(route: Route<Answer>): Promise<Routed<Answer>> {
     const { clock, leaderWaitMs } = this.#options;
     const deadlineMs = clock.monotonicMs() + route.timeoutMs;
     let mayHaveBegun = false;
     let waitUntilMs: number | undefined;
     for (;;) {
+      if (route.isGone()) throw new CallerGone();
       const local = await this.#tryHere(route, mayHaveBegun);
       if (local.kind === "here") return local;
       if (route.isForwarded) throw new NotLeading();
@@ -97,7 +105,9 @@ export class LeaderRoute {
   async #tryHere<Answer>(
     { here }: Route<Answer>,
     mayHaveBegun: boolean,
-  ): Promise<{ kind: "here"; answer: Answer } | { kind: "elsewhere"; leader: NodeId | undefined }> {
+  ): Promise<
+    { kind: "here"; answer: Answer } | { kind: "elsewhere"; leader: LeaderHint | undefined }
+  > {
     try {
       return { kind: "here", answer: await here() };
     } catch (error) {
@@ -109,14 +119,16 @@ export class LeaderRoute {
 
   async #tryLeader(
     { request }: Route<unknown>,
-    leader: NodeId | undefined,
+    leader: LeaderHint | undefined,
     deadlineMs: number,
   ): ReturnType<Forward> {
     const { self, coordinators, forward, clock } = this.#options;
-    const url = leader === undefined || leader === self ? undefined : coordinators.get(leader);
     const leftMs = deadlineMs - clock.monotonicMs();
-    if (url === undefined || leftMs <= 0) return { kind: "notBegun" };
-    return forward(url, request, leftMs);
+    if (leader === undefined || leader.node === self || leftMs <= 0) return { kind: "notBegun" };
+    const url = coordinators.get(leader.node);
+    if (url === undefined) return { kind: "notBegun" };
+    const headers = { ...request.headers, [BALLOT_HEADER]: String(leader.ballot) };
+    return forward(url, { ...request, headers }, leftMs);
   }
 
   /** False when the time is over; true when it is worth trying again. */

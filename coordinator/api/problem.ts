@@ -50,7 +50,15 @@ export interface Problem {
 
 export function problemOf(error: SynodError, instance: string): Problem {
   const { status, title, retryable } = ERRORS[error.code];
-  const { field, retryAfterMs: waitMs, transactionId, shard, sqlstate, constraint } = error.detail;
+  const {
+    field,
+    retryAfterMs: waitMs,
+    transactionId,
+    shard,
+    sqlstate,
+    constraint,
+    replayed,
+  } = error.detail;
   const named = field === undefined ? [] : [{ field, sentence: error.message }];
   const errors = error instanceof InvalidRequest ? error.fields : named;
   const retryAfterMs = waitMs ?? (status === 503 ? DEFAULT_RETRY_AFTER_MS : undefined);
@@ -71,6 +79,7 @@ export function problemOf(error: SynodError, instance: string): Problem {
       ...(retryAfterMs !== undefined && {
         "Retry-After": String(Math.max(1, Math.ceil(retryAfterMs / 1_000))),
       }),
+      ...(replayed === true && { "Idempotent-Replayed": "true" }),
       ...(error.outcome === "unknown" &&
         transactionId !== undefined && {
           Location: `/v1/transactions/${transactionId}`,

@@ -7,6 +7,7 @@
  *   GET  /v1/cluster                 the group and the shards as this node sees them
  *   GET  /livez                      the process is alive
  *   GET  /readyz                     a leader is known and this node is not shutting down
+ *   GET  /metrics                    what this node has counted, for Prometheus
  *   POST /internal/v1/outcomes       participants ask about branches in doubt
  *
  * Before any of it stands the gate (access/gate.ts). The hot path does not pass through express: express replaces the prototypes of request and response, which slows
@@ -15,7 +16,7 @@
 import type { RequestListener, ServerResponse } from "node:http";
 import express, { type NextFunction, type Request, type Response } from "express";
 import { SynodError } from "../../shared/model/errors.ts";
-import { answerJson } from "../../shared/runtime/http.ts";
+import { answer, answerJson } from "../../shared/runtime/http.ts";
 import { describeCluster } from "./cluster.ts";
 import { answerError, connectionHeaders, leaderHint, type ApiContext } from "./context.ts";
 import { answerInquiry, OUTCOMES_PATH } from "./outcomes.ts";
@@ -56,6 +57,10 @@ export function createApi(context: ApiContext): RequestListener {
   });
   add("get", "/readyz", (_, response) => {
     answerReadiness(context, response);
+  });
+  add("get", "/metrics", async (_, response) => {
+    const { metrics } = context;
+    answer(response, OK, metrics.contentType, await metrics.text(), connectionHeaders(context));
   });
   add("post", OUTCOMES_PATH, (request, response) => answerInquiry(context, request, response));
   app.use((request, response) => {

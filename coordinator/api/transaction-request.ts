@@ -5,13 +5,13 @@
 import { isUtf8 } from "node:buffer";
 import { hash } from "node:crypto";
 import type { z } from "zod";
+import { ReadRequest, TransactionRequest, type Operation } from "../../shared/model/api.ts";
+import { SynodError } from "../../shared/model/errors.ts";
 import {
   IDEMPOTENCY_KEY_PATTERN,
-  ReadRequest,
-  TransactionRequest,
-  type Operation,
-} from "../../shared/model/api.ts";
-import { SynodError } from "../../shared/model/errors.ts";
+  MAX_IDEMPOTENCY_KEY_LENGTH,
+  scopedKey,
+} from "../../shared/model/idempotency-key.ts";
 import type { Idempotency } from "../../shared/model/protocol.ts";
 import { checkStatement } from "../../shared/runtime/sql-statement.ts";
 import type { Submission } from "../transactions/gateway.ts";
@@ -44,6 +44,7 @@ export function readReadRequest(
   return request;
 }
 
+const KEY_FIELD = "Idempotency-Key";
 const JSON_TYPE = /^application\/json *(?:; *charset="?utf-8"? *)?$/i;
 
 /** Throws when the body is not JSON, or says that it is something else. */
@@ -69,13 +70,15 @@ function readIdempotencyKey(header: string | undefined): string | null {
   if (header === undefined) return null;
   const quoted = /^"([^"\\]*)"$/.exec(header);
   const key = quoted?.[1] ?? header;
-  if (IDEMPOTENCY_KEY_PATTERN.test(key)) return key;
-  throw new InvalidRequest("idempotency-key-invalid", [
-    {
-      field: "Idempotency-Key",
-      sentence: "must be 1 to 255 visible ASCII characters, without quotes",
-    },
-  ]);
+  if (!IDEMPOTENCY_KEY_PATTERN.test(key)) {
+    const sentence = "must be visible ASCII characters, at least one, without quotes";
+    throw new InvalidRequest("idempotency-key-invalid", [{ field: KEY_FIELD, sentence }]);
+  }
+  if (key.length > MAX_IDEMPOTENCY_KEY_LENGTH) {
+    const sentence = `must have at most ${MAX_IDEMPOTENCY_KEY_LENGTH} characters`;
+    throw new InvalidRequest("idempotency-key-too-long", [{ field: KEY_FIELD, sentence }]);
+  }
+  return scopedKey(null, key);
 }
 
 function readRequest<Body>(json: unknown, schema: z.ZodType<Body>): Body {

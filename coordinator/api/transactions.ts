@@ -2,12 +2,18 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { LIMITS, type ReadResponse, type TransactionStatus } from "../../shared/model/api.ts";
 import { SynodError } from "../../shared/model/errors.ts";
-import { parseTransactionId } from "../../shared/model/ids.ts";
+import { parseTransactionId, ZERO_BALLOT, type Ballot } from "../../shared/model/ids.ts";
 import { answer, answerJson, readBody, type AnswerHeaders } from "../../shared/runtime/http.ts";
 import type { SubmissionAnswer } from "../transactions/gateway.ts";
 import { answerError, connectionHeaders, leaderHint, type ApiContext } from "./context.ts";
-import { HOPS_HEADER, TIMEOUT_HEADER, type ForwardedRequest, type Reply } from "./forwarding.ts";
-import { LeaderRoute, type Routed } from "./leader-route.ts";
+import {
+  BALLOT_HEADER,
+  HOPS_HEADER,
+  TIMEOUT_HEADER,
+  type ForwardedRequest,
+  type Reply,
+} from "./forwarding.ts";
+import { LeaderRoute, NotLeading, type Routed } from "./leader-route.ts";
 import { readReadRequest, readSubmission } from "./transaction-request.ts";
 
 const PATH = "/v1/transactions";
@@ -27,7 +33,7 @@ export class Transactions {
   async submit(request: IncomingMessage, response: ServerResponse): Promise<void> {
     await this.#admitted(request, response, async () => {
       const body = await readBody(request, LIMITS.maxBodyBytes);
-      const routed = await this.#submit(request, body);
+      const routed = await this.#submit(request, response, body);
       if (routed.kind === "relayed") {
         this.#relay(response, routed.reply);
         return;
@@ -52,6 +58,7 @@ export class Transactions {
         isForwarded: request.headers[HOPS_HEADER] !== undefined,
         timeoutMs,
         repetition: "harmless",
+        isGone: () => response.destroyed,
       });
       if (routed.kind === "relayed") {
         this.#relay(response, routed.reply);
@@ -76,6 +83,7 @@ export class Transactions {
         isForwarded: request.headers[HOPS_HEADER] !== undefined,
         timeoutMs: STATUS_TIMEOUT_MS,
         repetition: "harmless",
+        isGone: () => response.destroyed,
       });
       if (routed.kind === "relayed") {
         this.#relay(response, routed.reply);
@@ -108,19 +116,26 @@ export class Transactions {
     }
   }
 
-  #submit(request: IncomingMessage, body: Buffer): Promise<Routed<SubmissionAnswer>> {
+  async #submit(
+    request: IncomingMessage,
+    response: ServerResponse,
+    body: Buffer,
+  ): Promise<Routed<SubmissionAnswer>> {
     const { gateway, links } = this.#context;
     const { headers } = request;
+    const isForwarded = headers[HOPS_HEADER] !== undefined;
     const idempotencyKey = headers["idempotency-key"] as string | undefined;
     const read = readSubmission({ ...rawBody(request, body), idempotencyKey }, links.shards);
     const timeoutMs = timeLeft(read.request.timeoutMs, headers[TIMEOUT_HEADER]);
-    const submission = { ...read, request: { ...read.request, timeoutMs } };
+    const asked = { ...read, request: { ...read.request, timeoutMs } };
+    const submission = isForwarded ? { ...asked, meantFor: ballotMeant(headers) } : asked;
     return this.#route.run({
       here: () => gateway.submit(submission),
       request: forwarded(request, PATH, body),
-      isForwarded: headers[HOPS_HEADER] !== undefined,
+      isForwarded,
       timeoutMs: submission.request.timeoutMs,
       repetition: submission.idempotency === null ? "runsAgain" : "sameKey",
+      isGone: () => response.destroyed,
     });
   }
 
@@ -131,6 +146,13 @@ export class Transactions {
       ...connectionHeaders(this.#context),
     });
   }
+}
+
+/** A forwarded request that does not say whom it means is refused like one that means somebody else. */
+function ballotMeant(headers: IncomingMessage["headers"]): Ballot {
+  const ballot = Number(headers[BALLOT_HEADER]);
+  if (!Number.isSafeInteger(ballot) || ballot <= ZERO_BALLOT) throw new NotLeading();
+  return ballot as Ballot;
 }
 
 /** A node that forwards says what is left of the client's time. */

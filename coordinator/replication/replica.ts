@@ -128,16 +128,16 @@ export class Replica {
     return this.#state;
   }
 
-  /** The node heard leading within the election timeout, or this one. */
-  get leader(): NodeId | undefined {
+  /** The node heard leading within the election timeout, or this one, and under which ballot. */
+  get leader(): { readonly node: NodeId; readonly ballot: Ballot } | undefined {
     const state = this.#state;
     if (state === undefined) return undefined;
-    if (state.role.kind === "leader") return state.config.self;
-    const { heardLeader, config } = state;
+    const { heardLeader, config, role } = state;
+    if (role.kind === "leader") return { node: config.self, ballot: role.ballot };
     const nowMs = this.#options.clock.monotonicMs();
     const isAlive =
       heardLeader !== undefined && nowMs - heardLeader.atMs < 2 * config.electionTimeoutMs;
-    return isAlive ? heardLeader.node : undefined;
+    return isAlive ? heardLeader : undefined;
   }
 
   get chosenUpTo(): Slot {

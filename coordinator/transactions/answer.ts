@@ -2,7 +2,7 @@
 import { assert, unreachable } from "../../shared/model/assert.ts";
 import type { OperationResult, TransactionRequest } from "../../shared/model/api.ts";
 import type { ErrorDetail } from "../../shared/model/errors.ts";
-import { SynodError } from "../../shared/model/errors.ts";
+import { outcomeOfRefusal, SynodError } from "../../shared/model/errors.ts";
 import type { ShardId, TransactionId } from "../../shared/model/ids.ts";
 import type { BranchMember, BranchOperation, Refusal } from "../../shared/model/protocol.ts";
 import type { AbortReason } from "./transaction.ts";
@@ -66,8 +66,7 @@ function refusalDetail(shard: ShardId, refusal: Refusal): ErrorDetail {
     ...(refusal.operation !== undefined && { field: `operations[${refusal.operation}]` }),
     ...(refusal.sqlstate !== undefined && { sqlstate: refusal.sqlstate }),
     ...(refusal.constraint !== undefined && { constraint: refusal.constraint }),
-    // Codes whose row says "not_started" are about whole requests; a branch that refuses has begun and rolled back.
-    outcome: "aborted",
+    outcome: outcomeOfRefusal(refusal.code),
   };
 }
 

@@ -227,7 +227,7 @@ export class Carriers implements DeadlockParties {
 
   #execute(held: Held, { shard, gid }: PlannedBranch): void {
     const { links, logger } = this.#options;
-    const { ballot, carrierId, transactionId, request } = held;
+    const { ballot, carrierId, transactionId, request, idempotency } = held;
     const { isolation, timeoutMs } = request;
     const members = soleMember(transactionId, held.operations.get(shard) ?? []);
     const bootId = links.connected(shard)?.bootId ?? "";
@@ -240,6 +240,7 @@ export class Carriers implements DeadlockParties {
       isolation,
       timeoutMs,
       members,
+      idempotency,
     };
     held.unfinished += 1;
     links

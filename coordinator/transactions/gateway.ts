@@ -18,6 +18,14 @@ import type { Idempotency, OutcomeAnswer, OutcomeInquiry } from "../../shared/mo
 export interface Submission {
   readonly request: TransactionRequest;
   readonly idempotency: Idempotency | null;
+  /** The ballot of the leader that a forwarding node meant: whoever serves under another one has not begun. */
+  readonly meantFor?: Ballot;
+}
+
+/** Who is heard to lead, and under which ballot. */
+export interface LeaderHint {
+  readonly node: NodeId;
+  readonly ballot: Ballot;
 }
 
 export interface SubmissionAnswer {
@@ -62,10 +70,10 @@ export interface TransactionGateway {
 
 export class NotLeader extends Error {
   override readonly name = "NotLeader";
-  readonly leader: NodeId | undefined;
+  readonly leader: LeaderHint | undefined;
 
-  constructor(leader: NodeId | undefined) {
-    super(leader === undefined ? "no leader is known" : `node ${leader} leads`);
+  constructor(leader: LeaderHint | undefined) {
+    super(leader === undefined ? "no leader is known" : `node ${leader.node} leads`);
     this.leader = leader;
   }
 }

@@ -15,7 +15,7 @@
  */
 import type { OperationResult, ReadRequest } from "../../shared/model/api.ts";
 import { SynodError } from "../../shared/model/errors.ts";
-import type { Ballot, CarrierId, NodeId, ShardId } from "../../shared/model/ids.ts";
+import type { Ballot, CarrierId, ShardId } from "../../shared/model/ids.ts";
 import type { Clock, Logger } from "../../shared/model/ports.ts";
 import type {
   BranchOperation,
@@ -25,7 +25,7 @@ import type {
 import type { ParticipantLinks } from "../transport/participant-link.ts";
 import { inRequestOrder, operationsByShard, refusedRead } from "./answer.ts";
 import type { Delivery } from "./delivery.ts";
-import { NotLeader } from "./gateway.ts";
+import { NotLeader, type LeaderHint } from "./gateway.ts";
 import type { Leadership } from "./leadership.ts";
 import type { Applied, Ledger } from "./ledger/ledger.ts";
 import { lagsOf, parseSnapshot, type CommittedCarrier, type Snapshot } from "./visibility.ts";
@@ -42,7 +42,7 @@ export interface ReadsOptions {
   readonly ledger: Pick<Ledger, "incomplete">;
   readonly leadership: Leadership;
   readonly delivery: Pick<Delivery, "confirmed">;
-  readonly leader: () => NodeId | undefined;
+  readonly leader: () => LeaderHint | undefined;
   /** Proves that nobody led under a higher ballot before the call. */
   readonly stillLeads: (ballot: Ballot) => Promise<boolean>;
 }

@@ -1,18 +1,11 @@
 /**
  * The front of the coordinator's heart: takes submissions, gives ids, finds replays, and answers what became of a
  * transaction. How a carrier runs is carriers.ts and one-phase.ts; what is replicated is the ledger.
- *
- * Exactly once: a key is looked up in the ledger (first answers of two-phase transactions), then among the running ones
- * (the second call waits for the first), and a one-phase transaction's key is looked up by its shard. A key counts as
- * running until the outcome is final, not just until its client was answered: a second attempt beside one that is still
- * being decided would meet its locks, abort, and call the whole thing aborted, while the first one goes on to commit. For the
- * same reason "aborted" is said under a key only by a node that has just proved that it leads: a leader that was replaced without
- * knowing it cannot see an earlier attempt that runs under its successor.
  */
-import type { TransactionResponse, TransactionStatus } from "../../shared/model/api.ts";
+import type { TransactionStatus } from "../../shared/model/api.ts";
 import { assert } from "../../shared/model/assert.ts";
 import { SynodError } from "../../shared/model/errors.ts";
-import type { Ballot, CarrierId, NodeId, ShardId, TransactionId } from "../../shared/model/ids.ts";
+import type { Ballot, ShardId, TransactionId } from "../../shared/model/ids.ts";
 import {
   carrierId,
   onePhaseShard,
@@ -20,16 +13,17 @@ import {
   transactionId,
   transactionOrigin,
 } from "../../shared/model/ids.ts";
-import type { Idempotency } from "../../shared/model/protocol.ts";
 import type { Clock, Random } from "../../shared/model/ports.ts";
 import type { ParticipantLinks } from "../transport/participant-link.ts";
 import { Admission } from "./admission.ts";
+import type { AnsweredKeys } from "./answered-keys.ts";
 import type { Carriers } from "./carriers.ts";
 import type { CommitCommand } from "./command.ts";
+import { TransactionCounts } from "./counts.ts";
 import type { Delivery } from "./delivery.ts";
-import { NotLeader, type Submission, type SubmissionAnswer } from "./gateway.ts";
+import { NotLeader, type LeaderHint, type Submission, type SubmissionAnswer } from "./gateway.ts";
 import type { Leadership } from "./leadership.ts";
-import type { FirstAnswer } from "./ledger/answers.ts";
+import { ballotFor, KeyedAttempts, type Attempt } from "./keyed-attempts.ts";
 import type { Ledger } from "./ledger/ledger.ts";
 import type { OnePhase } from "./one-phase.ts";
 
@@ -44,130 +38,35 @@ export interface TransactionServiceOptions {
   readonly carriers: Carriers;
   readonly onePhase: OnePhase;
   readonly delivery: Delivery;
-  readonly leader: () => NodeId | undefined;
+  readonly answeredKeys: AnsweredKeys;
+  readonly leader: () => LeaderHint | undefined;
   /** Proves that nobody led under a higher ballot before the call. */
   readonly stillLeads: (ballot: Ballot) => Promise<boolean>;
-}
-
-interface Running {
-  readonly fingerprint: string;
-  readonly answer: Promise<SubmissionAnswer>;
-  readonly attempt: Attempt;
-}
-
-interface Attempt {
-  /** Set once a carrier has been begun. */
-  carrierId: CarrierId | undefined;
 }
 
 export class TransactionService {
   readonly #options: TransactionServiceOptions;
   readonly #admission: Admission;
-  readonly #runningByKey = new Map<string, Running>();
+  readonly #keyed: KeyedAttempts;
+  readonly counts = new TransactionCounts();
 
   constructor(options: TransactionServiceOptions) {
     this.#options = options;
     const capacity = (shard: ShardId): number => options.links.connected(shard)?.maxBranches ?? 0;
     this.#admission = new Admission(capacity, options.clock);
+    this.#keyed = new KeyedAttempts({
+      ...options,
+      counts: this.counts,
+      begin: (submission, attempt) => this.#begin(submission, attempt),
+      pendingShards: (id) => this.#pendingShards(id),
+    });
   }
 
   async submit(submission: Submission): Promise<SubmissionAnswer> {
-    const { clock, leadership } = this.#options;
-    const { request, idempotency } = submission;
-    const { ballot } = leadership;
-    try {
-      return await this.#submit(submission, clock.monotonicMs() + request.timeoutMs);
-    } catch (error) {
-      const isAborted = error instanceof SynodError && error.outcome === "aborted";
-      if (idempotency === null || ballot === undefined || !isAborted) throw error;
-      if (await this.#options.stillLeads(ballot)) throw error;
-      throw perhapsReplaced(error);
-    }
-  }
-
-  /** `deadlineMs` bounds how long it waits for an earlier attempt under the same key. */
-  async #submit(submission: Submission, deadlineMs: number): Promise<SubmissionAnswer> {
     const { idempotency } = submission;
-    const { leadership, leader } = this.#options;
-    if (leadership.ballot === undefined) throw new NotLeader(leader());
-    if (idempotency === null) return this.#begin(submission, { carrierId: undefined });
-    const replayed = this.#replayed(idempotency);
-    if (replayed !== undefined) return replayed;
-    const running = this.#runningByKey.get(idempotency.key);
-    return running === undefined
-      ? this.#beginOnce(submission, idempotency)
-      : this.#join(running, submission, idempotency, deadlineMs);
-  }
-
-  #replayed(idempotency: Idempotency): SubmissionAnswer | undefined {
-    const { ledger } = this.#options;
-    const first = ledger.firstAnswer(idempotency.key);
-    if (first !== undefined) {
-      if (first.fingerprint !== idempotency.fingerprint) throw keyReused();
-      return { response: this.#firstResponse(first), replayed: true };
-    }
-    if (ledger.isExpiredKey(idempotency.key)) {
-      throw new SynodError(
-        "idempotency-key-expired",
-        "the key is older than the answers that are kept: whether it was used cannot be told",
-      );
-    }
-    return undefined;
-  }
-
-  #firstResponse({ transactionId: id, results }: FirstAnswer): TransactionResponse {
-    return { id, outcome: "committed", results, pendingShards: this.#pendingShards(id) };
-  }
-
-  async #beginOnce(
-    submission: Submission,
-    { key, fingerprint }: Idempotency,
-  ): Promise<SubmissionAnswer> {
-    const attempt: Attempt = { carrierId: undefined };
-    const answer = this.#begin(submission, attempt);
-    this.#runningByKey.set(key, { fingerprint, answer, attempt });
-    try {
-      return await answer;
-    } finally {
-      void this.#whenFinal(attempt).then(() => {
-        this.#runningByKey.delete(key);
-      });
-    }
-  }
-
-  #whenFinal({ carrierId: id }: Attempt): Promise<void> {
-    return id === undefined ? Promise.resolve() : this.#options.carriers.whenFinal(id);
-  }
-
-  /** The answer of the attempt that runs; if that is "unknown", whatever its final outcome leads to. */
-  async #join(
-    running: Running,
-    submission: Submission,
-    { fingerprint }: Idempotency,
-    deadlineMs: number,
-  ): Promise<SubmissionAnswer> {
-    if (running.fingerprint !== fingerprint) throw keyReused();
-    try {
-      const { response } = await running.answer;
-      return { response, replayed: true };
-    } catch (error) {
-      const isOpen = error instanceof SynodError && error.outcome === "unknown";
-      if (!isOpen || !(await this.#isFinalBy(running, deadlineMs))) throw error;
-      return this.#submit(submission, deadlineMs);
-    }
-  }
-
-  #isFinalBy({ attempt }: Running, deadlineMs: number): Promise<boolean> {
-    const { clock } = this.#options;
-    return new Promise((resolve) => {
-      const cancel = clock.after(Math.max(0, deadlineMs - clock.monotonicMs()), () => {
-        resolve(false);
-      });
-      void this.#whenFinal(attempt).then(() => {
-        cancel();
-        resolve(true);
-      });
-    });
+    if (idempotency !== null) return this.#keyed.submit(submission, idempotency);
+    ballotFor(submission, this.#options);
+    return this.#begin(submission, { carrierId: undefined });
   }
 
   async #begin(submission: Submission, attempt: Attempt): Promise<SubmissionAnswer> {
@@ -186,8 +85,8 @@ export class TransactionService {
     const [shard] = shards;
     assert(shard !== undefined, "a transaction has operations");
     return shards.length === 1
-      ? this.#runOnePhase(submission, ballot, shard, release)
-      : this.#runTwoPhase(submission, attempt, ballot, release);
+      ? this.counts.counted("one_phase", this.#runOnePhase(submission, ballot, shard, release))
+      : this.counts.counted("two_phase", this.#runTwoPhase(submission, attempt, ballot, release));
   }
 
   #assertReachable(shards: readonly ShardId[]): void {
@@ -302,19 +201,4 @@ export class TransactionService {
     if (delivering !== undefined) return delivering;
     return this.#options.leadership.ballot === undefined ? branches.map(({ shard }) => shard) : [];
   }
-}
-
-function keyReused(): SynodError {
-  return new SynodError(
-    "idempotency-key-reused",
-    "the idempotency key was used before with another body",
-  );
-}
-
-function perhapsReplaced({ message, detail: { transactionId } }: SynodError): SynodError {
-  return new SynodError(
-    "outcome-unknown",
-    `this attempt was aborted (${message}), but an earlier one may run under a newer leader`,
-    { ...(transactionId !== undefined && { transactionId }) },
-  );
 }

@@ -33,13 +33,17 @@ export async function killLeaderHalfway(
   note(`${killed.name} is back`);
 }
 
-async function awaitLeader(cluster: LocalCluster): Promise<ClusterNode> {
-  const deadline = performance.now() + LEADER_DEADLINE_MS;
+/** Who leads now, or as soon as somebody does. */
+export async function awaitLeader(
+  cluster: LocalCluster,
+  deadlineMs = LEADER_DEADLINE_MS,
+): Promise<ClusterNode> {
+  const deadline = performance.now() + deadlineMs;
   for (;;) {
     const leader = await cluster.leader();
     if (leader !== undefined) return leader;
     if (performance.now() > deadline) {
-      throw new Error(`no coordinator was leader for ${LEADER_DEADLINE_MS} ms`);
+      throw new Error(`no coordinator was leader for ${deadlineMs} ms`);
     }
     await setTimeout(LEADER_INTERVAL_MS);
   }

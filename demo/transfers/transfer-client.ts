@@ -1,5 +1,5 @@
 /**
- * Brings one transfer to exactly one outcome, whatever happens to coordinators on the way.
+ * Brings one request to exactly one outcome, whatever happens to coordinators on the way.
  *
  * Every attempt carries the same idempotency key and goes to the next coordinator. `committed` and `aborted` are
  * definite. `not_started` speaks of its own attempt only: an earlier attempt, whose answer was lost, may have
@@ -14,6 +14,12 @@ import { requestBody, type Transfer, type TransferOutcome } from "./transfer.ts"
 export interface TransferClient {
   /** Never rejects for what the network or the cluster does; throws when the cluster calls the request wrong. */
   send(transfer: Transfer): Promise<TransferOutcome>;
+  close(): void;
+}
+
+export interface KeyedClient {
+  /** As `TransferClient.send`, of any body. */
+  send(key: string, body: object): Promise<TransferOutcome>;
   close(): void;
 }
 
@@ -45,6 +51,16 @@ type Attempt =
   | { readonly kind: "lost" | "notStarted"; readonly reason: string };
 
 export function openTransferClient(options: TransferClientOptions): TransferClient {
+  const client = openKeyedClient(options);
+  return {
+    send: (transfer) => client.send(transfer.id, requestBody(transfer)),
+    close: () => {
+      client.close();
+    },
+  };
+}
+
+export function openKeyedClient(options: TransferClientOptions): KeyedClient {
   const agent = new Agent({ keepAlive: true });
   const http = axios.create({
     httpAgent: agent,
@@ -59,10 +75,10 @@ export function openTransferClient(options: TransferClientOptions): TransferClie
     return options.urls[turn % options.urls.length] ?? "";
   };
   return {
-    send: async (transfer) => {
+    send: async (key, body) => {
       const deadline = performance.now() + RESOLVE_DEADLINE_MS;
       for (let failures = 0; ; failures += 1) {
-        const attempt = await tryOnce(http, nextUrl(), transfer);
+        const attempt = await tryOnce(http, nextUrl(), key, body);
         if (attempt.kind === "definite") return attempt.outcome;
         if (attempt.kind === "lost") options.onUnknown();
         if (performance.now() > deadline) return { kind: "unresolved", reason: attempt.reason };
@@ -81,10 +97,15 @@ function backoffMs(failures: number): number {
   return Math.random() * ceiling;
 }
 
-async function tryOnce(http: AxiosInstance, url: string, transfer: Transfer): Promise<Attempt> {
+async function tryOnce(
+  http: AxiosInstance,
+  url: string,
+  key: string,
+  body: object,
+): Promise<Attempt> {
   try {
-    const response = await http.post<unknown>(`${url}/v1/transactions`, requestBody(transfer), {
-      headers: { "Idempotency-Key": transfer.id },
+    const response = await http.post<unknown>(`${url}/v1/transactions`, body, {
+      headers: { "Idempotency-Key": key },
     });
     return readAnswer(response.status, response.data);
   } catch (error) {
@@ -112,6 +133,6 @@ function readAnswer(status: number, body: unknown): Attempt {
       return { kind: "definite", outcome: { kind: "unresolved", reason: `${code}: ${detail}` } };
     case "not_started":
       if (retryable) return { kind: "notStarted", reason: code };
-      throw new Error(`the cluster refuses the transfer: ${code}: ${detail}`);
+      throw new Error(`the cluster refuses the request: ${code}: ${detail}`);
   }
 }

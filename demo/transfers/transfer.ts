@@ -52,7 +52,7 @@ function randomBelow(below: number): number {
 }
 
 /** RFC 9562: 48 bits of time first, so that the cluster can tell how old a key is. */
-function uuidv7(): string {
+export function uuidv7(): string {
   const bytes = randomBytes(16);
   bytes.writeUIntBE(Date.now(), 0, 6);
   bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x70, 6);

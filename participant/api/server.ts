@@ -3,17 +3,20 @@
  *
  *   GET /livez             the process is alive
  *   GET /readyz            the database answers and is this shard's, and the participant is not shutting down
+ *   GET /metrics           what it has counted, for Prometheus
  *   GET /v1/participant    who it is, and the branches it holds, incidents included
  */
 import type { RequestListener } from "node:http";
 import express, { type NextFunction, type Request, type Response } from "express";
-import { answerJson } from "../../shared/runtime/http.ts";
+import { answer, answerJson } from "../../shared/runtime/http.ts";
+import type { Metrics } from "../../shared/runtime/metrics.ts";
 import type { ParticipantNode } from "../participant-node.ts";
 
 export interface ParticipantApi {
   readonly node: ParticipantNode;
   /** Why the participant is not ready; undefined when it is. */
   readonly unready: () => Promise<string | undefined>;
+  readonly metrics: Pick<Metrics, "text" | "contentType">;
 }
 
 const OK = 200;
@@ -21,7 +24,7 @@ const NOT_FOUND = 404;
 const INTERNAL_ERROR = 500;
 const UNAVAILABLE = 503;
 
-export function createParticipantApi({ node, unready }: ParticipantApi): RequestListener {
+export function createParticipantApi({ node, unready, metrics }: ParticipantApi): RequestListener {
   const app = express();
   app.disable("x-powered-by");
   app.set("etag", false);
@@ -32,6 +35,9 @@ export function createParticipantApi({ node, unready }: ParticipantApi): Request
     const reason = await unready();
     const isReady = reason === undefined;
     answerJson(response, isReady ? OK : UNAVAILABLE, { ready: isReady, reason: reason ?? null });
+  });
+  app.get("/metrics", async (_, response) => {
+    answer(response, OK, metrics.contentType, await metrics.text());
   });
   app.get("/v1/participant", (_, response) => {
     answerJson(response, OK, { ...node.hello(), ...node.view() });

@@ -16,6 +16,9 @@ import type {
 import { type BranchStep, errorCodeOf } from "../shard/sqlstate.ts";
 import type { Execution, Preparation } from "./branch.ts";
 
+/** Said of a branch of several: the receipt is of what this shard did alone, so of another body. */
+const KEY_USED = "the idempotency key was used before with another body";
+
 /** The only tag that means prepared: a failed transaction "prepares" with tag ROLLBACK and no error. */
 const PREPARED_TAG = "PREPARE TRANSACTION";
 
@@ -52,7 +55,7 @@ export function judgeExecution(
       return judgeResults(outcome, operations);
     case "receiptFound":
       return {
-        ...refused({ code: "idempotency-key-reused", sentence: "the key is used up" }),
+        ...refused({ code: "idempotency-key-reused", sentence: KEY_USED }),
         receipt: outcome.receipt,
       };
     case "refused":

@@ -9,6 +9,7 @@
  */
 import { assert } from "../../shared/model/assert.ts";
 import type { OperationResult } from "../../shared/model/api.ts";
+import { isExpiredKey } from "../../shared/model/idempotency-key.ts";
 import type { CarrierId, TransactionId } from "../../shared/model/ids.ts";
 import type { Logger } from "../../shared/model/ports.ts";
 import type {
@@ -49,6 +50,10 @@ const MET_BEFORE: OnePhaseReply = {
 const SETTLED: Refusal = {
   code: "transaction-timeout",
   sentence: "the transaction was settled before it committed",
+};
+const EXPIRED: Refusal = {
+  code: "idempotency-key-expired",
+  sentence: "the key is older than the receipts that are kept: whether it was used cannot be told",
 };
 const LINK_LOST: Refusal = {
   code: "coordinator-changed",
@@ -133,7 +138,8 @@ export class OnePhase {
       const execution = running.stop ?? (await this.#executed(session, request, idempotency?.key));
       const judged: JudgedExecution =
         "code" in execution ? { kind: "refused", refusal: execution, results: [] } : execution;
-      const refusal = running.stop ?? (judged.kind === "refused" ? judged.refusal : undefined);
+      const refused = judged.kind === "refused" ? judged.refusal : this.#expiry(idempotency);
+      const refusal = running.stop ?? refused;
       if (refusal !== undefined || judged.kind === "refused") {
         await session.rollback();
         if (judged.receipt !== undefined) return replay(judged.receipt, idempotency);
@@ -149,6 +155,16 @@ export class OnePhase {
     } catch (error) {
       return this.#refused(refusalFromThrown(error), request);
     }
+  }
+
+  /**
+   * Looked at when the receipt has been looked up and was not there: had it been deleted meanwhile, the time of that is
+   * known by now.
+   */
+  #expiry(idempotency: Idempotency | null): Refusal | undefined {
+    if (idempotency === null) return undefined;
+    const isExpired = isExpiredKey(idempotency.key, this.#options.shard.keysForgottenUpToMs);
+    return isExpired ? EXPIRED : undefined;
   }
 
   async #executed(

@@ -24,6 +24,8 @@ export interface LiveBranch {
   settling: Promise<void> | undefined;
   /** Why the last attempt at its end failed. */
   trouble: string;
+  /** Since when it is prepared, as far as this incarnation knows. */
+  preparedAtMs: number | undefined;
   /** When somebody is to be asked about it, or its end attempted again. */
   dueAtMs: number;
   attempts: number;
@@ -78,6 +80,7 @@ export class BranchRegistry {
       vote: undefined,
       settling: undefined,
       trouble: "",
+      preparedAtMs: state.kind === "prepared" ? this.#clock.monotonicMs() : undefined,
       dueAtMs: 0,
       attempts: 0,
     };
@@ -99,6 +102,7 @@ export class BranchRegistry {
     branch.dueAtMs = this.#clock.monotonicMs();
     if (state.kind === "prepared") {
       this.counts.prepared += 1;
+      branch.preparedAtMs = branch.dueAtMs;
       branch.dueAtMs += this.#inquiryAfterMs;
     } else if (state.kind === "ended") {
       this.counts[state.outcome] += 1;

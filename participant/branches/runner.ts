@@ -74,9 +74,11 @@ export class BranchRunner {
       this.#registry.advance(branch, { kind: "executed", execution, preparation: null });
       return;
     }
+    const { timeoutMs, idempotency } = request;
+    const key = idempotency?.key;
     const { execution: outcome, prepare } = sendsPrepare
-      ? await session.executeAndPrepare(operations, branch.gid, request.timeoutMs)
-      : { execution: await session.execute(operations), prepare: null };
+      ? await session.executeAndPrepare(operations, branch.gid, timeoutMs, key)
+      : { execution: await session.execute(operations, key), prepare: null };
     const execution = judgeExecution(outcome, operations);
     branch.results = resultsByMember(request.members, execution.results);
     const preparation = prepare === null ? null : judgePrepare(prepare);

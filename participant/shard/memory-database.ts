@@ -40,6 +40,8 @@ export class MemoryDatabase {
   readonly items = new Map<string, bigint>();
   readonly entries = new Map<string, string>();
   readonly receipts = new Map<TransactionId, Receipt>();
+  /** Here nothing is deleted but by hand. */
+  keysForgottenUpToMs = 0;
   readonly prepared = new Map<GlobalId, MemoryTransaction>();
   readonly processes = new Set<ServerProcess>();
   readonly #statuses = new Map<Xid, XidStatus>();

@@ -98,9 +98,11 @@ export class MemorySession implements ShardSession {
     operations: readonly BranchOperation[],
     gid: GlobalId,
     deadlineMs: number,
+    idempotencyKey?: string,
   ): Promise<ExecuteAndPrepareOutcome> {
-    const execution = await this.execute(operations);
-    if (execution.kind === "executed") {
+    const execution = await this.execute(operations, idempotencyKey);
+    const isRun = execution.kind === "executed" || execution.kind === "receiptFound";
+    if (isRun && !this.#backend.transaction.failed) {
       return { execution, prepare: await this.prepare(gid, deadlineMs) };
     }
     await this.rollback();
@@ -204,7 +206,7 @@ export class MemorySession implements ShardSession {
         : await this.#runOne(operation);
       if (outcome.kind === "failed") {
         this.#backend.transaction.failed = true;
-        return { ...outcome, index };
+        return receipt === undefined ? { ...outcome, index } : { kind: "receiptFound", receipt };
       }
       results.push({ rowCount: outcome.rowCount, rows: outcome.rows });
     }

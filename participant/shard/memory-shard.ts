@@ -128,6 +128,10 @@ export class MemoryShard implements Shard {
     return this.#ask("receipt", () => this.#database.receiptByKey(key));
   }
 
+  get keysForgottenUpToMs(): number {
+    return this.#database.keysForgottenUpToMs;
+  }
+
   settleReceipt(transactionId: TransactionId): Promise<Receipt> {
     return this.#ask("receipt", () => {
       const known = this.#database.receipts.get(transactionId);

@@ -42,6 +42,9 @@ const SERVER_TIMEOUT_GRACE_MS = 500;
 /** What the server is asked right before the client's statements. */
 type Lookup = "snapshot" | { readonly receiptOf: string };
 
+const lookupOf = (idempotencyKey: string | undefined): Lookup | undefined =>
+  idempotencyKey === undefined ? undefined : { receiptOf: idempotencyKey };
+
 export type CheckStatement = (sql: string) =>
   | { readonly ok: true; readonly parameterCount: number }
   | {
@@ -95,7 +98,7 @@ export class PostgresSession implements ShardSession {
   ): Promise<ExecutionOutcome> {
     const refusal = this.#refusal(operations);
     if (refusal !== undefined) return refusal;
-    const lookup = idempotencyKey === undefined ? undefined : { receiptOf: idempotencyKey };
+    const lookup = lookupOf(idempotencyKey);
     const { report, span } = await this.#runClient(operations, lookup, [], 0);
     const outcome = this.#read(report.end, span);
     if (outcome.kind !== "executed" || this.#connection.transactionStatus === "T") return outcome;
@@ -106,6 +109,7 @@ export class PostgresSession implements ShardSession {
     operations: readonly BranchOperation[],
     gid: GlobalId,
     deadlineMs: number,
+    idempotencyKey?: string,
   ): Promise<ExecuteAndPrepareOutcome> {
     const refusal = this.#refusal(operations);
     if (refusal !== undefined) {
@@ -114,10 +118,14 @@ export class PostgresSession implements ShardSession {
     }
     const { statements } = this.#connection;
     const more = [steps.prepareStep(statements, gid), steps.resetStep(statements)];
-    const { report, span } = await this.#runClient(operations, undefined, more, deadlineMs);
+    const lookup = lookupOf(idempotencyKey);
+    const { report, span } = await this.#runClient(operations, lookup, more, deadlineMs);
     const execution = this.#read(report.end, span);
     await this.#finish(report.end, execution.kind === "executed" && execution.insideTransaction);
-    if (execution.kind !== "executed") return { execution, prepare: null };
+    const isRun = execution.kind === "executed" || execution.kind === "receiptFound";
+    if (!isRun || (execution.kind === "receiptFound" && report.end.kind === "failed")) {
+      return { execution, prepare: null };
+    }
     return { execution, prepare: readPrepare(report, span.first + span.count + 1) };
   }
 

@@ -13,12 +13,14 @@ import type { ClusterId, GlobalId, ShardId, TransactionId, Xid } from "../../sha
 import { LIMITS } from "../../shared/model/api.ts";
 import type { Clock, Logger } from "../../shared/model/ports.ts";
 import { createDatabasePool, createKnex } from "../../shared/runtime/database.ts";
+import type { ReceiptLimits, ReceiptStore, ReceiptSurvey } from "../receipt-retention.ts";
 import { ask, sqlstateBehind } from "./ask.ts";
 import { BackendControl } from "./backend-control.ts";
 import { Finisher } from "./finisher.ts";
 import { LockWatch } from "./lock-watch.ts";
 import { type CheckStatement, PostgresSession, type SessionTools } from "./postgres-session.ts";
-import { deleteOldReceipts, findReceiptByKey, settleReceipt } from "./receipts.ts";
+import { deleteReceiptsUpTo, readKeysForgottenUpToMs, surveyReceipts } from "./receipt-deletion.ts";
+import { findReceiptByKey, settleReceipt } from "./receipts.ts";
 import { ServerPool } from "./server-pool.ts";
 import { limitSettings } from "./session-steps.ts";
 import type {
@@ -80,7 +82,7 @@ const LIST = `
 const OWNER = "select cluster_id, shard_id from synod.identity";
 const STATUS = "select pg_catalog.pg_xact_status($1::xid8) as status";
 
-export class PostgresShard implements Shard {
+export class PostgresShard implements Shard, ReceiptStore {
   readonly #branches: ServerPool;
   readonly #finishing: ServerPool;
   readonly #receiptPool: pg.Pool;
@@ -96,6 +98,7 @@ export class PostgresShard implements Shard {
   /** Over the control pool: for migrations and checks. */
   readonly controlKnex: Knex;
   readonly #receiptKnex: Knex;
+  #keysForgottenUpToMs = 0;
 
   constructor(options: PostgresShardOptions) {
     const { url, clusterId, shardId, connectTimeoutMs, clock, logger, checkStatement } = options;
@@ -224,9 +227,28 @@ export class PostgresShard implements Shard {
     return settleReceipt(this.#receiptKnex, transactionId);
   }
 
-  /** Up to `limit` receipts older than that; resolves with how many. */
-  deleteOldReceipts(maxAgeMs: number, limit: number): Promise<number> {
-    return deleteOldReceipts(this.#receiptKnex, maxAgeMs, limit);
+  get keysForgottenUpToMs(): number {
+    return this.#keysForgottenUpToMs;
+  }
+
+  /** Before the first `begin`: what earlier incarnations have forgotten. */
+  async recallForgottenKeys(): Promise<void> {
+    this.#forgetting(await readKeysForgottenUpToMs(this.#receiptKnex));
+  }
+
+  surveyReceipts(limits: ReceiptLimits): Promise<ReceiptSurvey> {
+    return surveyReceipts(this.#receiptKnex, limits);
+  }
+
+  /** Up to `limit` receipts written up to then; resolves with how many. */
+  deleteReceiptsUpTo(upTo: string, limit: number): Promise<number> {
+    return deleteReceiptsUpTo(this.#receiptKnex, upTo, limit, (upToMs) => {
+      this.#forgetting(upToMs);
+    });
+  }
+
+  #forgetting(upToMs: number): void {
+    this.#keysForgottenUpToMs = Math.max(this.#keysForgottenUpToMs, upToMs);
   }
 
   /** Ends the server processes of earlier incarnations; before the first `begin` of this one. */

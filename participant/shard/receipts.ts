@@ -1,9 +1,6 @@
 /**
- * Receipts of one-phase transactions, outside of the transactions that write them: found, settled, and deleted when old.
- *
- * Deleting makes "there is no receipt" ambiguous, and calling an old committed transaction aborted would be a lie. So each
- * deletion also moves a mark, in the same transaction: up to this place in the order of transaction ids (ballot,
- * sequence) receipts may be missing, and nothing is claimed.
+ * Receipts of one-phase transactions, outside of the transactions that write them: found by key and settled. Deleting them is
+ * receipt-deletion.ts, which marks how far they may be missing: up to there nothing is claimed.
  */
 import type { Knex } from "knex";
 import type pg from "pg";
@@ -77,35 +74,4 @@ function isForgotten(mark: Mark, transactionId: TransactionId): boolean {
   const ballot = Number(mark.forgotten_ballot);
   const sequence = Number(mark.forgotten_sequence);
   return origin.ballot < ballot || (origin.ballot === ballot && origin.sequence <= sequence);
-}
-
-/** Deletes up to `limit` receipts older than `maxAgeMs` by the database's clock; resolves with how many. */
-export async function deleteOldReceipts(
-  knex: Knex,
-  maxAgeMs: number,
-  limit: number,
-): Promise<number> {
-  return knex.transaction(async (trx) => {
-    const old = await trx("synod.receipts")
-      .whereRaw("committed_at < clock_timestamp() - ? * interval '1 millisecond'", [maxAgeMs])
-      .orderBy("committed_at")
-      .limit(limit)
-      .forUpdate()
-      .skipLocked()
-      .select<{ transaction_id: TransactionId }[]>("transaction_id");
-    if (old.length === 0) return 0;
-    const ids = old.map(({ transaction_id }) => transaction_id);
-    await moveMark(trx, ids);
-    await trx("synod.receipts").whereIn("transaction_id", ids).delete();
-    return ids.length;
-  });
-}
-
-async function moveMark(trx: Knex.Transaction, ids: readonly TransactionId[]): Promise<void> {
-  const origins = ids.flatMap((id) => transactionOrigin(id) ?? []);
-  const last = origins.sort((a, b) => a.ballot - b.ballot || a.sequence - b.sequence).at(-1);
-  if (last === undefined) return;
-  await trx("synod.identity")
-    .whereRaw("(forgotten_ballot, forgotten_sequence) < (?, ?)", [last.ballot, last.sequence])
-    .update({ forgotten_ballot: last.ballot, forgotten_sequence: last.sequence });
 }

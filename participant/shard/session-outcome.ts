@@ -36,12 +36,12 @@ export interface Span {
 export function readExecution(end: BatchEnd, span: Span, role: string): ExecutionOutcome {
   const { results } = end;
   const lookAt = span.first + span.count;
+  const receipt = span.before === "receipt" ? results[span.first - 1]?.rows[0] : undefined;
+  if (receipt !== undefined) return { kind: "receiptFound", receipt: receiptFrom(receipt) };
   if (end.kind === "failed" && results.length <= lookAt) {
     const index = Math.min(Math.max(results.length - span.first, 0), span.count - 1);
     return { ...readFailure(end.error), index };
   }
-  const receipt = span.before === "receipt" ? results[span.first - 1]?.rows[0] : undefined;
-  if (receipt !== undefined) return { kind: "receiptFound", receipt: receiptFrom(receipt) };
   const look = results[lookAt]?.rows[0];
   assert(look !== undefined, "the look at the transaction answers one row");
   const own = results.slice(span.first, lookAt);

@@ -109,7 +109,7 @@ export interface SessionOptions {
 export interface ShardSession {
   /**
    * All statements in one round trip; stops at the first failure, after which only `rollback` may follow. With a key, its
-   * receipt is looked up first.
+   * receipt is looked up first, and if there is one it is the outcome, whatever became of the statements.
    */
   execute(
     operations: readonly BranchOperation[],
@@ -117,12 +117,13 @@ export interface ShardSession {
   ): Promise<ExecutionOutcome>;
   /**
    * Both in one round trip. The prepare is sent without looking at the results: whoever dislikes them afterwards (an
-   * expectation, nothing written) must roll the prepared transaction back.
+   * expectation, nothing written, a receipt under the key) must roll the prepared transaction back.
    */
   executeAndPrepare(
     operations: readonly BranchOperation[],
     gid: GlobalId,
     deadlineMs: number,
+    idempotencyKey?: string,
   ): Promise<ExecuteAndPrepareOutcome>;
   /**
    * The whole life of a session that only reads, in one round trip: everything sees one snapshot, whatever the isolation of the
@@ -173,6 +174,11 @@ export interface Shard {
    */
   fence(): Promise<void>;
   findReceiptByKey(key: string): Promise<Receipt | undefined>;
+  /**
+   * When the newest receipt with a key was written among those that are deleted, or are about to be; 0 when none is. Raised
+   * before the first of them can be missed.
+   */
+  readonly keysForgottenUpToMs: number;
   /**
    * Settles a one-phase transaction for ever: waits for one that is just committing, then answers its receipt, or
    * leaves a tombstone and answers that. `forgotten`: older than the receipts that are kept, no claim either way.

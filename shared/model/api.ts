@@ -68,9 +68,6 @@ export interface ReadResponse {
   readonly results: readonly OperationResult[];
 }
 
-/** Printable ASCII without blanks and quotes, at most 255. */
-export const IDEMPOTENCY_KEY_PATTERN = /^[!#-~]{1,255}$/;
-
 /** One operation's result, in the order of the request. int8 and numeric stay strings. */
 export interface OperationResult {
   readonly rowCount: number;

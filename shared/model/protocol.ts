@@ -34,7 +34,7 @@ import type {
 } from "./ids.ts";
 
 /** Raised with every change that an older peer would misread; hellos with another version are refused. */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 const branded = <Id extends string>() => z.string().min(1).max(255) as unknown as z.ZodType<Id>;
 const ballotSchema = z.int().min(0) as unknown as z.ZodType<Ballot>;
@@ -57,6 +57,10 @@ export const BranchMember = z.object({
 });
 export type BranchMember = z.infer<typeof BranchMember>;
 
+/** A client's retry handle with a fingerprint of the body it was first used with. */
+export const Idempotency = z.object({ key: z.string(), fingerprint: z.string() });
+export type Idempotency = z.infer<typeof Idempotency>;
+
 const execution = {
   /** The leader's ballot. A participant refuses ballots lower than the highest it has heard. */
   ballot: ballotSchema,
@@ -66,11 +70,9 @@ const execution = {
   /** Milliseconds that statements and lock waits may take, from receipt. */
   timeoutMs: z.int().min(1),
   members: z.array(BranchMember).min(1),
+  /** A shard refuses a key that it knows from another body, in the same round trip. */
+  idempotency: Idempotency.nullable(),
 };
-
-/** A client's retry handle with a fingerprint of the body it was first used with. */
-export const Idempotency = z.object({ key: z.string(), fingerprint: z.string() });
-export type Idempotency = z.infer<typeof Idempotency>;
 
 export const ExecuteRequest = z.object({
   kind: z.literal("execute"),
@@ -80,7 +82,6 @@ export const ExecuteRequest = z.object({
 export const ExecuteOnePhaseRequest = z.object({
   kind: z.literal("executeOnePhase"),
   ...execution,
-  idempotency: Idempotency.nullable(),
 });
 export const CommitRequest = z.object({
   kind: z.literal("commit"),

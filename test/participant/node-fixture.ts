@@ -69,6 +69,7 @@ export function executeRequest(
     isolation: "read committed",
     timeoutMs: 1_000,
     members: [{ transactionId: transactionIdOf(sequence), operations: [...operations] }],
+    idempotency: null,
     ...more,
   };
 }

@@ -1,4 +1,5 @@
 import type { BranchOperation } from "../../shared/model/protocol.ts";
+import { keyTimeMs } from "../../shared/model/idempotency-key.ts";
 import { carrierId } from "../../shared/model/ids.ts";
 import {
   ballotOf,
@@ -80,6 +81,46 @@ test("the same key with another body is refused", async () => {
     refusal: { code: "idempotency-key-reused" },
   });
   expect(database.items.get("a")).toBe(105n);
+});
+
+test("a key is not run again when its receipt is deleted while the attempt is on its way", async () => {
+  const { node, database, hooks } = createNode();
+  const key = "017f22e2-79b0-7cc3-98c4-dc0c0c07398f";
+  await node.handle(LINK, onePhaseRequest(1, [add(5)], key));
+  const letGo = hooks.hold("before execute");
+  const again = node.handle(LINK, onePhaseRequest(2, [add(5)], key));
+  database.keysForgottenUpToMs = keyTimeMs(key)! + 1;
+  database.receipts.clear();
+  letGo();
+  expect(await again).toMatchObject({ kind: "no", refusal: { code: "idempotency-key-expired" } });
+  expect(database.items.get("a")).toBe(105n);
+});
+
+test("a key that is expired is answered from its receipt as long as that is there", async () => {
+  const { node, database } = createNode();
+  const key = "017f22e2-79b0-7cc3-98c4-dc0c0c07398f";
+  await node.handle(LINK, onePhaseRequest(1, [add(5)], key));
+  database.keysForgottenUpToMs = keyTimeMs(key)! + 1;
+  expect(await node.handle(LINK, onePhaseRequest(2, [add(5)], key))).toMatchObject({
+    kind: "committed",
+    replayed: true,
+  });
+});
+
+test("a branch of several shards is refused under the key of what this shard did alone", async () => {
+  const { node, database } = createNode();
+  await node.handle(LINK, onePhaseRequest(1, [add(5)], "k"));
+  const idempotency = { key: "k", fingerprint: "of two shards" };
+  for (const [sequence, operations] of [
+    [2, [add(7)]],
+    [3, [add(-500)]],
+    [4, [operation(READ, "a")]],
+  ] as const) {
+    const vote = await node.handle(LINK, executeRequest(sequence, operations, { idempotency }));
+    expect(vote).toMatchObject({ kind: "no", refusal: { code: "idempotency-key-reused" } });
+  }
+  expect(database.items.get("a")).toBe(105n);
+  expect(database.prepared.size).toBe(0);
 });
 
 test("an attempt that fails because an earlier one took effect is answered from its receipt", async () => {

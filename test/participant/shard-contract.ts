@@ -83,6 +83,7 @@ export function testShardContract(create: () => Promise<ContractShard>): void {
   testFinishing();
   testLocks();
   testReceipts();
+  testKeysOfSeveralShards();
 }
 
 function testExecution(): void {
@@ -365,5 +366,29 @@ function testReceipts(): void {
     expect(await session.commit(receipt("t1", "k1"))).toEqual({ kind: "conflict" });
     expect(await valueOf("a")).toBe("100");
     expect(await open.shard.findReceiptByKey("k1")).toBeUndefined();
+  });
+}
+
+function testKeysOfSeveralShards(): void {
+  test("a key that is used up is found by a branch of several shards, which is then undone", async () => {
+    const first = await begin();
+    await first.execute([operation(ADD, 1, "a")], "k1");
+    await first.commit(receipt("t1", "k1"));
+    const found = { kind: "receiptFound", receipt: receipt("t1", "k1") };
+    const fine = await begin();
+    const { execution, prepare } = await fine.executeAndPrepare(
+      [operation(ADD, 1, "b")],
+      gid("used"),
+      PREPARE_DEADLINE_MS,
+      "k1",
+    );
+    expect([execution, prepare]).toMatchObject([found, { tag: "PREPARE TRANSACTION" }]);
+    expect(await open.shard.rollbackPrepared(gid("used"))).toMatchObject({ kind: "finished" });
+    const failing = await begin();
+    const failed = [operation(ADD, -500, "b")];
+    expect(
+      await failing.executeAndPrepare(failed, gid("failed"), PREPARE_DEADLINE_MS, "k1"),
+    ).toEqual({ execution: found, prepare: null });
+    expect(await valueOf("b")).toBe("100");
   });
 }

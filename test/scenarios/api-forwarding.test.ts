@@ -7,6 +7,7 @@ import {
   startApiNode,
   stopApiNodes,
   TRANSFER,
+  TWIN_BALLOT,
   TwinGroup,
   type ApiNode,
 } from "../support/api-node.ts";
@@ -200,6 +201,45 @@ test("a leader that never answers costs the client no more than its own deadline
   const answer = await post(nodes[1].url, { ...TRANSFER, timeoutMs: 200 }, KEY);
   expect([answer.status, answer.body["outcome"]]).toEqual([504, "unknown"]);
   expect(performance.now() - startedMs).toBeLessThan(2_500);
+});
+
+test("a follower says which ballot of the leader it means, and a client's own request means none", async () => {
+  const { group, nodes } = await startTrio();
+  await post(nodes[1].url, TRANSFER);
+  await post(nodes[0].url, TRANSFER);
+  expect(group.submissions.map(({ meantFor }) => meantFor)).toEqual([TWIN_BALLOT, undefined]);
+});
+
+test.each([{}, { "synod-ballot": "x" }, { "synod-ballot": "0" }])(
+  "a forwarded request that does not say which leader it means is not begun: %j",
+  async (headers) => {
+    const { group, nodes } = await startTrio();
+    const answer = await post(nodes[0].url, TRANSFER, { "synod-forwarded": "1", ...headers });
+    expect([answer.status, answer.body["outcome"]]).toEqual([503, "not_started"]);
+    expect(answer.headers.get("synod-refused")).toBe("no-quorum");
+    expect(group.submissions).toHaveLength(0);
+  },
+);
+
+test("for a client that has hung up while nobody leads nothing is begun", async () => {
+  const { group, nodes } = await startTrio();
+  group.leader = undefined;
+  const client = new AbortController();
+  const awaited = new Promise<void>((resolve) => (group.onAwaited = resolve));
+  const answer = fetch(`${nodes[1].url}/v1/transactions`, {
+    method: "POST",
+    headers: { "content-type": "application/json", ...KEY },
+    body: JSON.stringify(TRANSFER),
+    signal: client.signal,
+  });
+  await awaited;
+  client.abort();
+  await expect(answer).rejects.toThrow();
+  // Another client's request on the same node goes the same way, later.
+  const next = post(nodes[1].url, TRANSFER, { "idempotency-key": "key-2" });
+  setTimeout(() => (group.leader = nodeId(3)), 100);
+  expect((await next).status).toBe(200);
+  expect(group.submissions.map(({ idempotency }) => idempotency?.key)).toEqual(["key-2"]);
 });
 
 test("a forwarded request is never forwarded again", async () => {

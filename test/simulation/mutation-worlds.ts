@@ -3,7 +3,7 @@
  * in force is clean, which the suite also checks.
  */
 import type { FaultKnobs, Knobs } from "./knobs.ts";
-import type { Mutation } from "./mutation.ts";
+import type { Mutation, SeededMutation } from "./mutation.ts";
 
 const NO_FAULTS: FaultKnobs = {
   coordinatorCrashIntervalMs: 0,
@@ -111,7 +111,7 @@ function repeating(knobs: Knobs, faults: Partial<FaultKnobs>): Knobs {
   };
 }
 
-const WORLDS: Readonly<Record<Exclude<Mutation, "none">, (knobs: Knobs) => Knobs>> = {
+const WORLDS: Readonly<Record<SeededMutation, (knobs: Knobs) => Knobs>> = {
   "no floor": contested,
   "promises forgotten": forgetful,
   // The same, with disks so slow that what was promised or accepted is not on them when the power goes.
@@ -141,6 +141,7 @@ const WORLDS: Readonly<Record<Exclude<Mutation, "none">, (knobs: Knobs) => Knobs
     });
     return { ...world, workload: { ...world.workload, impatientChance: 0.9, clients: 8 } };
   },
+  "aborts forgotten": (knobs) => heldUp(knobs, {}),
   "unknown told as aborted": contested,
   "aborted before the barrier": (knobs) => {
     const world = contested(knobs);
@@ -194,6 +195,16 @@ function reading(knobs: Knobs): Knobs {
   return { ...world, workload: { ...world.workload, readers: 3, meanThinkMs: 10 } };
 }
 
+/** Requests wait on their way to the leader while their clients ask elsewhere, for rows that are often locked. */
+function heldUp(knobs: Knobs, faults: Partial<FaultKnobs>): Knobs {
+  const world = impatient(knobs, { clogIntervalMs: 30, meanClogMs: 500, ...faults });
+  return {
+    ...world,
+    database: { ...world.database, meanStatementMs: 15 },
+    workload: { ...world.workload, impatientChance: 0.9, clients: 12, hotChance: 0.8 },
+  };
+}
+
 /** Snapshots all the time, and nothing is kept of the log below them. */
 function snapping(knobs: Knobs, faults: Partial<FaultKnobs>): Knobs {
   const world = quiet(knobs, faults);
@@ -212,5 +223,6 @@ function crowded(knobs: Knobs): Knobs {
 
 /** What the seed drew, or the world of a mutation. */
 export function worldFor(mutation: Mutation, drawn: Knobs): Knobs {
-  return mutation === "none" ? drawn : WORLDS[mutation](drawn);
+  const isDrawn = mutation === "none" || mutation === "meant for anybody";
+  return isDrawn ? drawn : WORLDS[mutation](drawn);
 }

@@ -7,6 +7,7 @@ import { SynodError } from "../../shared/model/errors.ts";
 import type { Call, Ending } from "./clients/history.ts";
 import { mark } from "./clients/statements.ts";
 import { drawKnobs } from "./knobs.ts";
+import type { Mutation } from "./mutation.ts";
 import { quiet } from "./mutation-worlds.ts";
 import { restlessness } from "./quiet.ts";
 import type { CoordinatorHost, LivingCoordinator } from "./world/coordinator-host.ts";
@@ -19,6 +20,7 @@ export interface ScenarioOptions {
   /** Slots from one snapshot to the next; default never. Nothing below one is kept in the log. */
   readonly snapshotIntervalSlots?: number;
   readonly meanAppendMs?: number;
+  readonly mutation?: Mutation;
 }
 
 export interface Submitted {
@@ -33,12 +35,13 @@ export class Scenario {
   readonly world: World;
   #failure: unknown;
 
-  constructor({ electionTimeoutMs, snapshotIntervalSlots = 0, meanAppendMs = 1 }: ScenarioOptions) {
+  constructor(options: ScenarioOptions) {
+    const { electionTimeoutMs, snapshotIntervalSlots = 0, meanAppendMs = 1 } = options;
     const random = new SeededRandom(1);
     const world = quiet(drawKnobs(random.fork("knobs")), {});
     this.world = new World({
       random,
-      mutation: "none",
+      mutation: options.mutation ?? "none",
       knobs: {
         ...world,
         network: { lossChance: 0, duplicateChance: 0, minDelayMs: 1, meanDelayMs: 0 },

@@ -50,6 +50,8 @@ export class TwinGroup {
   onAwaited: () => void = () => undefined;
 }
 
+export const TWIN_BALLOT = ballot(7, nodeId(1));
+
 class TwinGateway implements TransactionGateway {
   readonly #group: TwinGroup;
   readonly #self: NodeId;
@@ -112,7 +114,7 @@ class TwinGateway implements TransactionGateway {
     return {
       role: leader === this.#self ? "leader" : "follower",
       leader,
-      ballot: ballot(7, nodeId(1)),
+      ballot: TWIN_BALLOT,
       serving: leader !== undefined,
       chosenUpTo: slot(submissions.length),
       appliedUpTo: slot(submissions.length),
@@ -131,7 +133,9 @@ class TwinGateway implements TransactionGateway {
   }
 
   #assertLeads(): void {
-    if (this.#group.leader !== this.#self) throw new NotLeader(this.#group.leader);
+    const { leader } = this.#group;
+    if (leader === this.#self) return;
+    throw new NotLeader(leader === undefined ? undefined : { node: leader, ballot: TWIN_BALLOT });
   }
 }
 
@@ -177,6 +181,8 @@ export async function startApiNode(options: ApiNodeOptions): Promise<ApiNode> {
     leaderWaitMs: options.leaderWaitMs ?? 1_000,
     maxInFlight: options.maxInFlight ?? 64,
     isDraining: () => draining,
+    metrics: { contentType: "text/plain", text: () => Promise.resolve("") },
+    onError: ignore,
     onFatal: (error) => {
       fatal.push(error);
     },

@@ -1,5 +1,6 @@
 /** First answers by idempotency key: bounded by age, count and bytes, and never silently run again. */
-import { Answers, uuid7TimeMs } from "../../coordinator/transactions/ledger/answers.ts";
+import { Answers } from "../../coordinator/transactions/ledger/answers.ts";
+import { keyTimeMs, scopedKey } from "../../shared/model/idempotency-key.ts";
 import { key, transaction } from "./support/commands.ts";
 
 const MINUTE_MS = 60_000;
@@ -68,14 +69,23 @@ test("a key with a time in it that may have been forgotten is expired; a younger
   expect(answers.isExpired("order-17")).toBe(false);
 });
 
+test("whoever's key it is, the time in it counts", () => {
+  const scoped = scopedKey("client-7", uuid7(5));
+  expect(keyTimeMs(scoped)).toBe(5);
+  const answers = answersAt({ maxEntries: 1 }, 5 * MINUTE_MS, 9 * MINUTE_MS);
+  expect(answers.isExpired(scoped)).toBe(true);
+  expect(scopedKey("a", "k")).not.toBe(scopedKey("b", "k"));
+  expect(scopedKey(null, "k")).toBe("k");
+});
+
 test("before anything was forgotten no key is expired, however old", () => {
   expect(answersAt({}, 1).isExpired(uuid7(1))).toBe(false);
 });
 
 test("the time in a UUIDv7 is read as RFC 9562 has it, and in nothing else", () => {
-  expect(uuid7TimeMs("017F22E2-79B0-7CC3-98C4-DC0C0C07398F")).toBe(1_645_557_742_000);
-  expect(uuid7TimeMs(uuid7(123_456_789))).toBe(123_456_789);
-  expect(uuid7TimeMs("017f22e2-79b0-4cc3-98c4-dc0c0c07398f")).toBeUndefined();
-  expect(uuid7TimeMs("017f22e2-79b0-7cc3-c8c4-dc0c0c07398f")).toBeUndefined();
-  expect(uuid7TimeMs("key")).toBeUndefined();
+  expect(keyTimeMs("017F22E2-79B0-7CC3-98C4-DC0C0C07398F")).toBe(1_645_557_742_000);
+  expect(keyTimeMs(uuid7(123_456_789))).toBe(123_456_789);
+  expect(keyTimeMs("017f22e2-79b0-4cc3-98c4-dc0c0c07398f")).toBeUndefined();
+  expect(keyTimeMs("017f22e2-79b0-7cc3-c8c4-dc0c0c07398f")).toBeUndefined();
+  expect(keyTimeMs("key")).toBeUndefined();
 });

@@ -4,6 +4,7 @@
  * same slot.
  */
 import type { OperationResult } from "../../../shared/model/api.ts";
+import { isExpiredKey } from "../../../shared/model/idempotency-key.ts";
 import type { TransactionId } from "../../../shared/model/ids.ts";
 import type { Idempotency } from "../../../shared/model/protocol.ts";
 import { Queue } from "./queue.ts";
@@ -28,8 +29,6 @@ export interface FirstAnswer {
   readonly atMs: number;
 }
 
-/** Clocks of clients and leaders may differ by so much before an expired key could pass for a new one. */
-const CLOCK_TOLERANCE_MS = 60_000;
 /** Key, fingerprint, id and object overhead, roughly: the bound is about memory, not about bytes on disk. */
 const ENTRY_OVERHEAD_BYTES = 500;
 
@@ -67,18 +66,23 @@ export class Answers {
     return this.#byKey.size;
   }
 
+  /** Memory in use, roughly: what `maxBytes` bounds. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** When the oldest answer was given; undefined when there is none. */
+  get oldestAtMs(): number | undefined {
+    const { first } = this.#oldestFirst;
+    return first === undefined ? undefined : this.#byKey.get(first)?.atMs;
+  }
+
   find(key: string): FirstAnswer | undefined {
     return this.#byKey.get(key);
   }
 
-  /** True for a UUIDv7 made so long ago that its answer may be forgotten: it must never run again. */
   isExpired(key: string): boolean {
-    const madeAtMs = uuid7TimeMs(key);
-    return (
-      madeAtMs !== undefined &&
-      this.#forgottenUpToMs > 0 &&
-      madeAtMs < this.#forgottenUpToMs + CLOCK_TOLERANCE_MS
-    );
+    return isExpiredKey(key, this.#forgottenUpToMs);
   }
 
   add(idempotency: Idempotency, answer: Omit<FirstAnswer, "fingerprint">): void {
@@ -127,12 +131,4 @@ export class Answers {
       this.#forgottenUpToMs = Math.max(this.#forgottenUpToMs, entry.atMs);
     }
   }
-}
-
-const UUID7_PATTERN = /^([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/i;
-
-/** The milliseconds since 1970 that a UUIDv7 carries (RFC 9562, 5.7); undefined for any other text. */
-export function uuid7TimeMs(key: string): number | undefined {
-  const match = UUID7_PATTERN.exec(key);
-  return match === null ? undefined : Number.parseInt(`${match[1] ?? ""}${match[2] ?? ""}`, 16);
 }

@@ -84,6 +84,16 @@ export class Ledger {
     return this.#answers.size;
   }
 
+  /** Memory that first answers take, roughly. */
+  get answerBytes(): number {
+    return this.#answers.bytes;
+  }
+
+  /** When the oldest first answer that is kept was given, by its leader's clock. */
+  get oldestAnswerAtMs(): number | undefined {
+    return this.#answers.oldestAtMs;
+  }
+
   /** Memory that "it committed" takes, without the maps' own overhead. */
   get decisionBytes(): number {
     return this.#committed.bytes;

@@ -1,4 +1,5 @@
 /** Transactions of one shard alone, on a real server. */
+import type { ReceiptLimits } from "../../../participant/receipt-retention.ts";
 import type { TransactionId } from "../../../shared/model/ids.ts";
 import type { SettleReply } from "../../../shared/model/protocol.ts";
 import {
@@ -15,6 +16,7 @@ import { startTcpProxy, type TcpProxy, throughProxy } from "./tcp-proxy.ts";
 
 const add = operation(ADD, 1, "a");
 const GATE = 42;
+const LIMITS: ReceiptLimits = { maxAgeMs: 3_600_000, maxEntries: 1_000, maxBytes: 1_000_000 };
 
 let fixture: ShardFixture;
 let node: PostgresNode;
@@ -26,6 +28,11 @@ beforeEach(async () => {
 afterEach(async () => {
   await fixture.close();
 });
+
+async function forget(limits: ReceiptLimits): Promise<void> {
+  const { surplusUpTo } = await fixture.shard.surveyReceipts(limits);
+  await fixture.shard.deleteReceiptsUpTo(surplusUpTo, 100);
+}
 
 function settle(sequence: number, { node: participant } = node): Promise<SettleReply> {
   const { carrierId } = onePhaseRequest(sequence, [add]);
@@ -159,10 +166,10 @@ test("old receipts are deleted in batches, and nothing is claimed about what the
     "update synod.receipts set committed_at = committed_at - interval '2 hours' where transaction_id <> $1",
     [transactionIdOf(3)],
   );
-  const hourMs = 3_600_000;
-  expect(await fixture.shard.deleteOldReceipts(hourMs, 1)).toBe(1);
-  expect(await fixture.shard.deleteOldReceipts(hourMs, 10)).toBe(1);
-  expect(await fixture.shard.deleteOldReceipts(hourMs, 10)).toBe(0);
+  const { surplusUpTo } = await fixture.shard.surveyReceipts(LIMITS);
+  expect(await fixture.shard.deleteReceiptsUpTo(surplusUpTo, 1)).toBe(1);
+  expect(await fixture.shard.deleteReceiptsUpTo(surplusUpTo, 10)).toBe(1);
+  expect(await fixture.shard.deleteReceiptsUpTo(surplusUpTo, 10)).toBe(0);
   expect(await settle(1)).toMatchObject({ kind: "retry" });
   expect(await settle(2)).toMatchObject({ kind: "retry" });
   expect(await settle(3)).toMatchObject({ kind: "committed" });
@@ -181,11 +188,79 @@ test("the mark of deleted receipts never moves back", async () => {
       `insert into synod.receipts (transaction_id, committed_at) values ('${id}', ${old})`,
     );
   await insert(later);
-  await fixture.shard.deleteOldReceipts(1_000, 10);
+  await forget(LIMITS);
   await insert(transactionIdOf(1));
-  await fixture.shard.deleteOldReceipts(1_000, 10);
+  await forget(LIMITS);
   const { rows } = await fixture.client.query<{ forgotten_ballot: string }>(
     "select forgotten_ballot from synod.identity",
   );
   expect(rows[0]!.forgotten_ballot).toBe(String(ballotOf(5)));
+});
+
+const uuid7 = (atMs: number): string => {
+  const time = atMs.toString(16).padStart(12, "0");
+  return `${time.slice(0, 8)}-${time.slice(8)}-7abc-8def-0123456789ab`;
+};
+
+/** Receipts k1, k2, …, as old as told, in minutes. */
+async function receiptsAged(...minutes: readonly number[]): Promise<void> {
+  for (const [index, age] of minutes.entries()) {
+    await node.executeOnePhase(index + 1, [add], `k${index + 1}`);
+    await fixture.client.query(
+      `update synod.receipts set committed_at = clock_timestamp() - ${age} * interval '1 minute'
+       where transaction_id = $1`,
+      [transactionIdOf(index + 1)],
+    );
+  }
+}
+
+const keptKeys = async (): Promise<readonly string[]> => {
+  const { rows } = await fixture.client.query<{ key: string }>(
+    "select idempotency_key as key from synod.receipts order by 1",
+  );
+  return rows.map(({ key }) => key);
+};
+
+test("receipts are bounded by age", async () => {
+  await receiptsAged(90, 61, 59);
+  await forget(LIMITS);
+  expect(await keptKeys()).toEqual(["k3"]);
+});
+
+test("receipts are bounded by number, and the oldest go first", async () => {
+  await receiptsAged(5, 20, 10, 15);
+  await forget({ ...LIMITS, maxEntries: 2 });
+  expect(await keptKeys()).toEqual(["k1", "k3"]);
+});
+
+test("receipts are bounded by bytes, and the oldest go first", async () => {
+  await receiptsAged(3, 2, 1);
+  const { bytes, entries, oldestAgeMs } = await fixture.shard.surveyReceipts(LIMITS);
+  expect(entries).toBe(3);
+  expect(oldestAgeMs).toBeGreaterThanOrEqual(180_000);
+  await forget({ ...LIMITS, maxBytes: bytes - 1 });
+  expect(await keptKeys()).toEqual(["k2", "k3"]);
+  await forget({ ...LIMITS, maxBytes: 1 });
+  expect(await keptKeys()).toEqual([]);
+});
+
+test("a key of the time of a receipt that is deleted is refused as expired, also after a restart", async () => {
+  const nowMs = Date.now();
+  const old = uuid7(nowMs - 90 * 60_000);
+  await receiptsAged(70, 10);
+  expect(await node.executeOnePhase(3, [add], old)).toMatchObject({ kind: "committed" });
+  await fixture.client.query("delete from synod.receipts where transaction_id = $1", [
+    transactionIdOf(3),
+  ]);
+  await forget(LIMITS);
+  const expired = { kind: "no", refusal: { code: "idempotency-key-expired" } };
+  const before = await fixture.valueOf("a");
+  expect(await node.executeOnePhase(4, [add], old)).toMatchObject(expired);
+  const another = openShard(fixture.url);
+  await another.recallForgottenKeys();
+  expect(another.keysForgottenUpToMs).toBe(fixture.shard.keysForgottenUpToMs);
+  await another.close();
+  expect(await fixture.valueOf("a")).toBe(before);
+  const young = await node.executeOnePhase(5, [add], uuid7(nowMs));
+  expect(young).toMatchObject({ kind: "committed" });
 });

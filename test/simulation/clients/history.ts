@@ -60,6 +60,7 @@ export class History {
     if (ending.kind === "failed") {
       const { code, outcome, detail } = ending.error;
       this.#tally.count(`${code} (${outcome})`);
+      if (detail.replayed === true) this.#tally.count("abort replayed");
       if (detail.transactionId !== undefined) {
         this.#watch.toldOfTransaction(call.name, transactionIn(detail.transactionId), outcome);
       }

@@ -2,13 +2,23 @@
  * coordinator/api without HTTP: the production LeaderRoute over simulated connections, so that any node takes a request and
  * followers forward it.
  */
-import type { Attempt as Forwarded, Reply } from "../../../coordinator/api/forwarding.ts";
-import { LeaderRoute, NotLeading, type Route } from "../../../coordinator/api/leader-route.ts";
+import {
+  BALLOT_HEADER,
+  type Attempt as Forwarded,
+  type ForwardedRequest,
+  type Reply,
+} from "../../../coordinator/api/forwarding.ts";
+import {
+  CallerGone,
+  LeaderRoute,
+  NotLeading,
+  type Route,
+} from "../../../coordinator/api/leader-route.ts";
 import { NotLeader, type SubmissionAnswer } from "../../../coordinator/transactions/gateway.ts";
 import type { CoordinatorNode } from "../../../coordinator/coordinator-node.ts";
 import type { ReadRequest, TransactionStatus } from "../../../shared/model/api.ts";
 import { SynodError, type ErrorCode, type ErrorDetail } from "../../../shared/model/errors.ts";
-import { parseTransactionId, type TransactionId } from "../../../shared/model/ids.ts";
+import { parseTransactionId, type Ballot, type TransactionId } from "../../../shared/model/ids.ts";
 import type { Checkers } from "../checkers/checkers.ts";
 import type { CoordinatorHost, LivingCoordinator } from "../world/coordinator-host.ts";
 import type { RemoteAnswer, RemoteCalls } from "../world/remote-call.ts";
@@ -18,16 +28,12 @@ import type { Call, Ending, History } from "./history.ts";
 /** One delivery of a call to one node. */
 export interface Attempt {
   readonly call: Call;
-  /** The client hung up: whoever has not begun must not begin any more. */
+  /** The client hung up: the node that it asked begins nothing for it any more, here or elsewhere. */
   abandoned: boolean;
 }
 
 /** `gone`: the client hung up before anything began. `refused`: a forwarded request met a node that does not lead. */
 export type Served = Ending | "gone" | "refused";
-
-class ClientGone extends Error {
-  override readonly name = "ClientGone";
-}
 
 const LEADER_WAIT_MS = 1_000;
 const CLIENT_TIMEOUT_MS = 20_000;
@@ -68,8 +74,9 @@ export class SimulatedApi {
   post(from: string, to: CoordinatorHost, attempt: Attempt): Promise<RemoteAnswer<Served>> {
     return this.#calls.call({
       ...{ from, caller: undefined, to: to.machine, timeoutMs: CLIENT_TIMEOUT_MS },
+      outlivesCaller: false,
       target: () => to.served(),
-      handle: (living) => this.#serve(living, attempt, false),
+      handle: (living) => this.#serve(living, attempt, undefined),
     });
   }
 
@@ -81,6 +88,7 @@ export class SimulatedApi {
   ): Promise<RemoteAnswer<TransactionStatus | undefined>> {
     return this.#calls.call({
       ...{ from, caller: undefined, to: to.machine, timeoutMs: STATUS_TIMEOUT_MS },
+      outlivesCaller: true,
       target: () => to.served(),
       handle: (living) => this.#status(living, id),
     });
@@ -95,6 +103,7 @@ export class SimulatedApi {
     return this.#calls.call({
       ...{ from, caller: undefined, to: to.machine, timeoutMs: request.timeoutMs + REPLY_GRACE_MS },
       target: () => to.served(),
+      outlivesCaller: true,
       handle: ({ node }) => readFrom(node, request),
     });
   }
@@ -113,16 +122,22 @@ export class SimulatedApi {
     }
   }
 
-  /** Never rejects for anything that the world can do. */
-  async #serve(living: LivingCoordinator, attempt: Attempt, isForwarded: boolean): Promise<Served> {
+  /** `meantFor`: of a forwarded request. Never rejects for anything that the world can do. */
+  async #serve(
+    living: LivingCoordinator,
+    attempt: Attempt,
+    meantFor: Ballot | undefined,
+  ): Promise<Served> {
+    const isForwarded = meantFor !== undefined;
     const { call } = attempt;
     const { submission } = call;
     const route: Route<SubmissionAnswer> = {
-      here: () => this.#submit(living, attempt),
+      here: () => this.#submit(living, attempt, meantFor),
       request: { method: "POST", path: "", headers: {} },
       isForwarded,
       timeoutMs: submission.request.timeoutMs,
       repetition: submission.idempotency === null ? "runsAgain" : "sameKey",
+      isGone: () => !isForwarded && attempt.abandoned,
     };
     try {
       const routed = await this.#leaderRoute(living, attempt).run(route);
@@ -130,7 +145,7 @@ export class SimulatedApi {
         ? { kind: "committed", answer: routed.answer }
         : fromReply(routed.reply);
     } catch (error) {
-      if (error instanceof ClientGone) return "gone";
+      if (error instanceof CallerGone) return "gone";
       if (error instanceof NotLeading) return "refused";
       if (error instanceof SynodError) return { kind: "failed", error };
       throw error;
@@ -139,13 +154,14 @@ export class SimulatedApi {
 
   async #submit(
     living: LivingCoordinator,
-    { call, abandoned }: Attempt,
+    { call }: Attempt,
+    meantFor: Ballot | undefined,
   ): Promise<SubmissionAnswer> {
-    if (abandoned) throw new ClientGone();
+    const submission = { ...call.submission, ...(meantFor !== undefined && { meantFor }) };
     const { process, node, host } = living;
     this.#trace.line(host.machine, `takes ${call.name}`);
     try {
-      const answer = await node.gateway.submit(call.submission);
+      const answer = await node.gateway.submit(submission);
       const { id, pendingShards } = answer.response;
       this.#trace.line(
         host.machine,
@@ -166,7 +182,7 @@ export class SimulatedApi {
       gateway: node.gateway,
       self,
       coordinators: new Map(this.#hosts.map((other) => [other.self, other.machine])),
-      forward: (url, _request, timeoutMs) => this.#forward(host, url, attempt, timeoutMs),
+      forward: (url, request, timeoutMs) => this.#forward(host, url, attempt, request, timeoutMs),
       clock,
       leaderWaitMs: LEADER_WAIT_MS,
     });
@@ -176,14 +192,16 @@ export class SimulatedApi {
     from: CoordinatorHost,
     to: string,
     attempt: Attempt,
+    { headers }: ForwardedRequest,
     timeoutMs: number,
   ): Promise<Forwarded> {
     const target = this.#hosts.find(({ machine }) => machine === to);
     if (target === undefined) throw new Error(`there is no node ${to}`);
     const answer = await this.#calls.call({
       ...{ from: from.machine, caller: from.process, to, timeoutMs: timeoutMs + REPLY_GRACE_MS },
+      outlivesCaller: true,
       target: () => target.served(),
-      handle: (living) => this.#serve(living, attempt, true),
+      handle: (living) => this.#serve(living, attempt, Number(headers[BALLOT_HEADER]) as Ballot),
     });
     if (answer.kind === "notReached") return { kind: "notBegun" };
     if (answer.kind === "lost" || answer.value === "gone") return { kind: "lost" };

@@ -153,6 +153,6 @@ export async function throughReturn(setting: Setting): Promise<Spell> {
   demandSameLeader(spell, group);
   const { leader: followed, chosenUpTo } = group.replica(returning);
   const isUpToDate = chosenUpTo + 16 >= group.replica(leader).chosenUpTo;
-  demand("who comes back follows", followed === leader && isUpToDate, spell, group);
+  demand("who comes back follows", followed?.node === leader && isUpToDate, spell, group);
   return spell;
 }

@@ -22,6 +22,7 @@ import type { Mutation } from "../mutation.ts";
 import { FaultyLog } from "./faulty-log.ts";
 import { Incarnation } from "./incarnation.ts";
 import {
+  mutatedAnsweredKeys,
   mutatedLedgerOptions,
   mutatedLinks,
   mutatedPeers,
@@ -227,6 +228,7 @@ export class CoordinatorHost {
         else this.#options.onFatal(error);
       },
       ledgerOptions: mutatedLedgerOptions(mutation),
+      answeredKeys: mutatedAnsweredKeys(mutation),
     });
     mutateNode(node, this.machine, mutation);
     return { self, host: this, process: incarnation, node, clock, log, links };

@@ -5,6 +5,10 @@ import {
   DEFAULT_LEDGER_OPTIONS,
   type LedgerOptions,
 } from "../../../coordinator/transactions/ledger/ledger.ts";
+import {
+  DEFAULT_ANSWERED_KEYS_LIMITS,
+  type AnsweredKeysLimits,
+} from "../../../coordinator/transactions/answered-keys.ts";
 import type { ParticipantLinks, ReplyTo } from "../../../coordinator/transport/participant-link.ts";
 import type { PeerTransport } from "../../../coordinator/transport/peer-transport.ts";
 import { SynodError } from "../../../shared/model/errors.ts";
@@ -24,6 +28,11 @@ export function mutatedLedgerOptions(mutation: Mutation): LedgerOptions {
     voidsCommitsBelowFloor: mutation !== "no floor",
     answers: mutation === "answers not kept" ? { ...answers, maxEntries: 0 } : answers,
   };
+}
+
+export function mutatedAnsweredKeys(mutation: Mutation): AnsweredKeysLimits {
+  const isForgetful = mutation === "aborts forgotten";
+  return { ...DEFAULT_ANSWERED_KEYS_LIMITS, ...(isForgetful && { maxEntries: 0 }) };
 }
 
 export function mutatedPeers(peers: PeerTransport, mutation: Mutation): PeerTransport {
@@ -113,6 +122,7 @@ export function mutateNode(node: CoordinatorNode, name: string, mutation: Mutati
   if (mutation === "aborted without proof") replica.stillLeads = () => Promise.resolve(true);
   if (mutation === "read without proof") proveNothingForReads(node);
   if (mutation === "a key for each node") renameKeys(node, name);
+  if (mutation === "meant for anybody") obeyAnybody(node);
   if (mutation === "unknown told as aborted") denyUnknown(node);
   if (mutation === "undecided is aborted") presume(node, () => true);
   if (mutation === "aborted before the barrier") {
@@ -140,6 +150,11 @@ function renameKeys({ gateway }: CoordinatorNode, name: string): void {
     const renamed = idempotency && { ...idempotency, key: `${idempotency.key} ${name}` };
     return submit({ request, idempotency: renamed });
   };
+}
+
+function obeyAnybody({ gateway }: CoordinatorNode): void {
+  const submit = gateway.submit.bind(gateway);
+  gateway.submit = ({ request, idempotency }) => submit({ request, idempotency });
 }
 
 function denyUnknown({ gateway }: CoordinatorNode): void {

@@ -22,8 +22,8 @@ function carelessSession(session: ShardSession, mutation: Mutation): ShardSessio
     mutation === "any tag is a vote" ? withAnyTag(outcome) : outcome;
   return {
     execute: (operations, key) => session.execute(operations, key),
-    executeAndPrepare: async (operations, gid, deadlineMs) => {
-      const outcome = await session.executeAndPrepare(operations, gid, deadlineMs);
+    executeAndPrepare: async (operations, gid, deadlineMs, key) => {
+      const outcome = await session.executeAndPrepare(operations, gid, deadlineMs, key);
       return { ...outcome, prepare: outcome.prepare && seen(outcome.prepare) };
     },
     read: (operations) => session.read(operations),
@@ -59,6 +59,7 @@ export function mutatedShard(shard: Shard, mutation: Mutation): Shard {
     lockWaits: (runningForMs) => shard.lockWaits(runningForMs),
     fence: () => shard.fence(),
     findReceiptByKey: (key) => shard.findReceiptByKey(key),
+    keysForgottenUpToMs: shard.keysForgottenUpToMs,
     settleReceipt: (transactionId) => shard.settleReceipt(transactionId),
   };
 }

@@ -1,8 +1,8 @@
 /**
  * One request and its answer between machines over connections of their own, as HTTP would: clients' calls, forwarding from
- * follower to leader, a participant's inquiry. A request whose caller has hung up, or ended, before it was read is not served:
- * no server can tell a request that was on its way for so long from one that its client means, so that none gets through
- * is an assumption about connections.
+ * follower to leader, a participant's inquiry. A request may outlive its caller, who has hung up or ended before it is read, where
+ * rules of the production code see to it that this does no harm. A client's own request may not: no server can tell one that
+ * was on its way for so long from one that its client means, so that none gets through is an assumption about connections.
  */
 import type { Cancel } from "../../../shared/model/ports.ts";
 import type { Process, Scheduler } from "./scheduler.ts";
@@ -31,6 +31,7 @@ export interface RemoteCall<Node, Value> {
   /** Rejects only for what must never happen. */
   readonly handle: (node: Node) => Promise<Value>;
   readonly timeoutMs: number;
+  readonly outlivesCaller: boolean;
 }
 
 export class RemoteCalls {
@@ -53,7 +54,7 @@ export class RemoteCalls {
 
   /** Never rejects; never resolves when the caller dies first. */
   call<Node, Value>(call: RemoteCall<Node, Value>): Promise<RemoteAnswer<Value>> {
-    const { caller, from, to, timeoutMs } = call;
+    const { caller, from, to, timeoutMs, outlivesCaller } = call;
     return new Promise((resolve) => {
       let hasHungUp = false;
       const cancelTimeout = this.#scheduler.after(timeoutMs, caller, () => {
@@ -70,7 +71,7 @@ export class RemoteCalls {
       if (!this.#passes(from, to)) return;
       this.#scheduler.after(this.#network.delayMs(from, to), undefined, () => {
         const hasEnded = caller?.alive === false;
-        if (!hasHungUp && !hasEnded) this.#arrive(call, answer);
+        if (outlivesCaller || (!hasHungUp && !hasEnded)) this.#arrive(call, answer);
       });
     });
   }

@@ -55,6 +55,7 @@ export class SimulatedInquirer implements OutcomeInquirer {
         to: host.machine,
         timeoutMs: TIMEOUT_MS * 2,
       },
+      outlivesCaller: true,
       target: () => host.served(),
       handle: (living) => this.#answer(living, inquiry),
     });
@@ -73,6 +74,7 @@ export class SimulatedInquirer implements OutcomeInquirer {
     if (isFinal || target === undefined) return here;
     const answer = await this.#calls.call({
       ...{ from: host.machine, caller: host.process, to: target.machine, timeoutMs: TIMEOUT_MS },
+      outlivesCaller: true,
       target: () => target.served(),
       handle: (leading) => Promise.resolve(this.#outcomes(leading.host, leading.node, inquiry)),
     });

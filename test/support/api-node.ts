@@ -38,6 +38,8 @@ export class TwinGroup {
   readonly outcomes = new Map<string, BranchOutcome>();
   /** What was asked of interactive transactions, in order. */
   readonly interactiveCalls: unknown[] = [];
+  /** Runs inside the leader, before it answers one of them. */
+  beforeInteractiveAnswer: (name: unknown) => void | Promise<void> = () => undefined;
   /** Runs inside the leader's submit, before the transaction commits. */
   duringSubmit: () => void | Promise<void> = () => undefined;
   /** Runs when it has committed, before the answer. */
@@ -126,6 +128,7 @@ class TwinGateway implements TransactionGateway {
       await Promise.resolve();
       this.#assertLeads();
       this.#group.interactiveCalls.push(call);
+      await this.#group.beforeInteractiveAnswer(call[0]);
     };
     return {
       begin: async (request) => {

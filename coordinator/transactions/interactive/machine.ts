@@ -255,12 +255,13 @@ function changed(
 function whileRunning(state: Running, event: InteractiveEvent): InteractiveStep {
   switch (event.kind) {
     case "admitted": {
-      const { before, asked } = state;
+      const { before, asked, awaited } = state;
+      if (awaited !== null) return unchanged(state);
       assert(asked.step.kind === "operation", "only a statement opens a branch");
       return send(before, asked, [asked.step.shard], before.savepoints);
     }
     case "notAdmitted":
-      return unchanged(state.before);
+      return unchanged(state.awaited === null ? state.before : state);
     case "ran":
       return answered(state, event.shard, state.failure);
     case "failed":

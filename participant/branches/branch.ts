@@ -136,11 +136,9 @@ export function step(state: BranchState, event: BranchEvent): BranchState {
     case "executing":
       return stepExecuting(state, event);
     case "running":
-      return stepRunning(state, event);
     case "open":
-      return stepOpen(state, event);
     case "leaving":
-      return event.kind === "left" ? no(state.refusal) : unexpected(state, event);
+      return stepInteractive(state, event);
     case "preparing":
       return stepPreparing(state, event);
     case "closing":
@@ -194,6 +192,22 @@ function stepExecuting(
   return state.sendsPrepare ? { kind: "uncertain", refusal } : no(refusal);
 }
 
+function stepInteractive(
+  state: BranchState & { kind: "running" | "open" | "leaving" },
+  event: BranchEvent,
+): BranchState {
+  switch (state.kind) {
+    case "running":
+      return stepRunning(state, event);
+    case "open":
+      return stepOpen(state, event);
+    case "leaving":
+      return event.kind === "left" ? no(state.refusal) : unexpected(state, event);
+    default:
+      return unreachable(state);
+  }
+}
+
 /** In whatever way an open branch loses its step or its session, nothing of it can be prepared. */
 function stepRunning(state: BranchState & { kind: "running" }, event: BranchEvent): BranchState {
   if (event.kind === "stopRequested") return { ...state, stop: state.stop ?? event.refusal };
@@ -212,18 +226,14 @@ function stepRunning(state: BranchState & { kind: "running" }, event: BranchEven
 
 function stepOpen(state: BranchState & { kind: "open" }, event: BranchEvent): BranchState {
   const { xid, failure } = state;
-  switch (event.kind) {
-    case "stopRequested":
-      return { kind: "leaving", refusal: event.refusal };
-    case "stepRequested":
-      assert(failure === null || event.goesBack, "a failed branch only goes back");
-      return { kind: "running", stop: null };
-    case "prepareRequested":
-      if (failure !== null) return { kind: "leaving", refusal: failure };
-      return xid === null ? { kind: "closing" } : { kind: "preparing", xid, stop: null };
-    default:
-      return unexpected(state, event);
+  if (event.kind === "stopRequested") return { kind: "leaving", refusal: event.refusal };
+  if (event.kind === "stepRequested") {
+    assert(failure === null || event.goesBack, "a failed branch only goes back");
+    return { kind: "running", stop: null };
   }
+  if (event.kind !== "prepareRequested") return unexpected(state, event);
+  if (failure !== null) return { kind: "leaving", refusal: failure };
+  return xid === null ? { kind: "closing" } : { kind: "preparing", xid, stop: null };
 }
 
 function afterExecution(

@@ -5,26 +5,14 @@
 import type {
   ExecutionOutcome,
   Receipt,
-  SavepointAction,
   Shard,
   ShardSession,
 } from "../../participant/shard/shard.ts";
-import type { Param } from "../../shared/model/api.ts";
-import type { GlobalId, TransactionId, Xid } from "../../shared/model/ids.ts";
-import type { BranchOperation } from "../../shared/model/protocol.ts";
+import type { TransactionId, Xid } from "../../shared/model/ids.ts";
+import { ADD, gid, NOTE, operation, READ } from "./shard-words.ts";
+import { testSavepoints } from "./savepoint-contract.ts";
 
-export const ADD = "update items set value = value + $1 where id = $2";
-export const READ = "select value from items where id = $1";
-export const NOTE = "insert into entries (id, note) values ($1, $2)";
-export const LIST = "select id from entries order by id";
-
-export const operation = (sql: string, ...params: Param[]): BranchOperation => ({
-  sql,
-  params,
-  index: 0,
-});
-
-export const gid = (name: string): GlobalId => `synod_test_1-1-${name}_s1` as GlobalId;
+export { ADD, gid, LIST, NOTE, operation, READ } from "./shard-words.ts";
 
 const PREPARE_DEADLINE_MS = 5_000;
 
@@ -81,7 +69,7 @@ export function testShardContract(create: () => Promise<ContractShard>): void {
   testFinishing();
   testLocks();
   testReceipts();
-  testSavepoints();
+  testSavepoints(() => open.shard);
 }
 
 function testExecution(): void {
@@ -311,133 +299,5 @@ function testReceipts(): void {
     expect(await session.commit(receipt("t1", "k1"))).toEqual({ kind: "conflict" });
     expect(await valueOf("a")).toBe("100");
     expect(await open.shard.findReceiptByKey("k1")).toBeUndefined();
-  });
-}
-
-const savepoint = (kind: SavepointAction["kind"], name: string): SavepointAction => ({
-  kind,
-  name,
-});
-
-const beginInteractive = (...savepoints: string[]): Promise<ShardSession> =>
-  open.shard.begin({
-    isolation: "read committed",
-    timeoutMs: 5_000,
-    interactive: { savepoints, lockTimeoutMs: 100, maxIdleMs: 60_000 },
-  });
-
-function testSavepoints(): void {
-  test("steps run one by one, with the names and types of what they return", async () => {
-    const session = await beginInteractive();
-    expect(await session.runStep(operation(ADD, 5, "a"))).toMatchObject({
-      execution: { kind: "executed", results: [{ rowCount: 1, rows: [] }] },
-      fields: [],
-    });
-    expect(await session.runStep(operation(READ, "a"))).toMatchObject({
-      execution: { results: [{ rowCount: 1, rows: [{ value: "105" }] }], insideTransaction: true },
-      fields: [{ name: "value", type: "int8" }],
-    });
-    expect(await session.prepare(gid("1"), PREPARE_DEADLINE_MS)).toMatchObject({
-      tag: "PREPARE TRANSACTION",
-    });
-    await open.shard.commitPrepared(gid("1"));
-    expect(await valueOf("a")).toBe("105");
-  });
-
-  test("going back undoes what came after the savepoint, and mends a failure", async () => {
-    const session = await beginInteractive();
-    await session.runStep(operation(ADD, 1, "a"));
-    expect(await session.savepoint(savepoint("savepoint", "s"))).toMatchObject({
-      kind: "executed",
-      results: [],
-      insideTransaction: true,
-    });
-    await session.runStep(operation(ADD, 10, "a"));
-    const { execution } = await session.runStep(operation(ADD, -500, "b"));
-    expect(execution).toMatchObject({ kind: "failed", sqlstate: "23514" });
-    expect((await session.runStep(operation(READ, "a"))).execution).toMatchObject({
-      kind: "failed",
-      sqlstate: "25P02",
-    });
-    const back = await session.savepoint(savepoint("rollbackTo", "s"));
-    expect(back).toMatchObject({ kind: "executed", insideTransaction: true });
-    await session.runStep(operation(ADD, 2, "a"));
-    await session.commit(null);
-    expect(await valueOf("a")).toBe("103");
-    expect(await open.shard.xidStatus(xidOf(back))).toBe("committed");
-  });
-
-  test("savepoints nest: going back keeps one, and releasing drops all from there on", async () => {
-    const session = await beginInteractive();
-    for (const name of ["s", "t", "s"]) await session.savepoint(savepoint("savepoint", name));
-    await session.savepoint(savepoint("rollbackTo", "s"));
-    await session.savepoint(savepoint("release", "s"));
-    expect(await session.savepoint(savepoint("rollbackTo", "s"))).toMatchObject({
-      kind: "executed",
-    });
-    expect(await session.savepoint(savepoint("release", "t"))).toMatchObject({
-      kind: "failed",
-      sqlstate: "3B001",
-    });
-    await session.rollback();
-  });
-
-  test("a session can be opened with savepoints, the first of which is its beginning", async () => {
-    const session = await beginInteractive("outer", "inner");
-    await session.runStep(operation(ADD, 1, "a"));
-    await session.savepoint(savepoint("rollbackTo", "inner"));
-    await session.runStep(operation(NOTE, "n", ""));
-    await session.savepoint(savepoint("rollbackTo", "outer"));
-    await session.runStep(operation(ADD, 7, "b"));
-    await session.commit(null);
-    expect([await valueOf("a"), await valueOf("b")]).toEqual(["100", "107"]);
-  });
-
-  test("a session may begin with going back", async () => {
-    const session = await beginInteractive("outer");
-    expect(await session.savepoint(savepoint("rollbackTo", "outer"))).toMatchObject({
-      kind: "executed",
-      xid: null,
-    });
-    await session.rollback();
-  });
-
-  test("a lock that was taken after a savepoint is free when one goes back, others are not", async () => {
-    const session = await beginInteractive();
-    await session.runStep(operation(ADD, 1, "a"));
-    await session.savepoint(savepoint("savepoint", "s"));
-    await session.runStep(operation(ADD, 1, "b"));
-    const other = await beginInteractive();
-    await session.savepoint(savepoint("rollbackTo", "s"));
-    expect((await other.runStep(operation(ADD, 5, "b"))).execution).toMatchObject({
-      kind: "executed",
-    });
-    expect((await other.runStep(operation(ADD, 5, "a"))).execution).toMatchObject({
-      kind: "failed",
-      sqlstate: "55P03",
-    });
-    await other.rollback();
-    await session.rollback();
-  });
-
-  test("a step that was interrupted under a savepoint is mended by going back", async () => {
-    await prepareAdd("1", 1, "a");
-    const session = await open.shard.begin({
-      isolation: "read committed",
-      timeoutMs: 60_000,
-      interactive: { savepoints: ["s"], lockTimeoutMs: 60_000, maxIdleMs: 60_000 },
-    });
-    const waiting = session.runStep(operation(ADD, 1, "a"));
-    await open.shard.listPrepared("");
-    session.interrupt();
-    expect((await waiting).execution).toMatchObject({ kind: "failed", sqlstate: "57014" });
-    expect(await session.savepoint(savepoint("rollbackTo", "s"))).toMatchObject({
-      kind: "executed",
-    });
-    expect((await session.runStep(operation(ADD, 1, "b"))).execution).toMatchObject({
-      kind: "executed",
-    });
-    await session.rollback();
-    await open.shard.rollbackPrepared(gid("1"));
   });
 }

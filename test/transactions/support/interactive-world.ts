@@ -26,6 +26,7 @@ import {
 } from "../../../participant/participant-node.ts";
 import { MemoryDatabase } from "../../../participant/shard/memory-database.ts";
 import { MemoryShard } from "../../../participant/shard/memory-shard.ts";
+import { SynodError } from "../../../shared/model/errors.ts";
 import { noFailpoints } from "../../../shared/model/failpoints.ts";
 import {
   clusterId,
@@ -148,7 +149,11 @@ export class Leader {
             this.carriers.applied(ledger.apply(one));
           }
         });
-        if (!this.holdsProposals) queueMicrotask(() => this.apply());
+        if (!this.holdsProposals) {
+          queueMicrotask(() => {
+            this.apply();
+          });
+        }
         return true;
       },
     });
@@ -250,4 +255,25 @@ export class InteractiveWorld {
       ({ database }) => database.processes.size + database.prepared.size,
     );
   }
+}
+
+export const UNTOUCHED = [
+  [100n, 100n],
+  [100n, 100n],
+];
+
+/** What a call is refused with. */
+export async function problem(call: Promise<unknown>): Promise<object> {
+  try {
+    return { answered: await call };
+  } catch (error) {
+    if (!(error instanceof SynodError)) throw error;
+    const { code, outcome, message, detail } = error;
+    return { code, outcome, message, ...detail };
+  }
+}
+
+export async function transfer(client: Client): Promise<void> {
+  await client.step(1, add(S1, -10));
+  await client.step(2, add(S2, 10));
 }

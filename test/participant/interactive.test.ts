@@ -181,6 +181,8 @@ test.each([
 
 test("steps and prepare that were meant for another incarnation are refused", async () => {
   const fixture = createNode();
+  expect(await run(fixture, 1, add(), { bootId: "boot-0" })).toMatchObject({ kind: "no" });
+  expect(fixture.database.processes.size).toBe(0);
   await run(fixture, 1, add());
   const node = fixture.restart("boot-2");
   expect(await node.handle(LINK, statementRequest(1, 2, add()))).toMatchObject({ kind: "no" });

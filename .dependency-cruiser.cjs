@@ -2,6 +2,7 @@
 const pure = [
   "^coordinator/paxos/",
   "^coordinator/transactions/(transaction|answer|command)\\.ts$",
+  "^coordinator/transactions/interactive/machine\\.ts$",
   "^coordinator/transactions/ledger/",
   "^coordinator/transactions/deadlocks/wait-graph\\.ts$",
   "^coordinator/log/truncation\\.ts$",

@@ -7,7 +7,7 @@
  *      └──────────────────────────▶ barrier ─────────────────┘
  */
 import { noFailpoints, type ReachFailpoint } from "../shared/model/failpoints.ts";
-import type { ClusterId } from "../shared/model/ids.ts";
+import type { ClusterId, ShardId } from "../shared/model/ids.ts";
 import { ZERO_BALLOT, type Ballot, type Slot } from "../shared/model/ids.ts";
 import type { Clock, Logger, Random } from "../shared/model/ports.ts";
 import type { LogStore } from "./log/log-store.ts";
@@ -15,6 +15,7 @@ import type { ChosenSlot } from "./paxos/message.ts";
 import type { PaxosConfig } from "./paxos/state.ts";
 import { Replica, type ReplicaEvents } from "./replication/replica.ts";
 import type { SnapshotPolicy } from "./replication/snapshots.ts";
+import { Admission, interactiveShare } from "./transactions/admission.ts";
 import {
   AnsweredKeys,
   DEFAULT_ANSWERED_KEYS_LIMITS,
@@ -27,6 +28,8 @@ import { DeadlockDetector } from "./transactions/deadlocks/detector.ts";
 import { Delivery } from "./transactions/delivery.ts";
 import type { NodeView, TransactionGateway } from "./transactions/gateway.ts";
 import { Incidents } from "./transactions/incidents.ts";
+import { InteractiveService } from "./transactions/interactive/interactive-service.ts";
+import { InteractiveTransactions } from "./transactions/interactive/interactive-transactions.ts";
 import { Leadership } from "./transactions/leadership.ts";
 import {
   DEFAULT_LEDGER_OPTIONS,
@@ -100,6 +103,7 @@ class Node implements CoordinatorNode {
   readonly #incidents: Incidents;
   readonly #delivery: Delivery;
   readonly #carriers: Carriers;
+  readonly #interactive: InteractiveTransactions;
   readonly #onePhase: OnePhase;
   readonly #outcomes: Outcomes;
   readonly #recovery: Recovery;
@@ -140,9 +144,20 @@ class Node implements CoordinatorNode {
       failpoint,
     });
     const carriers = this.#carriers;
+    const capacity = (shard: ShardId): number => links.connected(shard)?.maxBranches ?? 0;
+    const admission = new Admission(capacity, clock);
+    this.#interactive = new InteractiveTransactions({
+      ...{ clusterId, links, clock, logger, carriers, admission },
+      share: new Admission((shard) => interactiveShare(capacity(shard)), clock),
+    });
+    const interactive = this.#interactive;
     this.#onePhase = new OnePhase({ links, clock, logger });
     const onePhase = this.#onePhase;
-    this.#outcomes = new Outcomes(ledger, leadership, (id) => carriers.holds(id));
+    this.#outcomes = new Outcomes(
+      ledger,
+      leadership,
+      (id) => carriers.holds(id) || interactive.holds(id),
+    );
     const outcomes = this.#outcomes;
     this.#recovery = new Recovery({ links, outcomes, leadership, incidents, clock, logger });
     const [leader, stillLeads] = [
@@ -156,11 +171,13 @@ class Node implements CoordinatorNode {
     const keysLimits = options.answeredKeys ?? DEFAULT_ANSWERED_KEYS_LIMITS;
     this.#answeredKeys = new AnsweredKeys(clock, keysLimits);
     this.#service = new TransactionService({
-      ...{ links, clock, random, ledger, leadership, carriers, onePhase, delivery },
+      ...{ links, clock, random, ledger, leadership, carriers, onePhase, delivery, admission },
       ...{ answeredKeys: this.#answeredKeys, leader, stillLeads },
+      isInteractive: (id) => interactive.find(id) !== undefined,
     });
     this.gateway = this.#createGateway();
     links.onChange((shard) => {
+      this.#interactive.linkChanged(shard);
       this.#delivery.linkChanged(shard);
       this.#recovery.linkChanged(shard);
     });
@@ -206,7 +223,14 @@ class Node implements CoordinatorNode {
   }
 
   #createGateway(): TransactionGateway {
+    const { clock, random } = this.#options;
     return {
+      interactive: new InteractiveService({
+        ...{ clock, random, ledger: this.ledger, leadership: this.#leadership },
+        ...{ carriers: this.#carriers, transactions: this.#interactive },
+        pendingShards: (id) => this.#service.pendingShards(id),
+        leader: () => this.replica.leader,
+      }),
       submit: (submission) => this.#service.submit(submission),
       read: (request) => this.#reads.read(request),
       status: (id) => this.#service.status(id),
@@ -241,6 +265,7 @@ class Node implements CoordinatorNode {
   async stop(): Promise<void> {
     // Who no longer delivers must not speak as the leader: it would call nothing pending.
     this.#leadership.ended();
+    this.#interactive.stoppedLeading();
     this.#delivery.stopLeading();
     this.#recovery.stopLeading();
     this.#deadlocks.stopLeading();
@@ -288,6 +313,7 @@ class Node implements CoordinatorNode {
     this.#delivery.stopLeading();
     this.#recovery.stopLeading();
     this.#deadlocks.stopLeading();
+    this.#interactive.stoppedLeading();
     this.#carriers.stoppedLeading(ballot);
     this.#options.logger.info({ ballot }, "stopped leading");
   }
@@ -313,7 +339,8 @@ class Node implements CoordinatorNode {
       serving: serves || followsAnother,
       chosenUpTo,
       appliedUpTo: chosenUpTo,
-      inFlight: this.#carriers.size + this.#onePhase.size + this.#reads.size,
+      inFlight:
+        this.#carriers.size + this.#interactive.size + this.#onePhase.size + this.#reads.size,
       incidents: this.#incidents.list(),
     };
   }

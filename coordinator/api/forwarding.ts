@@ -21,7 +21,7 @@ export const BALLOT_HEADER = "synod-ballot";
 export const REFUSED_HEADER = "synod-refused";
 
 export interface ForwardedRequest {
-  readonly method: "GET" | "POST";
+  readonly method: "GET" | "POST" | "DELETE";
   readonly path: string;
   readonly headers: AnswerHeaders;
   readonly body?: Buffer;

@@ -4,6 +4,10 @@
  *   POST /v1/transactions            run a transaction
  *   GET  /v1/transactions/{id}       what became of it
  *   POST /v1/reads                   read several shards at one moment
+ *   POST /v1/transactions/begin      begin an interactive transaction
+ *   POST /v1/transactions/{id}/statements   run a statement of it, or set, go back to or release a savepoint
+ *   POST /v1/transactions/{id}/commit       commit it
+ *   DELETE /v1/transactions/{id}     roll it back
  *   GET  /v1/cluster                 the group and the shards as this node sees them
  *   GET  /livez                      the process is alive
  *   GET  /readyz                     a leader is known and this node is not shutting down
@@ -19,14 +23,24 @@ import { SynodError } from "../../shared/model/errors.ts";
 import { answer, answerJson } from "../../shared/runtime/http.ts";
 import { describeCluster } from "./cluster.ts";
 import { answerError, connectionHeaders, leaderHint, type ApiContext } from "./context.ts";
+import { Interactive } from "./interactive.ts";
 import { answerInquiry, OUTCOMES_PATH } from "./outcomes.ts";
 import { Transactions } from "./transactions.ts";
 
 type Handler = (request: Request, response: Response) => void | Promise<void>;
 
+type Method = "get" | "post" | "delete";
+const ALLOW: Readonly<Record<Method, string>> = {
+  get: "GET, HEAD",
+  post: "POST",
+  delete: "DELETE",
+};
+
 const SUBMIT_PATH = "/v1/transactions";
 const OK = 200;
 const UNAVAILABLE = 503;
+
+type Add = (path: string, handlers: Partial<Record<Method, Handler>>) => void;
 
 /** Needs the SQL parser loaded (loadSqlParser). */
 export function createApi(context: ApiContext): RequestListener {
@@ -36,33 +50,33 @@ export function createApi(context: ApiContext): RequestListener {
   app.set("query parser", false);
   app.set("case sensitive routing", true);
   const transactions = new Transactions(context);
-  const add = (method: "get" | "post", path: string, handler: Handler): void => {
-    app[method](path, handler);
+  const interactive = new Interactive(context, transactions);
+  const add: Add = (path, handlers) => {
+    const methods = Object.entries(handlers) as [Method, Handler][];
+    for (const [method, handler] of methods) app[method](path, handler);
+    const allow = methods.map(([method]) => ALLOW[method]).join(", ");
     app.all(path, (request, response) => {
-      const allow = method === "get" ? "GET, HEAD" : "POST";
       const error = new SynodError("method-not-allowed", `${path} answers ${allow} only`);
       answerError(context, request, response, error, { Allow: allow });
     });
   };
-  add("post", SUBMIT_PATH, (request, response) => transactions.submit(request, response));
-  add("post", "/v1/reads", (request, response) => transactions.read(request, response));
-  add("get", "/v1/transactions/:id", (request, response) =>
-    transactions.status(request, response, String(request.params["id"])),
-  );
-  add("get", "/v1/cluster", (_, response) => {
-    answerJson(response, OK, describeCluster(context), headers(context));
+  add(SUBMIT_PATH, { post: (request, response) => transactions.submit(request, response) });
+  add("/v1/reads", { post: (request, response) => transactions.read(request, response) });
+  add(`${SUBMIT_PATH}/begin`, {
+    post: (request, response) => interactive.begin(request, response),
   });
-  add("get", "/livez", (_, response) => {
-    answerJson(response, OK, { alive: true }, connectionHeaders(context));
+  add(`${SUBMIT_PATH}/:id`, {
+    get: (request, response) => transactions.status(request, response, idIn(request)),
+    delete: (request, response) => interactive.rollBack(request, response, idIn(request)),
   });
-  add("get", "/readyz", (_, response) => {
-    answerReadiness(context, response);
+  add(`${SUBMIT_PATH}/:id/statements`, {
+    post: (request, response) => interactive.step(request, response, idIn(request)),
   });
-  add("get", "/metrics", async (_, response) => {
-    const { metrics } = context;
-    answer(response, OK, metrics.contentType, await metrics.text(), connectionHeaders(context));
+  add(`${SUBMIT_PATH}/:id/commit`, {
+    post: (request, response) => interactive.commit(request, response, idIn(request)),
   });
-  add("post", OUTCOMES_PATH, (request, response) => answerInquiry(context, request, response));
+  addViews(context, add);
+  add(OUTCOMES_PATH, { post: (request, response) => answerInquiry(context, request, response) });
   app.use((request, response) => {
     answerError(context, request, response, new SynodError("not-found", "there is nothing here"));
   });
@@ -86,6 +100,35 @@ export function createApi(context: ApiContext): RequestListener {
       app(request, response);
     }
   };
+}
+
+/** What is only looked at. */
+function addViews(context: ApiContext, add: Add): void {
+  add("/v1/cluster", {
+    get: (_, response) => {
+      answerJson(response, OK, describeCluster(context), headers(context));
+    },
+  });
+  add("/livez", {
+    get: (_, response) => {
+      answerJson(response, OK, { alive: true }, connectionHeaders(context));
+    },
+  });
+  add("/readyz", {
+    get: (_, response) => {
+      answerReadiness(context, response);
+    },
+  });
+  add("/metrics", {
+    get: async (_, response) => {
+      const { metrics } = context;
+      answer(response, OK, metrics.contentType, await metrics.text(), connectionHeaders(context));
+    },
+  });
+}
+
+function idIn(request: Request): string {
+  return String(request.params["id"]);
 }
 
 function headers(context: ApiContext): Readonly<Record<string, string>> {

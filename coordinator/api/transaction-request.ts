@@ -89,7 +89,7 @@ function readRequest<Body>(json: unknown, schema: z.ZodType<Body>): Body {
   throw new InvalidRequest("invalid-request", read.error.issues.flatMap(fieldErrors));
 }
 
-function fieldErrors(issue: z.core.$ZodIssue): FieldError[] {
+export function fieldErrors(issue: z.core.$ZodIssue): FieldError[] {
   const field = fieldPath(issue.path);
   if (issue.code === "unrecognized_keys") {
     return issue.keys.map((key) => {
@@ -144,7 +144,7 @@ function withFingerprint(key: string, { isolation, operations }: TransactionRequ
 }
 
 /** Objects become lists of their sorted entries; the mark keeps them apart from lists. */
-function inKeyOrder(value: unknown): unknown {
+export function inKeyOrder(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value;
   if (Array.isArray(value)) return value.map(inKeyOrder);
   const entries = Object.entries(value).sort(([one], [other]) => (one < other ? -1 : 1));

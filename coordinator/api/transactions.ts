@@ -16,26 +16,26 @@ import {
 import { LeaderRoute, NotLeading, type Routed } from "./leader-route.ts";
 import { readReadRequest, readSubmission } from "./transaction-request.ts";
 
-const PATH = "/v1/transactions";
+export const PATH = "/v1/transactions";
 const READS_PATH = "/v1/reads";
 const STATUS_TIMEOUT_MS = 5_000;
 
 export class Transactions {
   readonly #context: ApiContext;
-  readonly #route: LeaderRoute;
+  readonly route: LeaderRoute;
   #inFlight = 0;
 
   constructor(context: ApiContext) {
     this.#context = context;
-    this.#route = new LeaderRoute(context);
+    this.route = new LeaderRoute(context);
   }
 
   async submit(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    await this.#admitted(request, response, async () => {
+    await this.admitted(request, response, async () => {
       const body = await readBody(request, LIMITS.maxBodyBytes);
       const routed = await this.#submit(request, response, body);
       if (routed.kind === "relayed") {
-        this.#relay(response, routed.reply);
+        this.relay(response, routed.reply);
         return;
       }
       const { response: committed, replayed } = routed.answer;
@@ -48,11 +48,11 @@ export class Transactions {
   }
 
   async read(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    await this.#admitted(request, response, async () => {
+    await this.admitted(request, response, async () => {
       const body = await readBody(request, LIMITS.maxBodyBytes);
       const asked = readReadRequest(rawBody(request, body), this.#context.links.shards);
       const timeoutMs = timeLeft(asked.timeoutMs, request.headers[TIMEOUT_HEADER]);
-      const routed = await this.#route.run<ReadResponse>({
+      const routed = await this.route.run<ReadResponse>({
         here: async () => ({ results: await this.#context.gateway.read({ ...asked, timeoutMs }) }),
         request: forwarded(request, READS_PATH, body),
         isForwarded: request.headers[HOPS_HEADER] !== undefined,
@@ -61,7 +61,7 @@ export class Transactions {
         isGone: () => response.destroyed,
       });
       if (routed.kind === "relayed") {
-        this.#relay(response, routed.reply);
+        this.relay(response, routed.reply);
         return;
       }
       answerJson(response, 200, routed.answer, {
@@ -72,12 +72,12 @@ export class Transactions {
   }
 
   async status(request: IncomingMessage, response: ServerResponse, idText: string): Promise<void> {
-    await this.#admitted(request, response, async () => {
+    await this.admitted(request, response, async () => {
       const id = parseTransactionId(idText);
       if (id === undefined) {
         throw new SynodError("not-found", "this is not the id of a transaction of ours");
       }
-      const routed = await this.#route.run<TransactionStatus>({
+      const routed = await this.route.run<TransactionStatus>({
         here: () => this.#context.gateway.status(id),
         request: { method: "GET", path: `${PATH}/${id}`, headers: identity(request) },
         isForwarded: request.headers[HOPS_HEADER] !== undefined,
@@ -86,7 +86,7 @@ export class Transactions {
         isGone: () => response.destroyed,
       });
       if (routed.kind === "relayed") {
-        this.#relay(response, routed.reply);
+        this.relay(response, routed.reply);
         return;
       }
       answerJson(response, 200, routed.answer, {
@@ -96,7 +96,8 @@ export class Transactions {
     });
   }
 
-  async #admitted(
+  /** Runs `handle` unless the node is draining or has too many requests; answers what it throws. */
+  async admitted(
     request: IncomingMessage,
     response: ServerResponse,
     handle: () => Promise<void>,
@@ -129,7 +130,7 @@ export class Transactions {
     const timeoutMs = timeLeft(read.request.timeoutMs, headers[TIMEOUT_HEADER]);
     const asked = { ...read, request: { ...read.request, timeoutMs } };
     const submission = isForwarded ? { ...asked, meantFor: ballotMeant(headers) } : asked;
-    return this.#route.run({
+    return this.route.run({
       here: () => gateway.submit(submission),
       request: forwarded(request, PATH, body),
       isForwarded,
@@ -139,7 +140,7 @@ export class Transactions {
     });
   }
 
-  #relay(response: ServerResponse, { status, headers, body }: Reply): void {
+  relay(response: ServerResponse, { status, headers, body }: Reply): void {
     const { "content-type": contentType = "application/json", ...others } = headers;
     answer(response, status, contentType, body, {
       ...others,
@@ -156,7 +157,7 @@ function ballotMeant(headers: IncomingMessage["headers"]): Ballot {
 }
 
 /** A node that forwards says what is left of the client's time. */
-function timeLeft(timeoutMs: number, left: string | string[] | undefined): number {
+export function timeLeft(timeoutMs: number, left: string | string[] | undefined): number {
   const leftMs = Number(left);
   if (!Number.isSafeInteger(leftMs) || leftMs < 1 || leftMs >= timeoutMs) return timeoutMs;
   return Math.max(leftMs, LIMITS.minTimeoutMs);
@@ -168,7 +169,7 @@ function rawBody({ headers }: IncomingMessage, body: Buffer) {
 }
 
 /** Whoever asked this node asks the leader: it knows him as well. */
-function identity({ headers: { authorization } }: IncomingMessage): AnswerHeaders {
+export function identity({ headers: { authorization } }: IncomingMessage): AnswerHeaders {
   return authorization === undefined ? {} : { Authorization: authorization };
 }
 

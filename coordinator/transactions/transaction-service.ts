@@ -4,7 +4,6 @@
  */
 import type { TransactionStatus } from "../../shared/model/api.ts";
 import { assert } from "../../shared/model/assert.ts";
-import { SynodError } from "../../shared/model/errors.ts";
 import type { Ballot, ShardId, TransactionId } from "../../shared/model/ids.ts";
 import {
   carrierId,
@@ -15,8 +14,9 @@ import {
 } from "../../shared/model/ids.ts";
 import type { Clock, Random } from "../../shared/model/ports.ts";
 import type { ParticipantLinks } from "../transport/participant-link.ts";
-import { Admission } from "./admission.ts";
+import type { Admission } from "./admission.ts";
 import type { AnsweredKeys } from "./answered-keys.ts";
+import { assertReachable } from "./reachable.ts";
 import type { Carriers } from "./carriers.ts";
 import type { CommitCommand } from "./command.ts";
 import { TransactionCounts } from "./counts.ts";
@@ -38,7 +38,10 @@ export interface TransactionServiceOptions {
   readonly carriers: Carriers;
   readonly onePhase: OnePhase;
   readonly delivery: Delivery;
+  readonly admission: Admission;
   readonly answeredKeys: AnsweredKeys;
+  /** True while the interactive transaction runs. */
+  readonly isInteractive: (id: TransactionId) => boolean;
   readonly leader: () => LeaderHint | undefined;
   /** Proves that nobody led under a higher ballot before the call. */
   readonly stillLeads: (ballot: Ballot) => Promise<boolean>;
@@ -46,19 +49,16 @@ export interface TransactionServiceOptions {
 
 export class TransactionService {
   readonly #options: TransactionServiceOptions;
-  readonly #admission: Admission;
   readonly #keyed: KeyedAttempts;
   readonly counts = new TransactionCounts();
 
   constructor(options: TransactionServiceOptions) {
     this.#options = options;
-    const capacity = (shard: ShardId): number => options.links.connected(shard)?.maxBranches ?? 0;
-    this.#admission = new Admission(capacity, options.clock);
     this.#keyed = new KeyedAttempts({
       ...options,
       counts: this.counts,
       begin: (submission, attempt) => this.#begin(submission, attempt),
-      pendingShards: (id) => this.#pendingShards(id),
+      pendingShards: (id) => this.pendingShards(id),
     });
   }
 
@@ -71,12 +71,12 @@ export class TransactionService {
 
   async #begin(submission: Submission, attempt: Attempt): Promise<SubmissionAnswer> {
     const { request } = submission;
-    const { leadership, leader } = this.#options;
+    const { leadership, leader, admission } = this.#options;
     const { ballot } = leadership;
     const shards = [...new Set(request.operations.map(({ shard }) => shard as ShardId))];
-    this.#assertReachable(shards);
+    assertReachable(this.#options.links, shards);
     const release =
-      this.#admission.tryEnter(shards) ?? (await this.#admission.enter(shards, request.timeoutMs));
+      admission.tryEnter(shards) ?? (await admission.enter(shards, request.timeoutMs));
     // Under another ballot the key would have to be looked up again: another leader may have been in between.
     if (ballot === undefined || leadership.ballot !== ballot) {
       release();
@@ -87,18 +87,6 @@ export class TransactionService {
     return shards.length === 1
       ? this.counts.counted("one_phase", this.#runOnePhase(submission, ballot, shard, release))
       : this.counts.counted("two_phase", this.#runTwoPhase(submission, attempt, ballot, release));
-  }
-
-  #assertReachable(shards: readonly ShardId[]): void {
-    const { links } = this.#options;
-    for (const shard of shards) {
-      if (!links.shards.includes(shard)) {
-        throw new SynodError("unknown-shard", `there is no shard ${shard}`, { shard });
-      }
-      if (links.connected(shard) !== undefined) continue;
-      const detail = { shard, outcome: "not_started", retryAfterMs: 1_000 } as const;
-      throw new SynodError("shard-unavailable", `shard ${shard} cannot be reached`, detail);
-    }
   }
 
   async #runOnePhase(
@@ -149,16 +137,18 @@ export class TransactionService {
   }
 
   #twoPhaseStatus(id: TransactionId): TransactionStatus {
-    const { ledger, carriers, leadership, leader } = this.#options;
+    const { ledger, carriers, isInteractive, leadership, leader } = this.#options;
     const outcome = ledger.transactionOutcome(id);
     switch (outcome.kind) {
       case "committed":
-        return { id, state: "committed", pendingShards: this.#pendingShards(id) };
+        return { id, state: "committed", pendingShards: this.pendingShards(id) };
       case "aborted":
       case "forgotten":
         return { id, state: outcome.kind, pendingShards: [] };
       case "undecided":
-        if (carriers.holdsTransaction(id)) return { id, state: "active", pendingShards: [] };
+        if (carriers.holdsTransaction(id) || isInteractive(id)) {
+          return { id, state: "active", pendingShards: [] };
+        }
         if (leadership.ballot === undefined) throw new NotLeader(leader());
         // A ballot above this leader's own was never served by anyone this node knows of.
         return {
@@ -190,7 +180,7 @@ export class TransactionService {
   }
 
   /** Shards where a committed transaction has not confirmed: all of them, on a node that does not deliver. */
-  #pendingShards(id: TransactionId): readonly ShardId[] {
+  pendingShards(id: TransactionId): readonly ShardId[] {
     const outcome = this.#options.ledger.transactionOutcome(id);
     const carrier = outcome.kind === "committed" ? outcome.carrier : undefined;
     return carrier === undefined ? [] : this.#undelivered(carrier);

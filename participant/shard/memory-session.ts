@@ -9,6 +9,7 @@ import type { BranchOperation } from "../../shared/model/protocol.ts";
 import type { MemoryBackend } from "./memory-backend.ts";
 import type { MemoryDatabase } from "./memory-database.ts";
 import {
+  fieldsOf,
   parseStatement,
   rowToLock,
   runStatement,
@@ -21,10 +22,12 @@ import {
   type PrepareOutcome,
   type ReadOutcome,
   type Receipt,
+  type SavepointAction,
   type ServerFailure,
   type SessionOptions,
   type ShardSession,
   ShardUnreachable,
+  type StepOutcome,
 } from "./shard.ts";
 import { LOCK_NOT_AVAILABLE, QUERY_CANCELED, READ_ONLY_TRANSACTION } from "./sqlstate.ts";
 
@@ -54,6 +57,12 @@ const DUPLICATE_GID: ServerFailure = {
   message: "transaction identifier is already in use",
 };
 
+const NO_SAVEPOINT: ServerFailure = {
+  kind: "failed",
+  sqlstate: "3B001",
+  message: "savepoint does not exist",
+};
+
 export class MemorySession implements ShardSession {
   readonly #database: MemoryDatabase;
   readonly #backend: MemoryBackend;
@@ -78,6 +87,9 @@ export class MemorySession implements ShardSession {
     this.#clock = clock;
     this.#options = options;
     this.#onLost = onLost;
+    for (const name of options.interactive?.savepoints ?? []) {
+      backend.transaction.setSavepoint(name);
+    }
   }
 
   /** When what runs now was begun; Infinity when nothing runs. */
@@ -92,6 +104,15 @@ export class MemorySession implements ShardSession {
     return this.#guard(() =>
       this.#backend.run("execute", () => this.#execute(operations, idempotencyKey)),
     );
+  }
+
+  async runStep(operation: BranchOperation): Promise<StepOutcome> {
+    const execution = await this.execute([operation]);
+    return { execution, fields: execution.kind === "executed" ? fieldsOf(operation) : [] };
+  }
+
+  savepoint(action: SavepointAction): Promise<ExecutionOutcome> {
+    return this.#guard(() => this.#backend.run("execute", () => this.#savepoint(action)));
   }
 
   async executeAndPrepare(
@@ -219,6 +240,24 @@ export class MemorySession implements ShardSession {
     };
   }
 
+  #savepoint({ kind, name }: SavepointAction): ExecutionOutcome {
+    const { transaction } = this.#backend;
+    const place = transaction.findSavepoint(name);
+    const trouble = transaction.failed && kind !== "rollbackTo" ? IN_FAILED_TRANSACTION : undefined;
+    if (trouble !== undefined) return { ...trouble, index: 0 };
+    if (kind === "savepoint") {
+      transaction.setSavepoint(name);
+    } else if (place === undefined) {
+      transaction.failed = true;
+      return { ...NO_SAVEPOINT, index: 0 };
+    } else if (kind === "rollbackTo") {
+      this.#database.rollbackTo(transaction, place);
+    } else {
+      transaction.savepoints.length = place;
+    }
+    return { kind: "executed", results: [], xid: transaction.xid, insideTransaction: true };
+  }
+
   async #runOne(operation: BranchOperation): Promise<StatementOutcome> {
     if (this.#interrupted) return CANCELED;
     if (this.#options.isolation !== "read committed") {
@@ -251,7 +290,8 @@ export class MemorySession implements ShardSession {
         stopWaiting();
         reject(new ShardUnreachable("the server process ended"));
       });
-      const stopTimer = this.#clock.after(this.#options.timeoutMs, () => {
+      const { timeoutMs, interactive } = this.#options;
+      const stopTimer = this.#clock.after(interactive?.lockTimeoutMs ?? timeoutMs, () => {
         this.#wake?.(LOCK_TIMEOUT);
       });
       let giveUp = (): void => undefined;

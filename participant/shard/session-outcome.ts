@@ -39,7 +39,7 @@ export function readExecution(end: BatchEnd, span: Span, role: string): Executio
   const receipt = span.before === "receipt" ? results[span.first - 1]?.rows[0] : undefined;
   if (receipt !== undefined) return { kind: "receiptFound", receipt: receiptFrom(receipt) };
   if (end.kind === "failed" && results.length <= lookAt) {
-    const index = Math.min(Math.max(results.length - span.first, 0), span.count - 1);
+    const index = Math.max(Math.min(results.length - span.first, span.count - 1), 0);
     return { ...readFailure(end.error), index };
   }
   const look = results[lookAt]?.rows[0];

@@ -12,16 +12,22 @@
  *             did not, it never will)
  *   read      run statements that only read, at one moment         read (with its snapshot) | no
  *   waits     which branches wait for which others?               waits[] | retry
+ *   statement one step of an interactive branch; the first one    ran | failed | no
+ *             opens it
+ *   prepare   an interactive branch has run its last step         prepared | readOnly | no
+ *   keep      these interactive branches are still wanted         kept (and which of them are not open)
  *
  *   participant → any coordinator, over HTTP: `OutcomeInquiry` → `OutcomeAnswer`.
  *
- * All requests but the two `execute` are idempotent. An `execute` runs at most once: it names the participant's
- * incarnation (`bootId`, learned in the hello), and an incarnation remembers every carrier it has met.
+ * All requests but the two `execute` and `statement` are idempotent. An `execute` runs at most once: it names the
+ * participant's incarnation (`bootId`, learned in the hello), and an incarnation remembers every carrier it has met. So
+ * does a `statement`: only one that says `opens` begins a branch, and each carries its place in the transaction (`seq`).
  */
 import { z } from "zod";
 import type { OperationResult } from "./api.ts";
 import { Isolation, Operation } from "./api.ts";
 import { ERROR_CODES } from "./errors.ts";
+import { INTERACTIVE_LIMITS, type ResultField, SAVEPOINT_PATTERN } from "./interactive.ts";
 import type {
   Ballot,
   CarrierId,
@@ -108,6 +114,52 @@ export const ReadRequest = z.object({
 });
 export type ReadRequest = z.infer<typeof ReadRequest>;
 
+/** Of an interactive branch. Names are quoted in SQL, and the alphabet leaves nothing to escape. */
+const savepointName = z.string().regex(SAVEPOINT_PATTERN);
+export const BranchAction = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("operation"), operation: BranchOperation }),
+  z.object({ kind: z.literal("savepoint"), name: savepointName }),
+  z.object({ kind: z.literal("rollbackTo"), name: savepointName }),
+  z.object({ kind: z.literal("release"), name: savepointName }),
+]);
+export type BranchAction = z.infer<typeof BranchAction>;
+
+const interactiveBranch = {
+  ballot: ballotSchema,
+  carrierId: carrierIdSchema,
+  /** Of the incarnation that opened the branch. */
+  bootId: z.string(),
+  gid: gidSchema,
+};
+
+export const StatementRequest = z.object({
+  kind: z.literal("statement"),
+  ...interactiveBranch,
+  isolation: Isolation,
+  /** What is left of the transaction's time. */
+  timeoutMs: z.int().min(1),
+  /** A branch that hears nothing for this long, and a grace, is rolled back. */
+  silenceLimitMs: z.int().min(1),
+  /** Place among the transaction's steps, which are counted over all shards. */
+  seq: z.int().min(1),
+  /** The branch is begun by this step, with these savepoints set, the oldest first. Null: it is open already. */
+  opens: z
+    .object({ savepoints: z.array(savepointName).max(INTERACTIVE_LIMITS.maxSavepoints) })
+    .nullable(),
+  /** A savepoint is set: a statement that fails leaves the branch open, for `rollbackTo`. */
+  outlivesFailure: z.boolean(),
+  action: BranchAction,
+});
+export const PrepareRequest = z.object({
+  kind: z.literal("prepare"),
+  ...interactiveBranch,
+  timeoutMs: z.int().min(1),
+});
+export const KeepRequest = z.object({
+  kind: z.literal("keep"),
+  gids: z.array(gidSchema).max(INTERACTIVE_LIMITS.maxOpen),
+});
+
 export const BranchRequest = z.discriminatedUnion("kind", [
   ExecuteRequest,
   ExecuteOnePhaseRequest,
@@ -117,6 +169,9 @@ export const BranchRequest = z.discriminatedUnion("kind", [
   SettleRequest,
   ReadRequest,
   WaitsRequest,
+  StatementRequest,
+  PrepareRequest,
+  KeepRequest,
 ]);
 export type ExecuteRequest = z.infer<typeof ExecuteRequest>;
 export type ExecuteOnePhaseRequest = z.infer<typeof ExecuteOnePhaseRequest>;
@@ -124,12 +179,19 @@ export type CommitRequest = z.infer<typeof CommitRequest>;
 export type AbortRequest = z.infer<typeof AbortRequest>;
 export type ListRequest = z.infer<typeof ListRequest>;
 export type SettleRequest = z.infer<typeof SettleRequest>;
+export type StatementRequest = z.infer<typeof StatementRequest>;
+export type PrepareRequest = z.infer<typeof PrepareRequest>;
+export type KeepRequest = z.infer<typeof KeepRequest>;
 export type BranchRequest = z.infer<typeof BranchRequest>;
 
 const operationResult = z.object({
   rowCount: z.int(),
   rows: z.array(z.record(z.string(), z.unknown())),
 }) as unknown as z.ZodType<OperationResult>;
+const resultField = z.object({
+  name: z.string(),
+  type: z.string(),
+}) as unknown as z.ZodType<ResultField>;
 /** Results of one member, in the order of its operations. */
 const memberResults = z.array(operationResult);
 
@@ -237,6 +299,26 @@ export const WaitsReply = z.discriminatedUnion("kind", [
   retry,
 ]);
 export type WaitsReply = z.infer<typeof WaitsReply>;
+export const StatementReply = z.discriminatedUnion("kind", [
+  z.object({
+    kind: z.literal("ran"),
+    /** Null for what is done to savepoints. */
+    result: operationResult.nullable(),
+    fields: z.array(resultField),
+  }),
+  /** The branch is open, but only `rollbackTo` may follow. */
+  z.object({ kind: z.literal("failed"), refusal: Refusal }),
+  /** There is no such branch any more. */
+  No,
+]);
+export type StatementReply = z.infer<typeof StatementReply>;
+
+export const KeepReply = z.object({
+  kind: z.literal("kept"),
+  /** Those that are not open. */
+  unknown: z.array(gidSchema),
+});
+export type KeepReply = z.infer<typeof KeepReply>;
 
 /** The reply that belongs to each kind of request. */
 export interface BranchReplies {
@@ -248,6 +330,9 @@ export interface BranchReplies {
   readonly settle: SettleReply;
   readonly read: ReadReply;
   readonly waits: WaitsReply;
+  readonly statement: StatementReply;
+  readonly prepare: Vote;
+  readonly keep: KeepReply;
 }
 export const BRANCH_REPLY_SCHEMAS: {
   readonly [Kind in keyof BranchReplies]: z.ZodType<BranchReplies[Kind]>;
@@ -260,6 +345,9 @@ export const BRANCH_REPLY_SCHEMAS: {
   settle: SettleReply,
   read: ReadReply,
   waits: WaitsReply,
+  statement: StatementReply,
+  prepare: Vote,
+  keep: KeepReply,
 };
 
 /** First message on a participant's socket, from the coordinator; and the participant's answer. */

@@ -85,6 +85,8 @@ export interface WorkloadKnobs {
   readonly clients: number;
   /** Who only count the money, all of it at once. */
   readonly readers: number;
+  /** Clients that run their transactions statement by statement. */
+  readonly interactiveClients: number;
   readonly meanThinkMs: number;
   readonly itemsPerShard: number;
   /** Chance that an operation goes to the one hot item of its shard. */
@@ -182,6 +184,7 @@ function drawWorkload(random: SeededRandom): WorkloadKnobs {
     decidedChance: random.knob(0.5),
     impatientChance: random.knob(0.3),
     readers: random.pick([0, 0, 1, 2]),
+    interactiveClients: random.chance(0.5) ? 0 : 1 + random.integer(3),
   };
 }
 

@@ -55,6 +55,7 @@ export function quiet(knobs: Knobs, faults: Partial<FaultKnobs>): Knobs {
       ...knobs.workload,
       clients: 4,
       readers: 0,
+      interactiveClients: 0,
       meanThinkMs: 60,
       itemsPerShard: 16,
       hotChance: 0,

@@ -18,6 +18,12 @@ export function describeRequest(request: BranchRequest): string {
       return `read ${request.operations.length} statements`;
     case "waits":
       return "waits";
+    case "statement":
+      return `statement ${request.seq} of ${request.carrierId} b${request.ballot}: ${request.action.kind}`;
+    case "prepare":
+      return `prepare ${request.carrierId} b${request.ballot}`;
+    case "keep":
+      return `keep ${request.gids.map(shortGid).join(" ")}`;
   }
 }
 
@@ -26,6 +32,7 @@ export function describeReply(request: BranchRequest, reply: unknown): string {
   const about = `to ${describeRequest(request)}: `;
   switch (said.kind) {
     case "no":
+    case "failed":
       return `${about}no, ${said.refusal.code} (${said.refusal.sentence})`;
     case "lost":
     case "retry":
@@ -39,6 +46,9 @@ export function describeReply(request: BranchRequest, reply: unknown): string {
       return `${about}snapshot ${said.snapshot}`;
     case "waits":
       return `${about}${said.waits.map(({ waiter, holder }) => `${waiter} for ${holder}`).join(", ")}`;
+    case "kept":
+      return `${about}unknown ${said.unknown.map(shortGid).join(" ")}`;
+    case "ran":
     case "readOnly":
     case "committed":
     case "aborted":

@@ -27,6 +27,8 @@ function carelessSession(session: ShardSession, mutation: Mutation): ShardSessio
       return { ...outcome, prepare: outcome.prepare && seen(outcome.prepare) };
     },
     read: (operations) => session.read(operations),
+    runStep: (operation) => session.runStep(operation),
+    savepoint: (action) => session.savepoint(action),
     prepare: async (gid, deadlineMs) => seen(await session.prepare(gid, deadlineMs)),
     commit: (receipt) => session.commit(mutation === "receipt left out" ? null : receipt),
     rollback: () => session.rollback(),

@@ -33,6 +33,7 @@ export default {
       "participant",
       "shared",
       "scenarios",
+      "client",
       "house",
     ]),
     project("simulation", ["simulation"]),

@@ -12,7 +12,7 @@ import { Deadline } from "./backoff.ts";
 import type { Call, Caller } from "./caller.ts";
 import { SynodClientError } from "./errors.ts";
 import { toWire, type Operation } from "./operation.ts";
-import { SqlStatement, type SqlValue } from "./sql.ts";
+import type { SqlStatement, SqlValue } from "./sql.ts";
 import { plainCall, Steps } from "./steps.ts";
 
 export type Begun = z.infer<typeof BegunAnswer>;
@@ -53,7 +53,7 @@ export class InteractiveTransaction {
     options: QueryOptions = {},
   ): Promise<QueryResult<Row>> {
     const { sql, params: values } =
-      statement instanceof SqlStatement ? statement : { sql: statement, params };
+      typeof statement === "string" ? { sql: statement, params } : statement;
     const operation = toWire({ shard, sql, params: values, ...options });
     const { rowCount, rows, fields } = await this.#steps.run(operation, StatementAnswer);
     return { rowCount, rows: rows as readonly Row[], fields };

@@ -19,21 +19,19 @@ export type SqlValue =
   | readonly SqlValue[]
   | { readonly [key: string]: SqlValue };
 
+const mark = Symbol("statement");
+
 /** Spreads into an operation: `{ shard: "s1", ...sql`select ${id}` }`. */
-export class SqlStatement {
+export interface SqlStatement {
   readonly sql: string;
   readonly params: readonly Param[];
-
-  constructor(text: string, values: readonly SqlValue[]) {
-    this.sql = text;
-    this.params = toParams(values);
-  }
+  readonly [mark]: true;
 }
 
 /** sql`update accounts set balance = balance - ${10n} where id = ${"alice"}` */
 export function sql(texts: TemplateStringsArray, ...values: readonly SqlValue[]): SqlStatement {
   const text = texts.reduce((before, after, index) => `${before}$${index}${after}`);
-  return new SqlStatement(text, values);
+  return { sql: text, params: toParams(values), [mark]: true };
 }
 
 /** Throws a TypeError that names the place of a value that cannot travel. */
@@ -53,7 +51,9 @@ function toParam(value: SqlValue, place: string, depth: number): Param {
       return asNumber(value, place);
     case "object":
       return value === null ? null : fromObject(value, place, depth);
-    default:
+    case "undefined":
+    case "function":
+    case "symbol":
       throw new TypeError(`${place} is ${typeof value}, which no column can hold`);
   }
 }
@@ -64,7 +64,8 @@ function asNumber(value: number, place: string): number {
   throw new TypeError(`${place} is an integer beyond 2^53: give it as a bigint or a string`);
 }
 
-function fromObject(value: Exclude<SqlValue, null>, place: string, depth: number): Param {
+function fromObject(value: object, place: string, depth: number): Param {
+  if (mark in value) throw new TypeError(`${place} is a statement, not a value`);
   if (value instanceof Date) return value.toISOString();
   if (Array.isArray(value)) {
     const list = value as readonly SqlValue[];

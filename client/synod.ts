@@ -1,5 +1,6 @@
 /** The client as its users hold it: what can be asked, and the bounds of it. */
-import { ClusterAnswer, ListAnswer, StatusAnswer } from "../shared/model/answers.ts";
+import { ClusterAnswer, StatusAnswer } from "../shared/model/answers.ts";
+import { ListAnswer, type ListRequest } from "../shared/model/listing.ts";
 import type { z } from "zod";
 import { Deadline } from "./backoff.ts";
 import { Caller, type Call } from "./caller.ts";
@@ -40,11 +41,7 @@ export interface ReadOptions {
   readonly endpoint?: string;
 }
 
-export interface ListOptions extends ReadOptions {
-  readonly state?: "active" | "committed";
-  readonly limit?: number;
-  readonly cursor?: string;
-}
+export type ListOptions = ReadOptions & Readonly<Partial<ListRequest>>;
 
 export class Synod {
   readonly #caller: Caller;

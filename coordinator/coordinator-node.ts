@@ -21,6 +21,7 @@ import { Delivery } from "./transactions/delivery.ts";
 import type { NodeView, TransactionGateway } from "./transactions/gateway.ts";
 import { Incidents } from "./transactions/incidents.ts";
 import { Leadership } from "./transactions/leadership.ts";
+import { Listing } from "./transactions/listing.ts";
 import {
   DEFAULT_LEDGER_OPTIONS,
   Ledger,
@@ -161,9 +162,15 @@ class Node implements CoordinatorNode {
   }
 
   #createGateway(): TransactionGateway {
+    const listing = new Listing({
+      ...{ ledger: this.ledger, leadership: this.#leadership, carriers: this.#carriers },
+      ...{ onePhase: this.#onePhase, delivery: this.#delivery },
+      leader: () => this.replica.leader,
+    });
     return {
       submit: (submission) => this.#service.submit(submission),
       status: (id) => this.#service.status(id),
+      list: async (query) => Promise.resolve(listing.page(query)),
       outcomes: (inquiry) => this.#outcomes.answer(inquiry),
       view: () => this.#view(),
       awaitLeader: (timeoutMs) => this.#awaitLeader(timeoutMs),

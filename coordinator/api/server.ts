@@ -2,6 +2,7 @@
  * The HTTP face of a coordinator node.
  *
  *   POST /v1/transactions            run a transaction
+ *   GET  /v1/transactions            what is not finished
  *   GET  /v1/transactions/{id}       what became of it
  *   GET  /v1/cluster                 the group and the shards as this node sees them
  *   GET  /livez                      the process is alive
@@ -20,6 +21,12 @@ import { answerError, connectionHeaders, leaderHint, type ApiContext } from "./c
 import { answerInquiry, OUTCOMES_PATH } from "./outcomes.ts";
 import { Transactions } from "./transactions.ts";
 
+const METHODS = ["get", "post"] as const;
+type Method = (typeof METHODS)[number];
+const ALLOWED: Readonly<Record<Method, readonly string[]>> = {
+  get: ["GET", "HEAD"],
+  post: ["POST"],
+};
 type Handler = (request: Request, response: Response) => void | Promise<void>;
 
 const SUBMIT_PATH = "/v1/transactions";
@@ -34,28 +41,42 @@ export function createApi(context: ApiContext): RequestListener {
   app.set("query parser", false);
   app.set("case sensitive routing", true);
   const transactions = new Transactions(context);
-  const add = (method: "get" | "post", path: string, handler: Handler): void => {
-    app[method](path, handler);
+  const add = (path: string, handlers: Readonly<Partial<Record<Method, Handler>>>): void => {
+    for (const method of METHODS) {
+      const handler = handlers[method];
+      if (handler !== undefined) app[method](path, handler);
+    }
+    const allow = METHODS.flatMap((method) => (method in handlers ? ALLOWED[method] : []));
     app.all(path, (request, response) => {
-      const allow = method === "get" ? "GET, HEAD" : "POST";
-      const error = new SynodError("method-not-allowed", `${path} answers ${allow} only`);
-      answerError(context, request, response, error, { Allow: allow });
+      const sentence = `${path} answers ${allow.join(", ")} only`;
+      const error = new SynodError("method-not-allowed", sentence);
+      answerError(context, request, response, error, { Allow: allow.join(", ") });
     });
   };
-  add("post", SUBMIT_PATH, (request, response) => transactions.submit(request, response));
-  add("get", "/v1/transactions/:id", (request, response) =>
-    transactions.status(request, response, String(request.params["id"])),
-  );
-  add("get", "/v1/cluster", (_, response) => {
-    answerJson(response, OK, describeCluster(context), headers(context));
+  add(SUBMIT_PATH, {
+    get: (request, response) => transactions.list(request, response),
+    post: (request, response) => transactions.submit(request, response),
   });
-  add("get", "/livez", (_, response) => {
-    answerJson(response, OK, { alive: true }, connectionHeaders(context));
+  add("/v1/transactions/:id", {
+    get: (request, response) =>
+      transactions.status(request, response, String(request.params["id"])),
   });
-  add("get", "/readyz", (_, response) => {
-    answerReadiness(context, response);
+  add("/v1/cluster", {
+    get: (_, response) => {
+      answerJson(response, OK, describeCluster(context), headers(context));
+    },
   });
-  add("post", OUTCOMES_PATH, (request, response) => answerInquiry(context, request, response));
+  add("/livez", {
+    get: (_, response) => {
+      answerJson(response, OK, { alive: true }, connectionHeaders(context));
+    },
+  });
+  add("/readyz", {
+    get: (_, response) => {
+      answerReadiness(context, response);
+    },
+  });
+  add(OUTCOMES_PATH, { post: (request, response) => answerInquiry(context, request, response) });
   app.use((request, response) => {
     answerError(context, request, response, new SynodError("not-found", "there is nothing here"));
   });

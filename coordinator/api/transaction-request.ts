@@ -77,7 +77,7 @@ function readRequest(json: unknown): TransactionRequest {
   throw new InvalidRequest("invalid-request", read.error.issues.flatMap(fieldErrors));
 }
 
-function fieldErrors(issue: z.core.$ZodIssue): FieldError[] {
+export function fieldErrors(issue: z.core.$ZodIssue): FieldError[] {
   const field = fieldPath(issue.path);
   if (issue.code === "unrecognized_keys") {
     return issue.keys.map((key) => {

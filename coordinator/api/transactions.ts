@@ -1,4 +1,4 @@
-/** `POST /v1/transactions` and `GET /v1/transactions/{id}`. */
+/** `POST /v1/transactions`, `GET /v1/transactions` and `GET /v1/transactions/{id}`. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { LIMITS, type TransactionStatus } from "../../shared/model/api.ts";
 import { SynodError } from "../../shared/model/errors.ts";
@@ -8,10 +8,11 @@ import type { Submission, SubmissionAnswer } from "../transactions/gateway.ts";
 import { answerError, connectionHeaders, leaderHint, type ApiContext } from "./context.ts";
 import { HOPS_HEADER, TIMEOUT_HEADER, type ForwardedRequest, type Reply } from "./forwarding.ts";
 import { LeaderRoute, type Routed } from "./leader-route.ts";
+import { readListRequest } from "./list-request.ts";
 import { readSubmission } from "./transaction-request.ts";
 
 const PATH = "/v1/transactions";
-const STATUS_TIMEOUT_MS = 5_000;
+const READ_TIMEOUT_MS = 5_000;
 
 export class Transactions {
   readonly #context: ApiContext;
@@ -46,21 +47,40 @@ export class Transactions {
       if (id === undefined) {
         throw new SynodError("not-found", "this is not the id of a transaction of ours");
       }
-      const routed = await this.#route.run<TransactionStatus>({
-        here: () => this.#context.gateway.status(id),
-        request: { method: "GET", path: `${PATH}/${id}`, headers: {} },
-        isForwarded: request.headers[HOPS_HEADER] !== undefined,
-        timeoutMs: STATUS_TIMEOUT_MS,
-        repetition: "harmless",
-      });
-      if (routed.kind === "relayed") {
-        this.#relay(response, routed.reply);
-        return;
-      }
-      answerJson(response, 200, routed.answer, {
-        ...leaderHint(this.#context, this.#context.gateway.view().leader),
-        ...connectionHeaders(this.#context),
-      });
+      const status = (): Promise<TransactionStatus> => this.#context.gateway.status(id);
+      await this.#read(request, response, `${PATH}/${id}`, status);
+    });
+  }
+
+  async list(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    await this.#admitted(request, response, async () => {
+      const url = request.url ?? PATH;
+      const query = readListRequest(url);
+      await this.#read(request, response, url, () => this.#context.gateway.list(query));
+    });
+  }
+
+  /** What only the leader may know, from any node. */
+  async #read<Answer>(
+    request: IncomingMessage,
+    response: ServerResponse,
+    path: string,
+    here: () => Promise<Answer>,
+  ): Promise<void> {
+    const routed = await this.#route.run<Answer>({
+      here,
+      request: { method: "GET", path, headers: {} },
+      isForwarded: request.headers[HOPS_HEADER] !== undefined,
+      timeoutMs: READ_TIMEOUT_MS,
+      repetition: "harmless",
+    });
+    if (routed.kind === "relayed") {
+      this.#relay(response, routed.reply);
+      return;
+    }
+    answerJson(response, 200, routed.answer, {
+      ...leaderHint(this.#context, this.#context.gateway.view().leader),
+      ...connectionHeaders(this.#context),
     });
   }
 

@@ -11,6 +11,7 @@ import type {
   TransactionStatus,
 } from "../../shared/model/api.ts";
 import type { Ballot, NodeId, ShardId, Slot, TransactionId } from "../../shared/model/ids.ts";
+import type { ListAnswer, ListRequest } from "../../shared/model/listing.ts";
 import type { Idempotency, OutcomeAnswer, OutcomeInquiry } from "../../shared/model/protocol.ts";
 
 export interface Submission {
@@ -49,6 +50,8 @@ export interface TransactionGateway {
   submit(submission: Submission): Promise<SubmissionAnswer>;
   /** Rejects with `NotLeader` when only the leader can tell. */
   status(id: TransactionId): Promise<TransactionStatus>;
+  /** Rejects with `NotLeader`: what runs is known to the leader alone. */
+  list(query: ListRequest): Promise<ListAnswer>;
   /** What this node can say for certain; `undecided` where only the leader can tell. Never presumes too early. */
   outcomes(inquiry: OutcomeInquiry): OutcomeAnswer;
   view(): NodeView;

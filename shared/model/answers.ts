@@ -46,27 +46,6 @@ export const StepAnswer = z.object({ seq: z.int() });
 
 export const RolledBackAnswer = z.object({ id: z.string(), outcome: z.literal("aborted") });
 
-/** A transaction that is not finished. */
-const ListedTransaction = z.object({
-  id: z.string(),
-  /** `active`: not decided. `committed`: decided, but a shard has not confirmed. */
-  state: z.enum(["active", "committed"]),
-  shards: z.array(z.string()),
-  pendingShards: z.array(z.string()),
-  /** When it was decided; null while it is active. */
-  decidedAt: z.iso.datetime().nullable(),
-});
-export type ListedTransaction = z.infer<typeof ListedTransaction>;
-
-export const LIST_LIMITS = { maxPage: 200, defaultPage: 50 } as const;
-
-export const ListAnswer = z.object({
-  transactions: z.array(ListedTransaction).max(LIST_LIMITS.maxPage),
-  /** What to ask for next; null on the last page. */
-  nextCursor: z.string().nullable(),
-});
-export type ListAnswer = z.infer<typeof ListAnswer>;
-
 const Member = z.object({
   id: z.int(),
   url: z.string(),

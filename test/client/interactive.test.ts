@@ -62,8 +62,11 @@ const EXPIRED_HERE = refused("transaction-expired", 410, "aborted", true, ID);
 const requests = (api: ScriptedApi): string[] =>
   api.asked.map(({ method, path, body }) => {
     const where = path.replace(`/v1/transactions`, "").replace(ID, "id");
-    const { seq, sql: _, params: __, shard: ___, ...rest } = body;
-    const what = [seq, ...Object.entries(rest).flat()].filter((part) => part !== undefined);
+    const what = ["seq", "savepoint", "rollbackTo", "release", "waitFor"].flatMap((name) => {
+      const value = body[name] as string | number | undefined;
+      if (value === undefined) return [];
+      return name === "seq" ? [value] : [name, value];
+    });
     return [method, where, ...what].join(" ");
   });
 

@@ -4,6 +4,7 @@
  */
 import { setTimeout } from "node:timers/promises";
 
+export const DEFAULT_DEADLINE_MS = 30_000;
 export const BACKOFF = { lowestMs: 50, highestMs: 2_000 } as const;
 
 export class Deadline {

@@ -2,6 +2,7 @@
  * Sends one request until its outcome is known or the deadline has passed, to one coordinator after the other. Every
  * repetition is the same request, with the same key: what is a new transaction is decided elsewhere.
  */
+import type { z } from "zod";
 import { Backoff, type Deadline } from "./backoff.ts";
 import type { Endpoints } from "./endpoints.ts";
 import { errorOf, OutcomeUnknownError, type ResolveOptions, UnavailableError } from "./errors.ts";
@@ -111,4 +112,18 @@ function unavailable({ sentence, problem, cause }: Reason): Error {
 /** Another node takes what this one refuses while it shuts down. */
 function waitOf({ problem }: Reason): number | undefined {
   return problem?.code === "draining" ? undefined : problem?.retryAfterMs;
+}
+
+/** A call that may be repeated as it is, and whose loss leaves nothing behind that counts. */
+export function plainCall<Answer>(
+  name: Call<Answer>["name"],
+  request: HttpRequest,
+  serverTimeMs: number,
+  schema: z.ZodType<Answer>,
+): Call<Answer> {
+  return {
+    ...{ name, effect: "none", serverTimeMs },
+    request: () => request,
+    read: (body) => schema.parse(body),
+  };
 }

@@ -1,22 +1,14 @@
-/** What the closure of `begin` gets: an open transaction. */
-import type { z } from "zod";
-import {
-  type BegunAnswer,
-  CommittedAnswer,
-  RolledBackAnswer,
-  StatementAnswer,
-  StepAnswer,
-} from "../shared/model/answers.ts";
-import { LIMITS, type WaitFor } from "../shared/model/api.ts";
+/**
+ * What the closure of `begin` gets: an open transaction. Its steps are sent one after the other, so that a step whose answer was lost is
+ * sent again as it was and answered from the server's memory; what is called while one runs waits its turn.
+ */
 import { Deadline } from "./backoff.ts";
-import type { Call, Caller } from "./caller.ts";
 import { SynodClientError } from "./errors.ts";
-import { toWire, type Operation } from "./operation.ts";
+import type { Begun, CallOptions, InteractiveCalls } from "./interactive-calls.ts";
+import type { Operation } from "./operation.ts";
 import type { SqlStatement, SqlValue } from "./sql.ts";
-import { plainCall, Steps } from "./steps.ts";
 
-export type Begun = z.infer<typeof BegunAnswer>;
-type Committed = z.infer<typeof CommittedAnswer>;
+const MAX_WAITING_STEPS = 256;
 
 export interface QueryResult<Row> {
   readonly rowCount: number;
@@ -29,20 +21,17 @@ export type QueryOptions = Pick<Operation, "expect">;
 
 export class InteractiveTransaction {
   readonly id: string;
-  readonly #caller: Caller;
-  readonly #path: string;
-  readonly #timeoutMs: number;
-  readonly #signal: AbortSignal | undefined;
-  readonly #steps: Steps;
+  readonly #calls: InteractiveCalls;
+  readonly #deadline: Deadline;
+  #last: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
+  #seq = 0;
   #savepoints = 0;
 
-  constructor(caller: Caller, { id, timeoutMs }: Begun, signal: AbortSignal | undefined) {
+  constructor(calls: InteractiveCalls, { id, timeoutMs }: Begun, signal: AbortSignal | undefined) {
     this.id = id;
-    this.#caller = caller;
-    this.#path = `/v1/transactions/${id}`;
-    this.#timeoutMs = timeoutMs;
-    this.#signal = signal;
-    this.#steps = new Steps(caller, this.#path, new Deadline(timeoutMs, signal));
+    this.#calls = calls;
+    this.#deadline = new Deadline(timeoutMs, signal);
   }
 
   /** Runs one statement on one shard: `` tx.query("s1", sql`select …`) ``, or its text and its values. */
@@ -54,8 +43,10 @@ export class InteractiveTransaction {
   ): Promise<QueryResult<Row>> {
     const { sql, params: values } =
       typeof statement === "string" ? { sql: statement, params } : statement;
-    const operation = toWire({ shard, sql, params: values, ...options });
-    const { rowCount, rows, fields } = await this.#steps.run(operation, StatementAnswer);
+    const operation = { shard, sql, params: values, ...options };
+    const { rowCount, rows, fields } = await this.#inTurn((seq, left) =>
+      this.#calls.query(this.id, seq, operation, left),
+    );
     return { rowCount, rows: rows as readonly Row[], fields };
   }
 
@@ -66,37 +57,38 @@ export class InteractiveTransaction {
   async savepoint<Result>(body: () => Promise<Result>): Promise<Result> {
     this.#savepoints += 1;
     const name = `synod_client_${this.#savepoints}`;
-    await this.#steps.run({ savepoint: name }, StepAnswer);
+    await this.#mark({ savepoint: name });
     try {
       const result = await body();
-      await this.#steps.run({ release: name }, StepAnswer);
+      await this.#mark({ release: name });
       return result;
     } catch (error) {
       if (endsTransaction(error)) throw error;
-      await this.#steps.run({ rollbackTo: name }, StepAnswer);
-      await this.#steps.run({ release: name }, StepAnswer);
+      await this.#mark({ rollbackTo: name });
+      await this.#mark({ release: name });
       throw error;
     }
   }
 
-  /** For `begin`. */
-  commit(waitFor: WaitFor | undefined): Promise<Committed> {
-    const body = JSON.stringify(waitFor === undefined ? {} : { waitFor });
-    const request = { method: "POST", path: `${this.#path}/commit`, body } as const;
-    const call: Call<Committed> = {
-      ...plainCall("commit", request, LIMITS.defaultTimeoutMs, CommittedAnswer),
-      effect: "once",
-      resolve: ({ deadlineMs = this.#timeoutMs, signal }) =>
-        this.#caller.run(call, new Deadline(deadlineMs, signal)),
-    };
-    return this.#caller.run(call, new Deadline(this.#timeoutMs, this.#signal));
+  #mark(step: Parameters<InteractiveCalls["savepoint"]>[2]): Promise<void> {
+    return this.#inTurn((seq, left) => this.#calls.savepoint(this.id, seq, step, left));
   }
 
-  /** For `begin`. */
-  async rollback(): Promise<void> {
-    const request = { method: "DELETE", path: this.#path } as const;
-    const call = plainCall("rollback", request, LIMITS.defaultTimeoutMs, RolledBackAnswer);
-    await this.#caller.run(call, new Deadline(LIMITS.defaultTimeoutMs));
+  #inTurn<Answer>(send: (seq: number, left: CallOptions) => Promise<Answer>): Promise<Answer> {
+    if (this.#waiting >= MAX_WAITING_STEPS) {
+      throw new RangeError(`more than ${MAX_WAITING_STEPS} steps of one transaction wait`);
+    }
+    this.#waiting += 1;
+    const next = (): Promise<Answer> => {
+      this.#seq += 1;
+      const { leftMs: deadlineMs, signal } = this.#deadline;
+      return send(this.#seq, { deadlineMs, ...(signal !== undefined && { signal }) });
+    };
+    const answer = this.#last.then(next, next).finally(() => {
+      this.#waiting -= 1;
+    });
+    this.#last = answer;
+    return answer;
   }
 }
 

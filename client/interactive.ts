@@ -2,15 +2,12 @@
  * Interactive transactions: begin, run the caller's closure, commit. Where an attempt was aborted and a new one can help,
  * the closure runs again from its start, in a new transaction: so it must have no effects but those on the transaction.
  */
-import { BegunAnswer } from "../shared/model/answers.ts";
 import { LIMITS, type Isolation, type WaitFor } from "../shared/model/api.ts";
-import { Backoff, Deadline } from "./backoff.ts";
-import type { Caller } from "./caller.ts";
+import { Backoff, Deadline, DEFAULT_DEADLINE_MS } from "./backoff.ts";
 import { SynodClientError } from "./errors.ts";
 import type { Hooks } from "./hooks.ts";
+import type { InteractiveCalls } from "./interactive-calls.ts";
 import { InteractiveTransaction } from "./interactive-transaction.ts";
-import { DEFAULT_DEADLINE_MS } from "./one-shot.ts";
-import { plainCall } from "./steps.ts";
 
 export interface BeginOptions {
   readonly isolation?: Isolation;
@@ -33,7 +30,7 @@ const DEFAULT_MAX_RUNS = 10;
 
 /** Resolves with what the closure returned, committed. Rejects with the closure's own error, rolled back. */
 export async function runInteractive<Result>(
-  caller: Caller,
+  calls: InteractiveCalls,
   hooks: Hooks,
   closure: Closure<Result>,
   options: BeginOptions,
@@ -43,7 +40,7 @@ export async function runInteractive<Result>(
   const backoff = new Backoff();
   for (let run = 1; ; run += 1) {
     try {
-      return await runOnce(caller, hooks, closure, options, deadline);
+      return await runOnce(calls, hooks, closure, options, deadline);
     } catch (error) {
       if (run >= maxRuns || !isWorthAnotherRun(error)) throw error;
       if (!(await backoff.pause(deadline, error.problem?.retryAfterMs))) throw error;
@@ -52,43 +49,47 @@ export async function runInteractive<Result>(
 }
 
 async function runOnce<Result>(
-  caller: Caller,
+  calls: InteractiveCalls,
   hooks: Hooks,
   closure: Closure<Result>,
   options: BeginOptions,
   deadline: Deadline,
 ): Promise<Result> {
-  const { isolation, idleTimeoutMs, timeoutMs, waitFor, signal } = options;
-  const body = JSON.stringify({ isolation, idleTimeoutMs, timeoutMs });
-  const request = { method: "POST", path: "/v1/transactions/begin", body } as const;
-  const begin = plainCall("begin", request, LIMITS.defaultTimeoutMs, BegunAnswer);
-  const tx = new InteractiveTransaction(caller, await caller.run(begin, deadline), signal);
+  const { waitFor, signal } = options;
+  const aborting = signal === undefined ? {} : { signal };
+  const begun = await calls.begin(options, { deadlineMs: deadline.leftMs, ...aborting });
+  const tx = new InteractiveTransaction(calls, begun, signal);
   let result: Result;
   try {
     result = await closure(tx);
     signal?.throwIfAborted();
   } catch (error) {
-    await rollBack(tx, hooks, error);
+    await rollBack(calls, tx.id, hooks, error);
     throw error;
   }
   try {
-    await tx.commit(waitFor);
+    await calls.commit(tx.id, waitFor, { deadlineMs: begun.timeoutMs, ...aborting });
   } catch (error) {
     const isOpen = error instanceof SynodClientError && error.outcome === "not_started";
-    if (isOpen) await rollBack(tx, hooks, error);
+    if (isOpen) await rollBack(calls, tx.id, hooks, error);
     throw error;
   }
   return result;
 }
 
 /** The error that led here is the caller's; that of the rollback is told to the hooks. */
-async function rollBack(tx: InteractiveTransaction, hooks: Hooks, error: unknown): Promise<void> {
+async function rollBack(
+  calls: InteractiveCalls,
+  id: string,
+  hooks: Hooks,
+  error: unknown,
+): Promise<void> {
   const isOver = error instanceof SynodClientError && error.outcome === "aborted";
-  if (isOver && error.transactionId === tx.id) return;
+  if (isOver && error.transactionId === id) return;
   try {
-    await tx.rollback();
+    await calls.rollback(id, { deadlineMs: LIMITS.defaultTimeoutMs });
   } catch (failure) {
-    hooks.rollbackFailed?.(tx.id, failure);
+    hooks.rollbackFailed?.(id, failure);
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import { CommittedAnswer } from "../shared/model/answers.ts";
 import { LIMITS, type Isolation, type WaitFor } from "../shared/model/api.ts";
-import { Backoff, Deadline } from "./backoff.ts";
+import { Backoff, Deadline, DEFAULT_DEADLINE_MS } from "./backoff.ts";
 import type { Caller, Call } from "./caller.ts";
 import { TransactionAbortedError } from "./errors.ts";
 import { newIdempotencyKey } from "./idempotency-key.ts";
@@ -43,7 +43,6 @@ export interface TransactionResult {
   readonly idempotencyKey: string;
 }
 
-export const DEFAULT_DEADLINE_MS = 30_000;
 /** So much less than the client's is the server's time, so that its answer still arrives. */
 const WAY_BACK_MS = 250;
 

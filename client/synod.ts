@@ -2,21 +2,16 @@
 import { ClusterAnswer, StatusAnswer } from "../shared/model/answers.ts";
 import { ListAnswer, type ListRequest } from "../shared/model/listing.ts";
 import type { z } from "zod";
-import { Deadline } from "./backoff.ts";
-import { Caller, type Call } from "./caller.ts";
+import { Deadline, DEFAULT_DEADLINE_MS } from "./backoff.ts";
+import { Caller, plainCall, type Call } from "./caller.ts";
 import { Endpoints } from "./endpoints.ts";
 import { UnavailableError } from "./errors.ts";
 import { Exchange } from "./exchange.ts";
 import type { Hooks } from "./hooks.ts";
+import { InteractiveCalls } from "./interactive-calls.ts";
 import { runInteractive, type BeginOptions, type Closure } from "./interactive.ts";
-import {
-  DEFAULT_DEADLINE_MS,
-  runTransaction,
-  type TransactionOptions,
-  type TransactionResult,
-} from "./one-shot.ts";
+import { runTransaction, type TransactionOptions, type TransactionResult } from "./one-shot.ts";
 import type { Operation } from "./operation.ts";
-import { plainCall } from "./steps.ts";
 
 const DEFAULT_MAX_CONNECTIONS = 64;
 const DEFAULT_MAX_IN_FLIGHT = 1_024;
@@ -44,6 +39,8 @@ export interface ReadOptions {
 export type ListOptions = ReadOptions & Readonly<Partial<ListRequest>>;
 
 export class Synod {
+  /** Interactive transactions step by step, by their id. */
+  readonly interactive: InteractiveCalls;
   readonly #caller: Caller;
   readonly #exchange: Exchange;
   readonly #hooks: Hooks;
@@ -56,6 +53,7 @@ export class Synod {
     this.#hooks = hooks;
     this.#exchange = new Exchange(maxConnections, token);
     this.#caller = new Caller(new Endpoints(options.endpoints), this.#exchange, hooks);
+    this.interactive = new InteractiveCalls(this.#caller);
   }
 
   /** All of it or nothing, in one request. */
@@ -68,7 +66,7 @@ export class Synod {
 
   /** Statement by statement; the closure is run again when it was aborted and a new attempt can help. */
   begin<Result>(closure: Closure<Result>, options: BeginOptions = {}): Promise<Result> {
-    return this.#admitted(() => runInteractive(this.#caller, this.#hooks, closure, options));
+    return this.#admitted(() => runInteractive(this.interactive, this.#hooks, closure, options));
   }
 
   status(id: string, options: ReadOptions = {}): Promise<z.infer<typeof StatusAnswer>> {

@@ -120,7 +120,7 @@ module.exports = {
       name: "nobody-needs-the-client",
       comment: "The services do not talk to each other through the client of their users.",
       severity: "error",
-      from: { pathNot: "^(client|demo|test)/" },
+      from: { pathNot: "^(client|demo|bench|test)/" },
       to: { path: "^client/" },
     },
     {

@@ -9,6 +9,15 @@ import { Synod, type SynodOptions } from "./synod.ts";
 export type { AttemptInfo, AttemptResult, Hooks } from "./hooks.ts";
 export type { BeginOptions, Closure } from "./interactive.ts";
 export type {
+  Begun,
+  CallOptions,
+  Committed,
+  InteractiveCalls,
+  OpenOptions,
+  SavepointStep,
+  StatementResult,
+} from "./interactive-calls.ts";
+export type {
   InteractiveTransaction,
   QueryOptions,
   QueryResult,

@@ -46,7 +46,7 @@ export const Isolation = z.enum(["read committed", "repeatable read", "serializa
 export type Isolation = z.infer<typeof Isolation>;
 
 /** `applied`: answer when every reachable branch has committed. `decided`: as soon as the decision is on a quorum. */
-const WaitFor = z.enum(["applied", "decided"]);
+export const WaitFor = z.enum(["applied", "decided"]);
 export type WaitFor = z.infer<typeof WaitFor>;
 
 export const TransactionRequest = z.strictObject({

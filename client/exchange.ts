@@ -46,6 +46,7 @@ export class Exchange {
       ...{ responseType: "text", transformRequest: [], transformResponse: [] },
       headers: {
         Accept: "application/json, application/problem+json",
+        "Accept-Encoding": "identity",
         ...(token !== undefined && { Authorization: `Bearer ${token}` }),
       },
       validateStatus: () => true,
@@ -73,7 +74,7 @@ export class Exchange {
       };
     } catch (error) {
       if (!axios.isAxiosError(error)) throw error;
-      return { kind: isBeforeSending(error) ? "notSent" : "lost", cause: error };
+      return { kind: isBeforeSending(error) ? "notSent" : "lost", cause: bare(error) };
     }
   }
 
@@ -97,4 +98,9 @@ function isBeforeSending({ cause }: AxiosError): boolean {
     const syscall = (failure as NodeJS.ErrnoException | undefined)?.syscall;
     return syscall !== undefined && BEFORE_SENDING.has(syscall);
   });
+}
+
+/** What is thrown is printed and logged: it must not carry the request, and with it the token and the parameters. */
+function bare({ cause, code, message }: AxiosError): Error {
+  return cause ?? Object.assign(new Error(message), { code });
 }

@@ -59,7 +59,7 @@ function bash(words: ReadonlyMap<string, readonly string[]>): string {
   return `_synod() {
   local path="" words="" word
   for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case "$word" in -*) break ;; esac
+    case "$word" in -*) [ -n "$path" ] && break || continue ;; esac
     path="\${path:+$path }$word"
   done
   while :; do

@@ -18,7 +18,7 @@ export function readEndpoints(
   env: NodeJS.ProcessEnv,
 ): readonly string[] {
   const given = endpoints ?? env["SYNOD_ENDPOINTS"];
-  if (given !== undefined) {
+  if (given !== undefined && given !== "") {
     return given.split(",").map((url) => checked(url.trim()));
   }
   const file = resolve(DEV_CLUSTER_FILE);

@@ -1,3 +1,4 @@
+import { inspect } from "node:util";
 import {
   OutcomeUnknownError,
   RequestRefusedError,
@@ -238,6 +239,18 @@ test("resolve tells an abort as the call would have", async () => {
   expect(await failure((error as OutcomeUnknownError).resolve())).toBeInstanceOf(
     TransactionAbortedError,
   );
+});
+
+test("errors carry neither the token nor the values", async () => {
+  const api = await startScriptedApi("never answer");
+  const port = await freePort();
+  for (const endpoint of [api.url, `http://127.0.0.1:${port}`]) {
+    const client = new Synod({ endpoints: [endpoint], token: "top-secret" });
+    clients.push(client);
+    const operation = { shard: "s1", ...sql`select ${"a-value"}` };
+    const error = await failure(client.transaction([operation], { deadlineMs: 150 }));
+    expect(inspect(error, { depth: 20 })).not.toMatch(/top-secret|a-value/);
+  }
 });
 
 test("a signal ends the call: at once before it begins, with an unknown outcome after", async () => {

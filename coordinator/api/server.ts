@@ -7,6 +7,7 @@
  *   GET  /v1/cluster                 the group and the shards as this node sees them
  *   GET  /livez                      the process is alive
  *   GET  /readyz                     a leader is known and this node is not shutting down
+ *   GET  /openapi.json, /docs        this table, for programs and in the browser
  *   POST /internal/v1/outcomes       participants ask about branches in doubt
  *
  * The hot path does not pass through express: express replaces the prototypes of request and response, which slows
@@ -18,6 +19,7 @@ import { SynodError } from "../../shared/model/errors.ts";
 import { answerJson } from "../../shared/runtime/http.ts";
 import { describeCluster } from "./cluster.ts";
 import { answerError, connectionHeaders, leaderHint, type ApiContext } from "./context.ts";
+import { Docs } from "./openapi/docs.ts";
 import { answerInquiry, OUTCOMES_PATH } from "./outcomes.ts";
 import { Transactions } from "./transactions.ts";
 
@@ -75,6 +77,20 @@ export function createApi(context: ApiContext): RequestListener {
     get: (_, response) => {
       answerReadiness(context, response);
     },
+  });
+  const docs = new Docs();
+  add("/openapi.json", {
+    get: (_, response) => {
+      docs.openApi(response);
+    },
+  });
+  add("/docs", {
+    get: (_, response) => {
+      docs.page(response);
+    },
+  });
+  add("/docs/:asset", {
+    get: (request, response) => docs.asset(response, String(request.params["asset"])),
   });
   add(OUTCOMES_PATH, { post: (request, response) => answerInquiry(context, request, response) });
   app.use((request, response) => {

@@ -30,6 +30,7 @@ const ALLOWED: Readonly<Record<Method, readonly string[]>> = {
   post: ["POST"],
 };
 type Handler = (request: Request, response: Response) => void | Promise<void>;
+type AddRoute = (path: string, handlers: Readonly<Partial<Record<Method, Handler>>>) => void;
 
 const SUBMIT_PATH = "/v1/transactions";
 const OK = 200;
@@ -43,7 +44,7 @@ export function createApi(context: ApiContext): RequestListener {
   app.set("query parser", false);
   app.set("case sensitive routing", true);
   const transactions = new Transactions(context);
-  const add = (path: string, handlers: Readonly<Partial<Record<Method, Handler>>>): void => {
+  const add: AddRoute = (path, handlers) => {
     for (const method of METHODS) {
       const handler = handlers[method];
       if (handler !== undefined) app[method](path, handler);
@@ -78,20 +79,7 @@ export function createApi(context: ApiContext): RequestListener {
       answerReadiness(context, response);
     },
   });
-  const docs = new Docs();
-  add("/openapi.json", {
-    get: (_, response) => {
-      docs.openApi(response);
-    },
-  });
-  add("/docs", {
-    get: (_, response) => {
-      docs.page(response);
-    },
-  });
-  add("/docs/:asset", {
-    get: (request, response) => docs.asset(response, String(request.params["asset"])),
-  });
+  addDocs(add);
   add(OUTCOMES_PATH, { post: (request, response) => answerInquiry(context, request, response) });
   app.use((request, response) => {
     answerError(context, request, response, new SynodError("not-found", "there is nothing here"));
@@ -110,6 +98,23 @@ export function createApi(context: ApiContext): RequestListener {
       app(request, response);
     }
   };
+}
+
+function addDocs(add: AddRoute): void {
+  const docs = new Docs();
+  add("/openapi.json", {
+    get: (_, response) => {
+      docs.openApi(response);
+    },
+  });
+  add("/docs", {
+    get: (_, response) => {
+      docs.page(response);
+    },
+  });
+  add("/docs/:asset", {
+    get: (request, response) => docs.asset(response, String(request.params["asset"])),
+  });
 }
 
 function headers(context: ApiContext): Readonly<Record<string, string>> {

@@ -59,6 +59,6 @@ function uriOf(id: string): string {
 
 /** Inside the document, identity and dialect are the document's. */
 function bare(schema: JsonSchema): JsonSchema {
-  const { $schema: _dialect, $id: _identity, ...rest } = schema;
-  return rest;
+  const own = Object.entries(schema).filter(([name]) => name !== "$schema" && name !== "$id");
+  return Object.fromEntries(own);
 }

@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
@@ -276,6 +276,15 @@ test("says what to do where no coordinator is given, and where the token file is
   const noToken = await cliWith({ SYNOD_TOKEN_FILE: "/no/such/token" }, "status");
   expect(noToken.code).toBe(2);
   expect(noToken.err).toMatch(/token file .*ENOENT/);
+});
+
+test("finds the development cluster of its directory by itself", async () => {
+  const directory = join(home, ".synod");
+  mkdirSync(directory);
+  copyFileSync(cluster.clusterFile, join(directory, "cluster.json"));
+  const { code, out } = await cliWith({ SYNOD_ENDPOINTS: "" }, "shards", "list");
+  rmSync(directory, { recursive: true });
+  expect([code, out]).toEqual([0, "SHARD  REACHED\ns1     yes\ns2     yes\n"]);
 });
 
 test("Ctrl-C during an unclear transaction ends with code 4, and names the key", async () => {

@@ -2,6 +2,7 @@
 const pure = [
   "^coordinator/paxos/",
   "^coordinator/transactions/(transaction|answer|command)\\.ts$",
+  "^coordinator/transactions/interactive/machine\\.ts$",
   "^coordinator/transactions/ledger/",
   "^coordinator/log/truncation\\.ts$",
   "^coordinator/log/wal/(codec|crc32|header-block|recovery|segment-header|segment-index|snapshot-codec)\\.ts$",

@@ -10,6 +10,7 @@ const pureFiles = [
   "coordinator/transactions/transaction.ts",
   "coordinator/transactions/answer.ts",
   "coordinator/transactions/command.ts",
+  "coordinator/transactions/interactive/machine.ts",
   "coordinator/transactions/ledger/**/*.ts",
   "coordinator/log/wal/codec.ts",
   "coordinator/log/wal/crc32.ts",

@@ -7,7 +7,7 @@
  *      └──────────────────────────▶ barrier ─────────────────┘
  */
 import { noFailpoints, type ReachFailpoint } from "../shared/model/failpoints.ts";
-import type { ClusterId } from "../shared/model/ids.ts";
+import type { ClusterId, ShardId } from "../shared/model/ids.ts";
 import { ZERO_BALLOT, type Ballot, type Slot } from "../shared/model/ids.ts";
 import type { Clock, Logger, Random } from "../shared/model/ports.ts";
 import type { LogStore } from "./log/log-store.ts";
@@ -15,11 +15,14 @@ import type { ChosenSlot } from "./paxos/message.ts";
 import type { PaxosConfig } from "./paxos/state.ts";
 import { Replica, type ReplicaEvents } from "./replication/replica.ts";
 import type { SnapshotPolicy } from "./replication/snapshots.ts";
+import { Admission, interactiveShare } from "./transactions/admission.ts";
 import { Carriers } from "./transactions/carriers.ts";
 import { decodeBatch, encodeCommand, type CompleteCommand } from "./transactions/command.ts";
 import { Delivery } from "./transactions/delivery.ts";
 import type { NodeView, TransactionGateway } from "./transactions/gateway.ts";
 import { Incidents } from "./transactions/incidents.ts";
+import { InteractiveService } from "./transactions/interactive/interactive-service.ts";
+import { InteractiveTransactions } from "./transactions/interactive/interactive-transactions.ts";
 import { Leadership } from "./transactions/leadership.ts";
 import { Listing } from "./transactions/listing.ts";
 import {
@@ -72,6 +75,7 @@ class Node implements CoordinatorNode {
   readonly #incidents: Incidents;
   readonly #delivery: Delivery;
   readonly #carriers: Carriers;
+  readonly #interactive: InteractiveTransactions;
   readonly #onePhase: OnePhase;
   readonly #outcomes: Outcomes;
   readonly #recovery: Recovery;
@@ -107,18 +111,31 @@ class Node implements CoordinatorNode {
       failpoint,
     });
     const carriers = this.#carriers;
+    const capacity = (shard: ShardId): number => links.connected(shard)?.maxBranches ?? 0;
+    const admission = new Admission(capacity, clock);
+    this.#interactive = new InteractiveTransactions({
+      ...{ clusterId, links, clock, logger, carriers, admission },
+      share: new Admission((shard) => interactiveShare(capacity(shard)), clock),
+    });
+    const interactive = this.#interactive;
     this.#onePhase = new OnePhase({ links, clock, logger });
     const onePhase = this.#onePhase;
-    this.#outcomes = new Outcomes(ledger, leadership, (id) => carriers.holds(id));
+    this.#outcomes = new Outcomes(
+      ledger,
+      leadership,
+      (id) => carriers.holds(id) || interactive.holds(id),
+    );
     const outcomes = this.#outcomes;
     this.#recovery = new Recovery({ links, outcomes, leadership, incidents, clock, logger });
     this.#service = new TransactionService({
-      ...{ links, clock, random, ledger, leadership, carriers, onePhase, delivery },
+      ...{ links, clock, random, ledger, leadership, carriers, onePhase, delivery, admission },
+      isInteractive: (id) => interactive.find(id) !== undefined,
       leader: () => this.replica.leader,
       stillLeads: (ballot) => this.replica.stillLeads(ballot),
     });
     this.gateway = this.#createGateway();
     links.onChange((shard) => {
+      this.#interactive.linkChanged(shard);
       this.#delivery.linkChanged(shard);
       this.#recovery.linkChanged(shard);
     });
@@ -167,7 +184,14 @@ class Node implements CoordinatorNode {
       ...{ onePhase: this.#onePhase, delivery: this.#delivery },
       leader: () => this.replica.leader,
     });
+    const { clock, random } = this.#options;
     return {
+      interactive: new InteractiveService({
+        ...{ clock, random, ledger: this.ledger, leadership: this.#leadership },
+        ...{ carriers: this.#carriers, transactions: this.#interactive },
+        pendingShards: (id) => this.#service.pendingShards(id),
+        leader: () => this.replica.leader,
+      }),
       submit: (submission) => this.#service.submit(submission),
       status: (id) => this.#service.status(id),
       list: async (query) => Promise.resolve(listing.page(query)),
@@ -184,6 +208,7 @@ class Node implements CoordinatorNode {
   async stop(): Promise<void> {
     // Who no longer delivers must not speak as the leader: it would call nothing pending.
     this.#leadership.ended();
+    this.#interactive.stoppedLeading();
     this.#delivery.stopLeading();
     this.#recovery.stopLeading();
     await this.replica.stop();
@@ -226,6 +251,7 @@ class Node implements CoordinatorNode {
     this.#leadership.ended();
     this.#delivery.stopLeading();
     this.#recovery.stopLeading();
+    this.#interactive.stoppedLeading();
     this.#carriers.stoppedLeading(ballot);
     this.#options.logger.info({ ballot }, "stopped leading");
   }
@@ -250,7 +276,7 @@ class Node implements CoordinatorNode {
       serving: serves || followsAnother,
       chosenUpTo,
       appliedUpTo: chosenUpTo,
-      inFlight: this.#carriers.size + this.#onePhase.size,
+      inFlight: this.#carriers.size + this.#interactive.size + this.#onePhase.size,
       incidents: this.#incidents.list(),
     };
   }

@@ -15,10 +15,12 @@ import {
 import { BranchService } from "./branches/branch-service.ts";
 import { CarrierMemory } from "./branches/carrier-memory.ts";
 import { type Incident, Incidents } from "./branches/incidents.ts";
+import { InteractiveBranches } from "./branches/interactive.ts";
 import { OnePhase } from "./branches/one-phase.ts";
 import type { OutcomeInquirer } from "./branches/outcome-inquirer.ts";
 import { Recovery } from "./branches/recovery.ts";
 import { type BranchCounts, BranchRegistry, type LiveBranch } from "./branches/registry.ts";
+import { BranchRunner } from "./branches/runner.ts";
 import { Settler } from "./branches/settler.ts";
 import type { Shard } from "./shard/shard.ts";
 
@@ -87,6 +89,7 @@ export class ParticipantNode {
   readonly #registry: BranchRegistry;
   readonly #settler: Settler;
   readonly #branches: BranchService;
+  readonly #interactive: InteractiveBranches;
   readonly #onePhase: OnePhase;
   readonly #recovery: Recovery;
   #stopping = false;
@@ -103,9 +106,12 @@ export class ParticipantNode {
     this.#registry = registry;
     this.#settler = settler;
     this.#onePhase = new OnePhase({ shard, carriers, logger, overloaded });
+    const runner = new BranchRunner(shard, registry, settler, logger);
+    const common = { shard, carriers, registry, runner, clock, overloaded };
+    this.#interactive = new InteractiveBranches({ ...common, logger });
+    const interactive = this.#interactive;
     this.#branches = new BranchService({
-      ...{ clusterId, shardId, shard, carriers, registry, settler, incidents, clock, logger },
-      overloaded,
+      ...{ ...common, clusterId, shardId, settler, incidents, interactive },
     });
     this.#recovery = new Recovery({ ...options, ...limits, registry, settler, incidents });
   }
@@ -137,6 +143,14 @@ export class ParticipantNode {
         return this.#branches.list(request);
       case "settle":
         return this.#onePhase.settle(request);
+      case "statement":
+        if (!this.#isForMe(request)) return { kind: "no", refusal: RESTARTED };
+        return this.#branches.statement(linkId, request);
+      case "prepare":
+        if (!this.#isForMe(request)) return { kind: "no", refusal: RESTARTED };
+        return this.#branches.prepare(request);
+      case "keep":
+        return this.#interactive.keep(request);
       default:
         return unreachable(request);
     }
@@ -184,8 +198,10 @@ export class ParticipantNode {
     }
     this.#branches.stopAll(STOPPING);
     this.#onePhase.stopAll(STOPPING);
-    const votes = [...this.#registry.live.values()].map(({ vote }) => vote);
-    await Promise.allSettled([...votes, this.#onePhase.ended()]);
+    const live = [...this.#registry.live.values()];
+    const votes = live.map(({ vote }) => vote);
+    const leaving = live.map((branch) => this.#interactive.whenLeft(branch));
+    await Promise.allSettled([...votes, ...leaving, this.#onePhase.ended()]);
     this.#recovery.stop();
   }
 

@@ -18,7 +18,7 @@ export const TIMEOUT_HEADER = "synod-timeout-ms";
 export const REFUSED_HEADER = "synod-refused";
 
 export interface ForwardedRequest {
-  readonly method: "GET" | "POST";
+  readonly method: "GET" | "POST" | "DELETE";
   readonly path: string;
   readonly headers: AnswerHeaders;
   readonly body?: Buffer;

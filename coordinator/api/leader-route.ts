@@ -13,7 +13,8 @@
  *     │
  *     └──▶ from the top
  *
- * After a lost attempt only "committed" is believed: a refusal of the second attempt says nothing about the first one.
+ * After a lost attempt only "committed" is believed: a refusal of the second attempt says nothing about the first one. Unless
+ * both speak of the same transaction.
  */
 import { SynodError } from "../../shared/model/errors.ts";
 import type { NodeId } from "../../shared/model/ids.ts";
@@ -36,10 +37,10 @@ export interface LeaderRouteOptions {
 }
 
 /**
- * What a second attempt can do: `harmless` (a read), `sameKey` (a write that runs once however often it is asked), or
- * `runsAgain`.
+ * What a second attempt can do: `harmless` (a read), `sameKey` (a write that runs once however often it is asked),
+ * `sameTransaction` (a call about a transaction that has begun, which is carried out once), or `runsAgain`.
  */
-export type Repetition = "harmless" | "sameKey" | "runsAgain";
+export type Repetition = "harmless" | "sameKey" | "sameTransaction" | "runsAgain";
 
 export interface Route<Answer> {
   readonly here: () => Promise<Answer>;
@@ -74,13 +75,15 @@ export class LeaderRoute {
     const deadlineMs = clock.monotonicMs() + route.timeoutMs;
     let mayHaveBegun = false;
     let waitUntilMs: number | undefined;
+    const believesAll = route.repetition === "sameTransaction";
     for (;;) {
-      const local = await this.#tryHere(route, mayHaveBegun);
+      const local = await this.#tryHere(route, mayHaveBegun && !believesAll);
       if (local.kind === "here") return local;
       if (route.isForwarded) throw new NotLeading();
       const attempt = await this.#tryLeader(route, local.leader, deadlineMs);
       if (attempt.kind === "answered") {
-        if (mayHaveBegun && attempt.reply.status !== OK) throw unknownOutcome();
+        const isBelieved = !mayHaveBegun || believesAll || attempt.reply.status === OK;
+        if (!isBelieved) throw unknownOutcome();
         return { kind: "relayed", reply: attempt.reply };
       }
       if (attempt.kind === "lost" && route.repetition !== "harmless") {
@@ -96,13 +99,13 @@ export class LeaderRoute {
 
   async #tryHere<Answer>(
     { here }: Route<Answer>,
-    mayHaveBegun: boolean,
+    isDisbelieved: boolean,
   ): Promise<{ kind: "here"; answer: Answer } | { kind: "elsewhere"; leader: NodeId | undefined }> {
     try {
       return { kind: "here", answer: await here() };
     } catch (error) {
       if (error instanceof NotLeader) return { kind: "elsewhere", leader: error.leader };
-      if (mayHaveBegun && error instanceof SynodError) throw unknownOutcome();
+      if (isDisbelieved && error instanceof SynodError) throw unknownOutcome();
       throw error;
     }
   }
@@ -138,6 +141,6 @@ function noQuorum(): SynodError {
 function unknownOutcome(): SynodError {
   return new SynodError(
     "outcome-unknown",
-    "the leader was lost after it was asked: ask again with the same idempotency key",
+    "the leader was lost after it was asked: ask the same again, under the same idempotency key",
   );
 }

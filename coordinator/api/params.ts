@@ -18,11 +18,13 @@ export function objectionsToParams(json: unknown): readonly FieldError[] {
   if (!Array.isArray(operations)) return [];
   return operations.flatMap((operation: { params?: unknown } | null, index) => {
     const params = operation?.params;
-    return Array.isArray(params) ? objections(params, ["operations", index, "params"]) : [];
+    return objectionsToList(params, ["operations", index, "params"]);
   });
 }
 
-function objections(params: readonly unknown[], path: readonly PropertyKey[]): FieldError[] {
+/** Of one statement; `path` is where they stand in the body. */
+export function objectionsToList(params: unknown, path: readonly PropertyKey[]): FieldError[] {
+  if (!Array.isArray(params)) return [];
   if (params.every(isHarmless)) return [];
   const errors: FieldError[] = [];
   const open: Place[] = [{ path, value: params }];

@@ -4,6 +4,10 @@
  *   POST /v1/transactions            run a transaction
  *   GET  /v1/transactions            what is not finished
  *   GET  /v1/transactions/{id}       what became of it
+ *   POST /v1/transactions/begin      begin an interactive transaction
+ *   POST /v1/transactions/{id}/statements   run a statement of it, or set, go back to or release a savepoint
+ *   POST /v1/transactions/{id}/commit       commit it
+ *   DELETE /v1/transactions/{id}     roll it back
  *   GET  /v1/cluster                 the group and the shards as this node sees them
  *   GET  /livez                      the process is alive
  *   GET  /readyz                     a leader is known and this node is not shutting down
@@ -20,14 +24,16 @@ import { answerJson } from "../../shared/runtime/http.ts";
 import { describeCluster } from "./cluster.ts";
 import { answerError, connectionHeaders, leaderHint, type ApiContext } from "./context.ts";
 import { Docs } from "./openapi/docs.ts";
+import { Interactive } from "./interactive.ts";
 import { answerInquiry, OUTCOMES_PATH } from "./outcomes.ts";
 import { Transactions } from "./transactions.ts";
 
-const METHODS = ["get", "post"] as const;
+const METHODS = ["get", "post", "delete"] as const;
 type Method = (typeof METHODS)[number];
 const ALLOWED: Readonly<Record<Method, readonly string[]>> = {
   get: ["GET", "HEAD"],
   post: ["POST"],
+  delete: ["DELETE"],
 };
 type Handler = (request: Request, response: Response) => void | Promise<void>;
 type AddRoute = (path: string, handlers: Readonly<Partial<Record<Method, Handler>>>) => void;
@@ -44,6 +50,7 @@ export function createApi(context: ApiContext): RequestListener {
   app.set("query parser", false);
   app.set("case sensitive routing", true);
   const transactions = new Transactions(context);
+  const interactive = new Interactive(context, transactions);
   const add: AddRoute = (path, handlers) => {
     for (const method of METHODS) {
       const handler = handlers[method];
@@ -60,9 +67,18 @@ export function createApi(context: ApiContext): RequestListener {
     get: (request, response) => transactions.list(request, response),
     post: (request, response) => transactions.submit(request, response),
   });
-  add("/v1/transactions/:id", {
-    get: (request, response) =>
-      transactions.status(request, response, String(request.params["id"])),
+  add(`${SUBMIT_PATH}/begin`, {
+    post: (request, response) => interactive.begin(request, response),
+  });
+  add(`${SUBMIT_PATH}/:id`, {
+    get: (request, response) => transactions.status(request, response, idIn(request)),
+    delete: (request, response) => interactive.rollBack(request, response, idIn(request)),
+  });
+  add(`${SUBMIT_PATH}/:id/statements`, {
+    post: (request, response) => interactive.step(request, response, idIn(request)),
+  });
+  add(`${SUBMIT_PATH}/:id/commit`, {
+    post: (request, response) => interactive.commit(request, response, idIn(request)),
   });
   add("/v1/cluster", {
     get: (_, response) => {
@@ -115,6 +131,10 @@ function addDocs(add: AddRoute): void {
   add("/docs/:asset", {
     get: (request, response) => docs.asset(response, String(request.params["asset"])),
   });
+}
+
+function idIn(request: Request): string {
+  return String(request.params["id"]);
 }
 
 function headers(context: ApiContext): Readonly<Record<string, string>> {

@@ -126,7 +126,7 @@ function withFingerprint(key: string, { isolation, operations }: TransactionRequ
 }
 
 /** Objects become lists of their sorted entries; the mark keeps them apart from lists. */
-function inKeyOrder(value: unknown): unknown {
+export function inKeyOrder(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value;
   if (Array.isArray(value)) return value.map(inKeyOrder);
   const entries = Object.entries(value).sort(([one], [other]) => (one < other ? -1 : 1));

@@ -11,25 +11,25 @@ import { LeaderRoute, type Routed } from "./leader-route.ts";
 import { readListRequest } from "./list-request.ts";
 import { readSubmission } from "./transaction-request.ts";
 
-const PATH = "/v1/transactions";
+export const PATH = "/v1/transactions";
 const READ_TIMEOUT_MS = 5_000;
 
 export class Transactions {
   readonly #context: ApiContext;
-  readonly #route: LeaderRoute;
+  readonly route: LeaderRoute;
   #inFlight = 0;
 
   constructor(context: ApiContext) {
     this.#context = context;
-    this.#route = new LeaderRoute(context);
+    this.route = new LeaderRoute(context);
   }
 
   async submit(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    await this.#admitted(request, response, async () => {
+    await this.admitted(request, response, async () => {
       const body = await readBody(request, LIMITS.maxBodyBytes);
       const routed = await this.#submit(request, body);
       if (routed.kind === "relayed") {
-        this.#relay(response, routed.reply);
+        this.relay(response, routed.reply);
         return;
       }
       const { response: committed, replayed } = routed.answer;
@@ -42,7 +42,7 @@ export class Transactions {
   }
 
   async status(request: IncomingMessage, response: ServerResponse, idText: string): Promise<void> {
-    await this.#admitted(request, response, async () => {
+    await this.admitted(request, response, async () => {
       const id = parseTransactionId(idText);
       if (id === undefined) {
         throw new SynodError("not-found", "this is not the id of a transaction of ours");
@@ -53,7 +53,7 @@ export class Transactions {
   }
 
   async list(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    await this.#admitted(request, response, async () => {
+    await this.admitted(request, response, async () => {
       const url = request.url ?? PATH;
       const query = readListRequest(url);
       await this.#read(request, response, url, () => this.#context.gateway.list(query));
@@ -67,7 +67,7 @@ export class Transactions {
     path: string,
     here: () => Promise<Answer>,
   ): Promise<void> {
-    const routed = await this.#route.run<Answer>({
+    const routed = await this.route.run<Answer>({
       here,
       request: { method: "GET", path, headers: {} },
       isForwarded: request.headers[HOPS_HEADER] !== undefined,
@@ -75,7 +75,7 @@ export class Transactions {
       repetition: "harmless",
     });
     if (routed.kind === "relayed") {
-      this.#relay(response, routed.reply);
+      this.relay(response, routed.reply);
       return;
     }
     answerJson(response, 200, routed.answer, {
@@ -84,7 +84,8 @@ export class Transactions {
     });
   }
 
-  async #admitted(
+  /** Runs `handle` unless the node is draining or has too many requests; answers what it throws. */
+  async admitted(
     request: IncomingMessage,
     response: ServerResponse,
     handle: () => Promise<void>,
@@ -119,7 +120,7 @@ export class Transactions {
       ),
       headers[TIMEOUT_HEADER],
     );
-    return this.#route.run({
+    return this.route.run({
       here: () => gateway.submit(submission),
       request: forwarded(request, body),
       isForwarded: headers[HOPS_HEADER] !== undefined,
@@ -128,7 +129,7 @@ export class Transactions {
     });
   }
 
-  #relay(response: ServerResponse, { status, headers, body }: Reply): void {
+  relay(response: ServerResponse, { status, headers, body }: Reply): void {
     const { "content-type": contentType = "application/json", ...others } = headers;
     answer(response, status, contentType, body, {
       ...others,
@@ -138,13 +139,18 @@ export class Transactions {
 }
 
 function withinTimeLeft(submission: Submission, left: string | string[] | undefined): Submission {
-  const leftMs = Number(left);
   const { request } = submission;
-  if (!Number.isSafeInteger(leftMs) || leftMs < 1 || leftMs >= request.timeoutMs) return submission;
-  return {
-    ...submission,
-    request: { ...request, timeoutMs: Math.max(leftMs, LIMITS.minTimeoutMs) },
-  };
+  const timeoutMs = timeLeft(request.timeoutMs, left);
+  return timeoutMs === request.timeoutMs
+    ? submission
+    : { ...submission, request: { ...request, timeoutMs } };
+}
+
+/** What the client allows, or less where another node has used some of it. */
+export function timeLeft(timeoutMs: number, left: string | string[] | undefined): number {
+  const leftMs = Number(left);
+  if (!Number.isSafeInteger(leftMs) || leftMs < 1 || leftMs >= timeoutMs) return timeoutMs;
+  return Math.max(leftMs, LIMITS.minTimeoutMs);
 }
 
 function forwarded(request: IncomingMessage, body: Buffer): ForwardedRequest {

@@ -22,6 +22,11 @@ export const ADMISSION_LIMITS = {
   maxWaitMs: 2_000,
 } as const;
 
+/** Interactive transactions hold their places while clients think: one half is left to the others. */
+export function interactiveShare(capacity: number): number {
+  return Math.ceil(capacity / 2);
+}
+
 export class Admission {
   readonly #capacity: (shard: ShardId) => number;
   readonly #clock: Clock;

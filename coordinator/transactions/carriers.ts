@@ -4,11 +4,7 @@
  * A carrier is held from before its first branch may exist until its outcome is known to be final: outcomes.ts builds on
  * that. The commit is proposed under the ballot the carrier was begun under, never under a later one.
  */
-import type {
-  OperationResult,
-  TransactionRequest,
-  TransactionResponse,
-} from "../../shared/model/api.ts";
+import type { TransactionResponse } from "../../shared/model/api.ts";
 import { assert, unreachable } from "../../shared/model/assert.ts";
 import { SynodError } from "../../shared/model/errors.ts";
 import type { ReachFailpoint } from "../../shared/model/failpoints.ts";
@@ -20,19 +16,14 @@ import type {
   ShardId,
   TransactionId,
 } from "../../shared/model/ids.ts";
-import type { Cancel, Clock, Logger } from "../../shared/model/ports.ts";
-import type {
-  BranchOperation,
-  ExecuteRequest,
-  Idempotency,
-  Vote,
-} from "../../shared/model/protocol.ts";
+import type { Clock, Logger } from "../../shared/model/ports.ts";
+import type { ExecuteRequest, Vote } from "../../shared/model/protocol.ts";
 import type { ParticipantLinks } from "../transport/participant-link.ts";
-import type { ReleasePlaces } from "./admission.ts";
 import { abortError, inRequestOrder, operationsByShard, soleMember } from "./answer.ts";
 import type { DecidedBranch, EncodedCommand } from "./command.ts";
 import { encodeCommand } from "./command.ts";
 import type { Delivery } from "./delivery.ts";
+import type { Held, HeldAs, NewCarrier, OpenCarrier } from "./held-carrier.ts";
 import type { Applied, LedgerOutcome } from "./ledger/ledger.ts";
 import {
   beginCarrier,
@@ -40,7 +31,6 @@ import {
   type AppliedOutcome,
   type CarrierEffect,
   type CarrierEvent,
-  type CarrierState,
   type PlannedBranch,
 } from "./transaction.ts";
 
@@ -61,28 +51,6 @@ export interface CarriersOptions {
   /** False: certainly not proposed. */
   readonly propose: (command: EncodedCommand, ballot: Ballot) => boolean;
   readonly failpoint: ReachFailpoint;
-}
-
-export interface NewCarrier {
-  readonly ballot: Ballot;
-  readonly carrierId: CarrierId;
-  readonly transactionId: TransactionId;
-  readonly request: TransactionRequest;
-  readonly idempotency: Idempotency | null;
-  readonly release: ReleasePlaces;
-}
-
-interface Held extends NewCarrier {
-  readonly operations: ReadonlyMap<ShardId, readonly BranchOperation[]>;
-  readonly results: Map<ShardId, readonly OperationResult[]>;
-  readonly resolve: (response: TransactionResponse) => void;
-  readonly reject: (error: unknown) => void;
-  readonly cancelDeadline: Cancel;
-  readonly onFinal: (() => void)[];
-  state: CarrierState;
-  /** Branch messages whose end gives the places back. */
-  unfinished: number;
-  placesGivenBack: boolean;
 }
 
 export class Carriers {
@@ -128,34 +96,53 @@ export class Carriers {
 
   /** Executes and prepares on all shards in parallel; resolves or rejects with the client's answer. */
   run(carrier: NewCarrier): Promise<TransactionResponse> {
-    const operations = operationsByShard(carrier.request);
-    const plan = [...operations.keys()].map((shard): PlannedBranch => {
-      return { shard, gid: globalId(this.#options.clusterId, carrier.carrierId, shard) };
+    const { request, idempotency, carrierId } = carrier;
+    const operations = operationsByShard(request);
+    return this.#hold(carrier, {
+      ...{ terms: request, operations, idempotency },
+      plan: [...operations.keys()].map((shard) => {
+        return { shard, gid: globalId(this.#options.clusterId, carrierId, shard) };
+      }),
+      voteRequest: (branch) => this.#execution(carrier, operations, branch),
     });
+  }
+
+  /** Prepares branches that are open, from where on it is as with `run`. */
+  prepare(carrier: OpenCarrier): Promise<TransactionResponse> {
+    const { ballot, carrierId, branches, terms } = carrier;
+    const bootIds = new Map(branches.map(({ shard, bootId }) => [shard, bootId]));
+    return this.#hold(carrier, {
+      ...{ terms, plan: branches, operations: new Map(), idempotency: null },
+      voteRequest: ({ shard, gid }) => {
+        const bootId = bootIds.get(shard) ?? "";
+        const { timeoutMs } = terms;
+        return { kind: "prepare", ballot, carrierId, bootId, gid, timeoutMs };
+      },
+    });
+  }
+
+  #hold(
+    { ballot, carrierId, transactionId, release }: NewCarrier | OpenCarrier,
+    heldAs: HeldAs,
+  ): Promise<TransactionResponse> {
     return new Promise((resolve, reject) => {
       const held: Held = {
-        ballot: carrier.ballot,
-        carrierId: carrier.carrierId,
-        transactionId: carrier.transactionId,
-        request: carrier.request,
-        idempotency: carrier.idempotency,
-        release: carrier.release,
-        operations,
+        ...{ ballot, carrierId, transactionId, release, ...heldAs },
         results: new Map(),
         resolve,
         reject,
-        cancelDeadline: this.#options.clock.after(carrier.request.timeoutMs, () => {
+        cancelDeadline: this.#options.clock.after(heldAs.terms.timeoutMs, () => {
           this.#handle(held, { kind: "deadline" });
         }),
         onFinal: [],
-        state: beginCarrier(plan),
+        state: beginCarrier(heldAs.plan),
         unfinished: 0,
         placesGivenBack: false,
       };
-      this.#held.set(carrier.carrierId, held);
-      this.#byTransaction.set(carrier.transactionId, carrier.carrierId);
+      this.#held.set(carrierId, held);
+      this.#byTransaction.set(transactionId, carrierId);
       this.#options.failpoint("beforePrepare");
-      for (const branch of plan) this.#execute(held, branch);
+      for (const branch of heldAs.plan) this.#askForVote(held, branch);
     });
   }
 
@@ -211,25 +198,24 @@ export class Carriers {
     if (held !== undefined) this.#handle(held, { kind: "applied", outcome });
   }
 
-  #execute(held: Held, { shard, gid }: PlannedBranch): void {
+  #execution(
+    { ballot, carrierId, transactionId, request: { isolation, timeoutMs } }: NewCarrier,
+    operations: Held["operations"],
+    { shard, gid }: PlannedBranch,
+  ): ExecuteRequest {
+    const members = soleMember(transactionId, operations.get(shard) ?? []);
+    const bootId = this.#options.links.connected(shard)?.bootId ?? "";
+    const execution = { ballot, carrierId, bootId, isolation, timeoutMs, members };
+    return { kind: "execute", ...execution, gid };
+  }
+
+  #askForVote(held: Held, branch: PlannedBranch): void {
     const { links, logger } = this.#options;
-    const { ballot, carrierId, transactionId, request } = held;
-    const { isolation, timeoutMs } = request;
-    const members = soleMember(transactionId, held.operations.get(shard) ?? []);
-    const bootId = links.connected(shard)?.bootId ?? "";
-    const execute: ExecuteRequest = {
-      kind: "execute",
-      ballot,
-      carrierId,
-      bootId,
-      gid,
-      isolation,
-      timeoutMs,
-      members,
-    };
+    const { shard } = branch;
+    const { carrierId, terms } = held;
     held.unfinished += 1;
     links
-      .request(shard, execute, timeoutMs + CARRIER_LIMITS.voteGraceMs)
+      .request(shard, held.voteRequest(branch), terms.timeoutMs + CARRIER_LIMITS.voteGraceMs)
       .then(
         (vote) => {
           this.#voted(held, shard, vote);
@@ -250,7 +236,7 @@ export class Carriers {
   }
 
   #handle(held: Held, event: CarrierEvent): void {
-    const { state, effects } = stepCarrier(held.state, event, held.request);
+    const { state, effects } = stepCarrier(held.state, event, held.terms);
     held.state = state;
     for (const effect of effects) this.#perform(held, effect);
     if (state.kind === "ended") this.#release(held);

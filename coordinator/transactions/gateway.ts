@@ -12,6 +12,14 @@ import type {
 } from "../../shared/model/api.ts";
 import type { Ballot, NodeId, ShardId, Slot, TransactionId } from "../../shared/model/ids.ts";
 import type { ListAnswer, ListRequest } from "../../shared/model/listing.ts";
+import type {
+  BeginRequest,
+  BeginResponse,
+  CommitBody,
+  RollbackResponse,
+  StepResponse,
+} from "../../shared/model/interactive.ts";
+import type { AskedStep } from "./interactive/machine.ts";
 import type { Idempotency, OutcomeAnswer, OutcomeInquiry } from "../../shared/model/protocol.ts";
 
 export interface Submission {
@@ -46,7 +54,27 @@ export interface NodeView {
   readonly incidents: readonly Incident[];
 }
 
+/**
+ * Interactive transactions. As `submit`, each of these is carried out on the leader only; what the ledger has decided is
+ * answered anywhere. An error about a transaction that is over says what became of it.
+ */
+export interface InteractiveGateway {
+  begin(request: BeginRequest): Promise<BeginResponse>;
+  step(id: TransactionId, asked: AskedStep): Promise<StepAnswer>;
+  /** Again and again the same, until the decision is forgotten. */
+  commit(id: TransactionId, terms: CommitBody): Promise<TransactionResponse>;
+  /** As `commit`. Resolves when every branch that could be reached has rolled back. */
+  rollBack(id: TransactionId): Promise<RollbackResponse>;
+}
+
+export interface StepAnswer {
+  readonly response: StepResponse;
+  /** The step ran before; this is what it was answered with then. */
+  readonly replayed: boolean;
+}
+
 export interface TransactionGateway {
+  readonly interactive: InteractiveGateway;
   submit(submission: Submission): Promise<SubmissionAnswer>;
   /** Rejects with `NotLeader` when only the leader can tell. */
   status(id: TransactionId): Promise<TransactionStatus>;

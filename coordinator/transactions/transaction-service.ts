@@ -23,7 +23,8 @@ import {
 import type { Idempotency } from "../../shared/model/protocol.ts";
 import type { Clock, Random } from "../../shared/model/ports.ts";
 import type { ParticipantLinks } from "../transport/participant-link.ts";
-import { Admission } from "./admission.ts";
+import { assertReachable } from "./reachable.ts";
+import type { Admission } from "./admission.ts";
 import type { Carriers } from "./carriers.ts";
 import type { CommitCommand } from "./command.ts";
 import type { Delivery } from "./delivery.ts";
@@ -44,6 +45,9 @@ export interface TransactionServiceOptions {
   readonly carriers: Carriers;
   readonly onePhase: OnePhase;
   readonly delivery: Delivery;
+  readonly admission: Admission;
+  /** True while the interactive transaction runs. */
+  readonly isInteractive: (id: TransactionId) => boolean;
   readonly leader: () => NodeId | undefined;
   /** Proves that nobody led under a higher ballot before the call. */
   readonly stillLeads: (ballot: Ballot) => Promise<boolean>;
@@ -62,13 +66,10 @@ interface Attempt {
 
 export class TransactionService {
   readonly #options: TransactionServiceOptions;
-  readonly #admission: Admission;
   readonly #runningByKey = new Map<string, Running>();
 
   constructor(options: TransactionServiceOptions) {
     this.#options = options;
-    const capacity = (shard: ShardId): number => options.links.connected(shard)?.maxBranches ?? 0;
-    this.#admission = new Admission(capacity, options.clock);
   }
 
   async submit(submission: Submission): Promise<SubmissionAnswer> {
@@ -116,7 +117,7 @@ export class TransactionService {
   }
 
   #firstResponse({ transactionId: id, results }: FirstAnswer): TransactionResponse {
-    return { id, outcome: "committed", results, pendingShards: this.#pendingShards(id) };
+    return { id, outcome: "committed", results, pendingShards: this.pendingShards(id) };
   }
 
   async #beginOnce(
@@ -172,12 +173,12 @@ export class TransactionService {
 
   async #begin(submission: Submission, attempt: Attempt): Promise<SubmissionAnswer> {
     const { request } = submission;
-    const { leadership, leader } = this.#options;
+    const { leadership, leader, admission } = this.#options;
     const { ballot } = leadership;
     const shards = [...new Set(request.operations.map(({ shard }) => shard as ShardId))];
-    this.#assertReachable(shards);
+    assertReachable(this.#options.links, shards);
     const release =
-      this.#admission.tryEnter(shards) ?? (await this.#admission.enter(shards, request.timeoutMs));
+      admission.tryEnter(shards) ?? (await admission.enter(shards, request.timeoutMs));
     // Under another ballot the key would have to be looked up again: another leader may have been in between.
     if (ballot === undefined || leadership.ballot !== ballot) {
       release();
@@ -188,18 +189,6 @@ export class TransactionService {
     return shards.length === 1
       ? this.#runOnePhase(submission, ballot, shard, release)
       : this.#runTwoPhase(submission, attempt, ballot, release);
-  }
-
-  #assertReachable(shards: readonly ShardId[]): void {
-    const { links } = this.#options;
-    for (const shard of shards) {
-      if (!links.shards.includes(shard)) {
-        throw new SynodError("unknown-shard", `there is no shard ${shard}`, { shard });
-      }
-      if (links.connected(shard) !== undefined) continue;
-      const detail = { shard, outcome: "not_started", retryAfterMs: 1_000 } as const;
-      throw new SynodError("shard-unavailable", `shard ${shard} cannot be reached`, detail);
-    }
   }
 
   async #runOnePhase(
@@ -250,16 +239,18 @@ export class TransactionService {
   }
 
   #twoPhaseStatus(id: TransactionId): TransactionStatus {
-    const { ledger, carriers, leadership, leader } = this.#options;
+    const { ledger, carriers, isInteractive, leadership, leader } = this.#options;
     const outcome = ledger.transactionOutcome(id);
     switch (outcome.kind) {
       case "committed":
-        return { id, state: "committed", pendingShards: this.#pendingShards(id) };
+        return { id, state: "committed", pendingShards: this.pendingShards(id) };
       case "aborted":
       case "forgotten":
         return { id, state: outcome.kind, pendingShards: [] };
       case "undecided":
-        if (carriers.holdsTransaction(id)) return { id, state: "active", pendingShards: [] };
+        if (carriers.holdsTransaction(id) || isInteractive(id)) {
+          return { id, state: "active", pendingShards: [] };
+        }
         if (leadership.ballot === undefined) throw new NotLeader(leader());
         // A ballot above this leader's own was never served by anyone this node knows of.
         return {
@@ -291,7 +282,7 @@ export class TransactionService {
   }
 
   /** Shards where a committed transaction has not confirmed: all of them, on a node that does not deliver. */
-  #pendingShards(id: TransactionId): readonly ShardId[] {
+  pendingShards(id: TransactionId): readonly ShardId[] {
     const outcome = this.#options.ledger.transactionOutcome(id);
     const carrier = outcome.kind === "committed" ? outcome.carrier : undefined;
     return carrier === undefined ? [] : this.#undelivered(carrier);

@@ -1,5 +1,6 @@
 /**
- * What coordinators ask about branches: execute, commit, abort, list. Repeating any of these does no harm: a branch runs at
+ * What coordinators ask about branches: execute, commit, abort, list. What they ask of interactive ones before the vote is
+ * interactive.ts. Repeating any of these does no harm: a branch runs at
  * most once, and its end is joined, remembered, or read from the shard.
  */
 import { SynodError } from "../../shared/model/errors.ts";
@@ -13,7 +14,7 @@ import type {
   Xid,
 } from "../../shared/model/ids.ts";
 import { carrierOrigin } from "../../shared/model/ids.ts";
-import type { Clock, Logger } from "../../shared/model/ports.ts";
+import type { Clock } from "../../shared/model/ports.ts";
 import type {
   AbortReply,
   AbortRequest,
@@ -23,7 +24,10 @@ import type {
   ListReply,
   ListRequest,
   PreparedBranch,
+  PrepareRequest,
   Refusal,
+  StatementReply,
+  StatementRequest,
   Vote,
 } from "../../shared/model/protocol.ts";
 import { type Shard, ShardUnreachable } from "../shard/shard.ts";
@@ -31,7 +35,9 @@ import { BEGINNING, isBeforeVote } from "./branch.ts";
 import type { CarrierMemory } from "./carrier-memory.ts";
 import type { Incidents } from "./incidents.ts";
 import type { BranchRegistry, EndState, LiveBranch } from "./registry.ts";
-import { BranchRunner } from "./runner.ts";
+import { ABORTED, HIGHER_BALLOT, LINK_LOST, MET_BEFORE } from "./refusals.ts";
+import type { BranchRunner } from "./runner.ts";
+import type { InteractiveBranches } from "./interactive.ts";
 import type { Settler } from "./settler.ts";
 
 export interface BranchServiceOptions {
@@ -41,9 +47,10 @@ export interface BranchServiceOptions {
   readonly carriers: CarrierMemory;
   readonly registry: BranchRegistry;
   readonly settler: Settler;
+  readonly runner: BranchRunner;
+  readonly interactive: InteractiveBranches;
   readonly incidents: Incidents;
   readonly clock: Clock;
-  readonly logger: Logger;
   /** Undefined: there is room for one more. */
   readonly overloaded: () => Refusal | undefined;
 }
@@ -51,31 +58,11 @@ export interface BranchServiceOptions {
 /** When a branch is asked about whose coordinator has gone away: well before a new leader can have come to it. */
 const ORPHAN_INQUIRY_AFTER_MS = 100;
 
-const ABORTED: Refusal = {
-  code: "transaction-timeout",
-  sentence: "the coordinator aborted the transaction",
-};
-const LINK_LOST: Refusal = {
-  code: "coordinator-changed",
-  sentence: "the connection to the coordinator was lost",
-};
-const HIGHER_BALLOT: Refusal = {
-  code: "coordinator-changed",
-  sentence: "a leader with a higher ballot has spoken",
-};
-const MET_BEFORE: Refusal = {
-  code: "transaction-timeout",
-  sentence: "the branch was run or aborted before",
-};
-
 export class BranchService {
   readonly #options: BranchServiceOptions;
-  readonly #runner: BranchRunner;
 
   constructor(options: BranchServiceOptions) {
     this.#options = options;
-    const { shard, registry, settler, logger } = options;
-    this.#runner = new BranchRunner(shard, registry, settler, logger);
   }
 
   execute(linkId: string, request: ExecuteRequest): Promise<Vote> {
@@ -90,8 +77,20 @@ export class BranchService {
     if (overloaded !== undefined) return no(overloaded);
     if (!carriers.meet(carrierId)) return no(MET_BEFORE);
     const branch = registry.add(gid, carrierId, ballot, linkId, BEGINNING);
-    branch.vote = this.#runner.run(branch, request);
+    branch.vote = this.#options.runner.run(branch, request);
     return branch.vote;
+  }
+
+  statement(linkId: string, request: StatementRequest): Promise<StatementReply> {
+    this.#assertOurs(request.gid, request.carrierId);
+    this.hear(request.ballot);
+    return this.#options.interactive.statement(linkId, request);
+  }
+
+  prepare(request: PrepareRequest): Promise<Vote> {
+    this.#assertOurs(request.gid, request.carrierId);
+    this.hear(request.ballot);
+    return this.#options.interactive.prepare(request);
   }
 
   async commit({ gid, xid }: CommitRequest): Promise<CommitReply> {
@@ -152,7 +151,7 @@ export class BranchService {
   }
 
   async abort({ gid }: AbortRequest): Promise<AbortReply> {
-    const { registry, settler, carriers } = this.#options;
+    const { registry, settler, carriers, interactive } = this.#options;
     // From now on an execute that comes late is refused.
     carriers.meet(this.#carrierOf(gid));
     const branch = registry.live.get(gid);
@@ -162,6 +161,7 @@ export class BranchService {
     }
     this.#stop(branch, ABORTED);
     await branch.vote;
+    await interactive.whenLeft(branch);
     if (branch.state.kind === "prepared") registry.advance(branch, { kind: "abortDecided" });
     if (branch.state.kind === "committing") {
       return this.#lost(gid, "decided to abort, but a commit of it is under way");
@@ -227,8 +227,10 @@ export class BranchService {
 
   /** Does nothing to a branch that has voted. */
   #stop(branch: LiveBranch, refusal: Refusal): void {
-    this.#options.registry.advance(branch, { kind: "stopRequested", refusal });
-    branch.session?.interrupt();
+    const { registry, interactive } = this.#options;
+    registry.advance(branch, { kind: "stopRequested", refusal });
+    if (branch.state.kind === "leaving") void interactive.leave(branch);
+    else branch.session?.interrupt();
   }
 
   #lost(gid: GlobalId, sentence: string): { readonly kind: "lost"; readonly sentence: string } {

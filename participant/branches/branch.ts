@@ -8,7 +8,14 @@
  *       │              ├──► uncertain ──► undoing ─┐
  *       └──────────────┴───────────────────────────┴──────► ended(aborted)
  *
+ * An interactive branch comes to `preparing` or `closing` in its own time, statement by statement:
+ *
+ *   running ◄──► open ──► preparing, closing          running, open ──► leaving ──► ended(aborted)
+ *
  *   executing    run the statements                     (and PREPARE with them, when `sendsPrepare`)
+ *   running      run one statement, or do something to a savepoint; the first one begins the branch
+ *   open         nothing: it waits for the next step, and holds its locks
+ *   leaving      ROLLBACK, in its own session: it ends without a vote
  *   preparing    PREPARE TRANSACTION
  *   closing      nothing was written: COMMIT
  *   prepared     nothing: in doubt until somebody who knows tells the decision
@@ -31,6 +38,14 @@ export type BranchState =
       /** Why the branch is to end as soon as the statements have. */
       readonly stop: Refusal | null;
     }
+  | { readonly kind: "running"; readonly stop: Refusal | null }
+  | {
+      readonly kind: "open";
+      readonly xid: Xid | null;
+      /** A statement failed under a savepoint: nothing is left but going back to one, or leaving. */
+      readonly failure: Refusal | null;
+    }
+  | { readonly kind: "leaving"; readonly refusal: Refusal }
   | { readonly kind: "preparing"; readonly xid: Xid; readonly stop: Refusal | null }
   | { readonly kind: "closing" }
   | { readonly kind: "prepared"; readonly xid: Xid }
@@ -78,6 +93,12 @@ export type BranchEvent =
       readonly execution: Execution;
       readonly preparation: Preparation | null;
     }
+  /** One step of an interactive branch was answered. `outlivesFailure`: a savepoint is there to go back to. */
+  | { readonly kind: "ran"; readonly execution: Execution; readonly outlivesFailure: boolean }
+  | { readonly kind: "stepRequested"; readonly goesBack: boolean }
+  | { readonly kind: "prepareRequested" }
+  /** The session is rolled back, or known to be lost. */
+  | { readonly kind: "left" }
   | { readonly kind: "prepareAnswered"; readonly preparation: Preparation }
   | { readonly kind: "closed"; readonly refusal: Refusal | null }
   /** The shard did not answer; what was asked for may have happened. */
@@ -94,19 +115,30 @@ export type BranchEvent =
 
 export const BEGINNING: BranchState = { kind: "executing", sendsPrepare: false, stop: null };
 
+/** An interactive branch, with its first step. */
+export const OPENING: BranchState = { kind: "running", stop: null };
+
 /** Found on the shard, or known from an earlier incarnation. */
 export function foundBranch(xid: Xid): BranchState {
   return { kind: "prepared", xid };
 }
 
 export function isBeforeVote({ kind }: BranchState): boolean {
-  return kind === "executing" || kind === "preparing" || kind === "closing";
+  return kind === "executing" || kind === "preparing" || kind === "closing" || isOpen(kind);
+}
+
+function isOpen(kind: BranchState["kind"]): boolean {
+  return kind === "running" || kind === "open" || kind === "leaving";
 }
 
 export function step(state: BranchState, event: BranchEvent): BranchState {
   switch (state.kind) {
     case "executing":
       return stepExecuting(state, event);
+    case "running":
+    case "open":
+    case "leaving":
+      return stepInteractive(state, event);
     case "preparing":
       return stepPreparing(state, event);
     case "closing":
@@ -158,6 +190,50 @@ function stepExecuting(
   if (event.kind !== "unreachable") return unexpected(state, event);
   const refusal = state.stop ?? event.refusal;
   return state.sendsPrepare ? { kind: "uncertain", refusal } : no(refusal);
+}
+
+function stepInteractive(
+  state: BranchState & { kind: "running" | "open" | "leaving" },
+  event: BranchEvent,
+): BranchState {
+  switch (state.kind) {
+    case "running":
+      return stepRunning(state, event);
+    case "open":
+      return stepOpen(state, event);
+    case "leaving":
+      return event.kind === "left" ? no(state.refusal) : unexpected(state, event);
+    default:
+      return unreachable(state);
+  }
+}
+
+/** In whatever way an open branch loses its step or its session, nothing of it can be prepared. */
+function stepRunning(state: BranchState & { kind: "running" }, event: BranchEvent): BranchState {
+  if (event.kind === "stopRequested") return { ...state, stop: state.stop ?? event.refusal };
+  if (event.kind === "unreachable") {
+    return { kind: "leaving", refusal: state.stop ?? event.refusal };
+  }
+  if (event.kind !== "ran") return unexpected(state, event);
+  const { execution, outlivesFailure } = event;
+  if (state.stop !== null) return { kind: "leaving", refusal: state.stop };
+  if (execution.kind === "fine") return { kind: "open", xid: execution.xid, failure: null };
+  const { refusal } = execution;
+  return outlivesFailure
+    ? { kind: "open", xid: null, failure: refusal }
+    : { kind: "leaving", refusal };
+}
+
+function stepOpen(state: BranchState & { kind: "open" }, event: BranchEvent): BranchState {
+  const { xid, failure } = state;
+  if (event.kind === "stopRequested") return { kind: "leaving", refusal: event.refusal };
+  if (event.kind === "stepRequested") {
+    assert(failure === null || event.goesBack, "a failed branch only goes back");
+    return { kind: "running", stop: null };
+  }
+  if (event.kind !== "prepareRequested") return unexpected(state, event);
+  if (failure !== null) return { kind: "leaving", refusal: failure };
+  return xid === null ? { kind: "closing" } : { kind: "preparing", xid, stop: null };
 }
 
 function afterExecution(

@@ -64,15 +64,45 @@ function judgeResults(
   }
   for (const [index, { rowCount }] of results.entries()) {
     const operation = operations[index];
-    const expected = operation?.expect?.rowCount;
-    if (operation === undefined || expected === undefined || expected === rowCount) continue;
+    if (operation === undefined || isAsExpected(operation, rowCount)) continue;
     return refused({
-      code: "expectation-failed",
-      sentence: `operations[${operation.index}] touched ${rowCount} rows, expected ${expected}`,
+      ...unmet(`operations[${operation.index}]`, operation, rowCount),
       operation: operation.index,
     });
   }
   return { kind: "fine", xid, results };
+}
+
+function isAsExpected({ expect }: BranchOperation, rowCount: number): boolean {
+  return expect === undefined || expect.rowCount === rowCount;
+}
+
+function unmet(name: string, { expect }: BranchOperation, rowCount: number): Refusal {
+  const sentence = `${name} touched ${rowCount} rows, expected ${expect?.rowCount ?? 0}`;
+  return { code: "expectation-failed", sentence };
+}
+
+export type JudgedStep = Execution & {
+  readonly result: OperationResult | null;
+  /** Going back to a savepoint can mend it. */
+  readonly isMendable: boolean;
+};
+
+/** One step of an interactive branch; `operation` is undefined for what was done to a savepoint. */
+export function judgeStep(
+  outcome: ExecutionOutcome,
+  operation: BranchOperation | undefined,
+): JudgedStep {
+  const judged = judgeExecution(outcome, []);
+  if (judged.kind === "refused") {
+    return { ...judged, result: null, isMendable: outcome.kind !== "executed" };
+  }
+  const result = judged.results[0] ?? null;
+  if (operation === undefined || result === null || isAsExpected(operation, result.rowCount)) {
+    return { ...judged, result, isMendable: false };
+  }
+  const refusal = unmet("the statement", operation, result.rowCount);
+  return { kind: "refused", refusal, result: null, isMendable: true };
 }
 
 export function judgePrepare(outcome: PrepareOutcome): Preparation {

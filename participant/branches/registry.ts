@@ -4,7 +4,7 @@
 import type { OperationResult } from "../../shared/model/api.ts";
 import type { Ballot, CarrierId, GlobalId, Xid } from "../../shared/model/ids.ts";
 import type { Clock } from "../../shared/model/ports.ts";
-import type { Vote } from "../../shared/model/protocol.ts";
+import type { StatementReply, Vote } from "../../shared/model/protocol.ts";
 import type { ShardSession } from "../shard/shard.ts";
 import { type BranchEvent, type BranchState, foundBranch, step } from "./branch.ts";
 import type { Incidents } from "./incidents.ts";
@@ -20,6 +20,10 @@ export interface LiveBranch {
   /** Of each member, until the vote is given. */
   results: OperationResult[][];
   vote: Promise<Vote> | undefined;
+  /** The last step of an interactive branch that was asked for; undefined for every other. */
+  lastStep: BranchStep | undefined;
+  /** Resolves when an interactive branch has left without a vote. */
+  leaving: Promise<void> | undefined;
   /** What is being done about its end. */
   settling: Promise<void> | undefined;
   /** Why the last attempt at its end failed. */
@@ -27,6 +31,11 @@ export interface LiveBranch {
   /** When somebody is to be asked about it, or its end attempted again. */
   dueAtMs: number;
   attempts: number;
+}
+
+export interface BranchStep {
+  readonly seq: number;
+  readonly reply: Promise<StatementReply>;
 }
 
 export type EndState = BranchState & { readonly kind: "ended" | "contradicted" };
@@ -76,6 +85,8 @@ export class BranchRegistry {
       session: undefined,
       results: [],
       vote: undefined,
+      lastStep: undefined,
+      leaving: undefined,
       settling: undefined,
       trouble: "",
       dueAtMs: 0,

@@ -36,14 +36,31 @@ export class BranchRunner {
   }
 
   /** Never rejects for anything that the world can do. */
-  async run(branch: LiveBranch, request: ExecuteRequest): Promise<Vote> {
+  run(branch: LiveBranch, request: ExecuteRequest): Promise<Vote> {
     const operations = operationsOf(request.members);
-    try {
+    return this.#toItsVote(branch, async () => {
       const { isolation, timeoutMs } = request;
       const session = await this.#shard.begin({ isolation, timeoutMs });
       branch.session = session;
       await this.#execute(branch, session, operations, request);
       await this.#prepare(branch, session, timeoutMs);
+      return session;
+    });
+  }
+
+  /** As `run`, for an interactive branch that has run its last step and has left its open state. */
+  conclude(branch: LiveBranch, deadlineMs: number): Promise<Vote> {
+    const { session } = branch;
+    assert(session !== undefined, "a branch that was open has a session");
+    return this.#toItsVote(branch, async () => {
+      await this.#prepare(branch, session, deadlineMs);
+      return session;
+    });
+  }
+
+  async #toItsVote(branch: LiveBranch, work: () => Promise<ShardSession>): Promise<Vote> {
+    try {
+      const session = await work();
       if (branch.state.kind !== "prepared") await session.rollback();
     } catch (error) {
       const refusal = refusalFromThrown(error);

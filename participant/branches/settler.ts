@@ -64,6 +64,9 @@ export class Settler {
         await this.#finishDecided(branch, await this.#shard.rollbackPrepared(gid), state.xid);
         return;
       case "executing":
+      case "running":
+      case "open":
+      case "leaving":
       case "preparing":
       case "closing":
       case "prepared":

@@ -24,6 +24,8 @@ export interface StepResult {
   /** The command tag, word for word. */
   readonly tag: string;
   readonly rows: readonly Row[];
+  /** Null when it returns no rows. */
+  readonly shape: RowShape | null;
 }
 
 export interface Warning {
@@ -142,7 +144,7 @@ export class Batch implements pg.Submittable {
       // Described and no columns announced: it returns none.
       statement.shape ??= null;
     }
-    this.#results.push({ tag, rows: this.#rows ?? NO_ROWS });
+    this.#results.push({ tag, rows: this.#rows ?? NO_ROWS, shape: statement?.shape ?? null });
     this.#rows = undefined;
   }
 

@@ -16,8 +16,31 @@ export class MemoryTransaction {
   readonly items = new Map<string, bigint>();
   readonly entries = new Map<string, string>();
   readonly locks = new Set<string>();
-  /** After an error only a rollback is possible. */
+  /** After an error only a rollback is possible, or one to a savepoint. */
   failed = false;
+  /** The oldest first. */
+  readonly savepoints: Savepoint[] = [];
+
+  setSavepoint(name: string): void {
+    const { items, entries, locks } = this;
+    this.savepoints.push({
+      ...{ name, items: new Map(items), entries: new Map(entries), locks: new Set(locks) },
+    });
+  }
+
+  /** Undefined when no savepoint of that name is set. */
+  findSavepoint(name: string): number | undefined {
+    const found = this.savepoints.findLastIndex((savepoint) => savepoint.name === name);
+    return found < 0 ? undefined : found;
+  }
+}
+
+/** What the transaction had written and locked when it was set. */
+interface Savepoint {
+  readonly name: string;
+  readonly items: ReadonlyMap<string, bigint>;
+  readonly entries: ReadonlyMap<string, string>;
+  readonly locks: ReadonlySet<string>;
 }
 
 /** A server process, as the server sees it. */
@@ -113,6 +136,21 @@ export class MemoryDatabase {
     this.#end(transaction, "committed");
   }
 
+  /** Back to the savepoint at that place, which stays; locks taken since are let go, the xid stays. */
+  rollbackTo(transaction: MemoryTransaction, place: number): void {
+    const savepoint = transaction.savepoints[place];
+    assert(savepoint !== undefined, "there is a savepoint to go back to");
+    transaction.savepoints.length = place + 1;
+    refill(transaction.items, savepoint.items);
+    refill(transaction.entries, savepoint.entries);
+    transaction.failed = false;
+    for (const row of [...transaction.locks]) {
+      if (savepoint.locks.has(row)) continue;
+      transaction.locks.delete(row);
+      this.#release(transaction, row);
+    }
+  }
+
   rollback(transaction: MemoryTransaction): void {
     this.#end(transaction, "aborted");
   }
@@ -139,4 +177,9 @@ export class MemoryDatabase {
       if (receipt.idempotencyKey === key) return receipt;
     return undefined;
   }
+}
+
+function refill<Value>(map: Map<string, Value>, from: ReadonlyMap<string, Value>): void {
+  map.clear();
+  for (const [key, value] of from) map.set(key, value);
 }

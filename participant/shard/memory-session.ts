@@ -9,6 +9,7 @@ import type { BranchOperation } from "../../shared/model/protocol.ts";
 import type { MemoryBackend } from "./memory-backend.ts";
 import type { MemoryDatabase } from "./memory-database.ts";
 import {
+  fieldsOf,
   parseStatement,
   rowToLock,
   runStatement,
@@ -20,10 +21,12 @@ import {
   type ExecutionOutcome,
   type PrepareOutcome,
   type Receipt,
+  type SavepointAction,
   type ServerFailure,
   type SessionOptions,
   type ShardSession,
   ShardUnreachable,
+  type StepOutcome,
 } from "./shard.ts";
 import { LOCK_NOT_AVAILABLE, QUERY_CANCELED } from "./sqlstate.ts";
 
@@ -46,6 +49,12 @@ const DUPLICATE_GID: ServerFailure = {
   kind: "failed",
   sqlstate: "42710",
   message: "transaction identifier is already in use",
+};
+
+const NO_SAVEPOINT: ServerFailure = {
+  kind: "failed",
+  sqlstate: "3B001",
+  message: "savepoint does not exist",
 };
 
 export class MemorySession implements ShardSession {
@@ -71,6 +80,9 @@ export class MemorySession implements ShardSession {
     this.#clock = clock;
     this.#options = options;
     this.#onLost = onLost;
+    for (const name of options.interactive?.savepoints ?? []) {
+      backend.transaction.setSavepoint(name);
+    }
   }
 
   execute(
@@ -80,6 +92,15 @@ export class MemorySession implements ShardSession {
     return this.#guard(() =>
       this.#backend.run("execute", () => this.#execute(operations, idempotencyKey)),
     );
+  }
+
+  async runStep(operation: BranchOperation): Promise<StepOutcome> {
+    const execution = await this.execute([operation]);
+    return { execution, fields: execution.kind === "executed" ? fieldsOf(operation) : [] };
+  }
+
+  savepoint(action: SavepointAction): Promise<ExecutionOutcome> {
+    return this.#guard(() => this.#backend.run("execute", () => this.#savepoint(action)));
   }
 
   async executeAndPrepare(
@@ -174,6 +195,24 @@ export class MemorySession implements ShardSession {
     };
   }
 
+  #savepoint({ kind, name }: SavepointAction): ExecutionOutcome {
+    const { transaction } = this.#backend;
+    const place = transaction.findSavepoint(name);
+    const trouble = transaction.failed && kind !== "rollbackTo" ? IN_FAILED_TRANSACTION : undefined;
+    if (trouble !== undefined) return { ...trouble, index: 0 };
+    if (kind === "savepoint") {
+      transaction.setSavepoint(name);
+    } else if (place === undefined) {
+      transaction.failed = true;
+      return { ...NO_SAVEPOINT, index: 0 };
+    } else if (kind === "rollbackTo") {
+      this.#database.rollbackTo(transaction, place);
+    } else {
+      transaction.savepoints.length = place;
+    }
+    return { kind: "executed", results: [], xid: transaction.xid, insideTransaction: true };
+  }
+
   async #runOne(operation: BranchOperation): Promise<StatementOutcome> {
     if (this.#interrupted) return CANCELED;
     if (this.#options.isolation !== "read committed") {
@@ -206,7 +245,8 @@ export class MemorySession implements ShardSession {
         stopWaiting();
         reject(new ShardUnreachable("the server process ended"));
       });
-      const stopTimer = this.#clock.after(this.#options.timeoutMs, () => {
+      const { timeoutMs, interactive } = this.#options;
+      const stopTimer = this.#clock.after(interactive?.lockTimeoutMs ?? timeoutMs, () => {
         this.#wake?.(LOCK_TIMEOUT);
       });
       let giveUp = (): void => undefined;

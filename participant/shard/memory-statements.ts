@@ -2,6 +2,7 @@
  * The statements that the twin understands, word for word, and what they do to a transaction.
  */
 import type { OperationResult } from "../../shared/model/api.ts";
+import type { ResultField } from "../../shared/model/interactive.ts";
 import { unreachable } from "../../shared/model/assert.ts";
 import type { BranchOperation } from "../../shared/model/protocol.ts";
 import type { MemoryDatabase, MemoryTransaction } from "./memory-database.ts";
@@ -33,6 +34,12 @@ const failure = (sqlstate: string, message: string, constraint?: string): Server
 /** What Postgres answers to statements that it does not know. */
 const SYNTAX_ERROR = "42601";
 const INVALID_TEXT = "22P02";
+
+/** The columns of what a statement returns. */
+export function fieldsOf({ sql }: BranchOperation): readonly ResultField[] {
+  if (sql === MEMORY_STATEMENTS.read) return [{ name: "value", type: "int8" }];
+  return sql === MEMORY_STATEMENTS.list ? [{ name: "id", type: "text" }] : [];
+}
 
 export function parseStatement({ sql, params }: BranchOperation): Statement | ServerFailure {
   const [first = "", second = ""] = params.map((param) => toWire(param) ?? "");

@@ -19,9 +19,11 @@ import type {
   ExecutionOutcome,
   PrepareOutcome,
   Receipt,
+  SavepointAction,
   SessionOptions,
   ShardSession,
   StatementRefusal,
+  StepOutcome,
 } from "./shard.ts";
 import { ShardUnreachable } from "./shard.ts";
 import { FEATURE_NOT_SUPPORTED } from "./sqlstate.ts";
@@ -76,9 +78,28 @@ export class PostgresSession implements ShardSession {
     const refusal = this.#refusal(operations);
     if (refusal !== undefined) return refusal;
     const { report, span } = await this.#runClient(operations, idempotencyKey, [], 0);
-    const outcome = this.#read(report.end, span);
-    if (outcome.kind !== "executed" || this.#connection.transactionStatus === "T") return outcome;
-    return { ...outcome, insideTransaction: false };
+    return this.#readStep(report.end, span);
+  }
+
+  async runStep(operation: BranchOperation): Promise<StepOutcome> {
+    // A cancel of an earlier statement that is still on its way would hit this one.
+    await this.#watchdog.quiet();
+    const refusal = this.#refusal([operation]);
+    if (refusal !== undefined) return { execution: refusal, fields: [] };
+    const { report, span } = await this.#runClient([operation], undefined, [], 0);
+    const execution = this.#readStep(report.end, span);
+    const shape = report.end.results[span.first]?.shape;
+    return { execution, fields: execution.kind === "executed" ? (shape?.fields ?? []) : [] };
+  }
+
+  async savepoint(action: SavepointAction): Promise<ExecutionOutcome> {
+    await this.#watchdog.quiet();
+    const { statements } = this.#connection;
+    const opening = this.#state === "new" ? steps.openingSteps(statements, this.#options) : [];
+    const own = [...opening, steps.savepointStep(statements, action)];
+    const deadlineMs = this.#options.timeoutMs + SERVER_TIMEOUT_GRACE_MS;
+    const { end } = await this.#run([...own, steps.lookStep(statements)], deadlineMs);
+    return this.#readStep(end, { first: own.length, count: 0, receiptAt: undefined });
   }
 
   async executeAndPrepare(
@@ -174,13 +195,13 @@ export class PostgresSession implements ShardSession {
     opens: boolean,
   ): { readonly batch: readonly Step[]; readonly span: Span } {
     const { statements } = this.#connection;
-    const { isolation, timeoutMs } = this.#options;
-    const batch = opens ? steps.openingSteps(statements, isolation, timeoutMs) : [];
+    const batch = opens ? steps.openingSteps(statements, this.#options) : [];
     const receiptAt = idempotencyKey === undefined ? undefined : batch.length;
     if (idempotencyKey !== undefined) batch.push(steps.findReceiptStep(statements, idempotencyKey));
     const span: Span = { first: batch.length, count: operations.length, receiptAt };
     for (const { sql, params } of operations) {
-      const isRepeated = this.#tools.repetitions.seen(sql);
+      // Only what opens the transaction can be run anew when its plan is stale.
+      const isRepeated = this.#tools.repetitions.seen(sql) && opens;
       const statement = isRepeated ? statements.kept(sql) : statements.once(sql);
       batch.push({ statement, values: params.map(toWire), isClients: true });
     }
@@ -203,6 +224,13 @@ export class PostgresSession implements ShardSession {
 
   #read(end: BatchEnd, span: Span): ExecutionOutcome {
     return readExecution(end, span, this.#connection.role);
+  }
+
+  /** After a batch that leaves the transaction open. */
+  #readStep(end: BatchEnd, span: Span): ExecutionOutcome {
+    const outcome = this.#read(end, span);
+    if (outcome.kind !== "executed" || this.#connection.transactionStatus === "T") return outcome;
+    return { ...outcome, insideTransaction: false };
   }
 
   /**

@@ -2,6 +2,8 @@
  * The columns of a result, and how its rows are made from the texts that the server sent.
  */
 import type { OperationResult } from "../../shared/model/api.ts";
+import type { ResultField } from "../../shared/model/interactive.ts";
+import { typeName } from "./type-names.ts";
 import { parserOf } from "./row-values.ts";
 
 export type Row = OperationResult["rows"][number];
@@ -14,13 +16,19 @@ export interface Column {
 export class RowShape {
   /** What the names add to a row, in bytes. */
   readonly nameBytes: number;
+  readonly #columns: readonly Column[];
   readonly #names: readonly string[];
   readonly #parsers: readonly ((text: string) => unknown)[];
 
   constructor(columns: readonly Column[]) {
+    this.#columns = columns;
     this.#names = columns.map(({ name }) => name);
     this.#parsers = columns.map(({ dataTypeID }) => parserOf(dataTypeID));
     this.nameBytes = this.#names.reduce((sum, name) => sum + name.length, 0);
+  }
+
+  get fields(): readonly ResultField[] {
+    return this.#columns.map(({ name, dataTypeID }) => ({ name, type: typeName(dataTypeID) }));
   }
 
   row(texts: readonly (string | null)[]): Row {

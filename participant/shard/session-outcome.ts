@@ -31,7 +31,7 @@ export function readExecution(end: BatchEnd, span: Span, role: string): Executio
   const { results } = end;
   const lookAt = span.first + span.count;
   if (end.kind === "failed" && results.length <= lookAt) {
-    const index = Math.min(Math.max(results.length - span.first, 0), span.count - 1);
+    const index = Math.max(Math.min(results.length - span.first, span.count - 1), 0);
     return { ...readFailure(end.error), index };
   }
   const receipt = span.receiptAt === undefined ? undefined : results[span.receiptAt]?.rows[0];

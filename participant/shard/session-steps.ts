@@ -7,10 +7,12 @@
  * under another role could never be finished. It also lets go of session-level advisory locks, which a function may have
  * taken and which would outlive the transaction. Every name is qualified: the search path is the client's to change.
  */
+import { assert } from "../../shared/model/assert.ts";
 import { type Isolation, LIMITS } from "../../shared/model/api.ts";
+import { SAVEPOINT_PATTERN } from "../../shared/model/interactive.ts";
 import type { GlobalId } from "../../shared/model/ids.ts";
 import type { Step } from "./batch.ts";
-import type { Receipt } from "./shard.ts";
+import type { Receipt, SavepointAction, SessionOptions } from "./shard.ts";
 import type { StatementCache } from "./statement-cache.ts";
 
 const BEGIN: Readonly<Record<Isolation, string>> = {
@@ -20,6 +22,9 @@ const BEGIN: Readonly<Record<Isolation, string>> = {
 };
 const LIMITS_STEP = `select pg_catalog.set_config('lock_timeout', $1, true),
   pg_catalog.set_config('statement_timeout', $2, true)`;
+const INTERACTIVE_LIMITS_STEP = `select pg_catalog.set_config('lock_timeout', $1, true),
+  pg_catalog.set_config('statement_timeout', $2, true),
+  pg_catalog.set_config('idle_in_transaction_session_timeout', $3, true)`;
 const LOOK = `select pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text as xid,
   current_user::pg_catalog.text as role, pg_catalog.pg_advisory_unlock_all()`;
 const FIND_RECEIPT = `select transaction_id, idempotency_key, fingerprint, results
@@ -46,13 +51,33 @@ export function limitSettings(timeoutMs: number): {
 /** A session's settings are those of the default timeout, so only another one takes a step. */
 export function openingSteps(
   cache: StatementCache,
-  isolation: Isolation,
-  timeoutMs: number,
+  { isolation, timeoutMs, interactive }: SessionOptions,
 ): Step[] {
   const begin: Step = { statement: cache.kept(BEGIN[isolation]), values: [] };
+  if (interactive !== undefined) {
+    const { savepoints, lockTimeoutMs, maxIdleMs } = interactive;
+    const values = [lockTimeoutMs, timeoutMs, maxIdleMs].map((limitMs) => String(limitMs));
+    return [
+      begin,
+      { statement: cache.kept(INTERACTIVE_LIMITS_STEP), values },
+      ...savepoints.map((name) => savepointStep(cache, { kind: "savepoint", name })),
+    ];
+  }
   if (timeoutMs === LIMITS.defaultTimeoutMs) return [begin];
   const { lock_timeout: lock, statement_timeout: statement } = limitSettings(timeoutMs);
   return [begin, { statement: cache.kept(LIMITS_STEP), values: [String(lock), String(statement)] }];
+}
+
+const SAVEPOINT_COMMANDS: Readonly<Record<SavepointAction["kind"], string>> = {
+  savepoint: "savepoint",
+  rollbackTo: "rollback to savepoint",
+  release: "release savepoint",
+};
+
+/** The name cannot be a parameter; its alphabet makes the quoted name safe. */
+export function savepointStep(cache: StatementCache, { kind, name }: SavepointAction): Step {
+  assert(SAVEPOINT_PATTERN.test(name), "the name of a savepoint holds nothing to escape");
+  return { statement: cache.command(`${SAVEPOINT_COMMANDS[kind]} "${name}"`), values: [] };
 }
 
 export function findReceiptStep(cache: StatementCache, key: string): Step {

@@ -9,10 +9,13 @@
  *   that rejected so is spent; the adapter makes sure that its transaction can no longer change its state unseen
  *   (it ends the server process, or knows it ended) before `fence` resolves.
  * - Statement errors are values (`failed`), because they are ordinary votes.
+ * - Savepoints nest as SQL's do: a name may be set again and then hides the earlier one; going back keeps the savepoint,
+ *   releasing it drops it and all that were set after it.
  */
 import type { Isolation, OperationResult } from "../../shared/model/api.ts";
 import type { ErrorCode } from "../../shared/model/errors.ts";
-import type { BranchOperation } from "../../shared/model/protocol.ts";
+import type { ResultField } from "../../shared/model/interactive.ts";
+import type { BranchAction, BranchOperation } from "../../shared/model/protocol.ts";
 import type { GlobalId, TransactionId, Xid } from "../../shared/model/ids.ts";
 
 /** The server said no; the transaction is rolled back, or can only be rolled back. */
@@ -92,6 +95,26 @@ export interface SessionOptions {
   readonly isolation: Isolation;
   /** Bounds each statement and each lock wait. */
   readonly timeoutMs: number;
+  /** For a session that runs one step after the other. */
+  readonly interactive?: InteractiveOptions;
+}
+
+export interface InteractiveOptions {
+  /** Set right behind BEGIN, the oldest first. */
+  readonly savepoints: readonly string[];
+  /** Bounds each lock wait instead. */
+  readonly lockTimeoutMs: number;
+  /** The server rolls back by itself what waits for longer than this. */
+  readonly maxIdleMs: number;
+}
+
+/** What is done to a savepoint. */
+export type SavepointAction = Exclude<BranchAction, { readonly kind: "operation" }>;
+
+export interface StepOutcome {
+  readonly execution: ExecutionOutcome;
+  /** The columns of what was returned, in order. */
+  readonly fields: readonly ResultField[];
 }
 
 export interface ShardSession {
@@ -112,6 +135,10 @@ export interface ShardSession {
     gid: GlobalId,
     deadlineMs: number,
   ): Promise<ExecuteAndPrepareOutcome>;
+  /** One statement. When it fails, only `rollback` and `savepoint` with `rollbackTo` may follow. */
+  runStep(operation: BranchOperation): Promise<StepOutcome>;
+  /** `executed` without results, or what `runStep` would say of a statement. */
+  savepoint(action: SavepointAction): Promise<ExecutionOutcome>;
   /** Not bounded by any statement timeout of the server: `deadlineMs` ends it from a second connection. */
   prepare(gid: GlobalId, deadlineMs: number): Promise<PrepareOutcome>;
   /** One-phase: writes the receipt (if any) and commits, in one round trip. */

@@ -10,16 +10,22 @@
  *   list      which branches of this cluster are prepared?        prepared[]
  *   settle    did this one-phase transaction commit? (and if it   committed | aborted | retry
  *             did not, it never will)
+ *   statement one step of an interactive branch; the first one    ran | failed | no
+ *             opens it
+ *   prepare   an interactive branch has run its last step         prepared | readOnly | no
+ *   keep      these interactive branches are still wanted         kept (and which of them are not open)
  *
  *   participant → any coordinator, over HTTP: `OutcomeInquiry` → `OutcomeAnswer`.
  *
- * All requests but the two `execute` are idempotent. An `execute` runs at most once: it names the participant's
- * incarnation (`bootId`, learned in the hello), and an incarnation remembers every carrier it has met.
+ * All requests but the two `execute` and `statement` are idempotent. An `execute` runs at most once: it names the
+ * participant's incarnation (`bootId`, learned in the hello), and an incarnation remembers every carrier it has met. So
+ * does a `statement`: only one that says `opens` begins a branch, and each carries its place in the transaction (`seq`).
  */
 import { z } from "zod";
 import type { OperationResult } from "./api.ts";
 import { Isolation, Operation } from "./api.ts";
 import { ERROR_CODES } from "./errors.ts";
+import { INTERACTIVE_LIMITS, type ResultField, SAVEPOINT_PATTERN } from "./interactive.ts";
 import type {
   Ballot,
   CarrierId,
@@ -96,6 +102,52 @@ export const SettleRequest = z.object({
   idempotencyKey: z.string().optional(),
 });
 
+/** Of an interactive branch. Names are quoted in SQL, and the alphabet leaves nothing to escape. */
+const savepointName = z.string().regex(SAVEPOINT_PATTERN);
+export const BranchAction = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("operation"), operation: BranchOperation }),
+  z.object({ kind: z.literal("savepoint"), name: savepointName }),
+  z.object({ kind: z.literal("rollbackTo"), name: savepointName }),
+  z.object({ kind: z.literal("release"), name: savepointName }),
+]);
+export type BranchAction = z.infer<typeof BranchAction>;
+
+const interactiveBranch = {
+  ballot: ballotSchema,
+  carrierId: carrierIdSchema,
+  /** Of the incarnation that opened the branch. */
+  bootId: z.string(),
+  gid: gidSchema,
+};
+
+export const StatementRequest = z.object({
+  kind: z.literal("statement"),
+  ...interactiveBranch,
+  isolation: Isolation,
+  /** What is left of the transaction's time. */
+  timeoutMs: z.int().min(1),
+  /** A branch that hears nothing for this long, and a grace, is rolled back. */
+  silenceLimitMs: z.int().min(1),
+  /** Place among the transaction's steps, which are counted over all shards. */
+  seq: z.int().min(1),
+  /** The branch is begun by this step, with these savepoints set, the oldest first. Null: it is open already. */
+  opens: z
+    .object({ savepoints: z.array(savepointName).max(INTERACTIVE_LIMITS.maxSavepoints) })
+    .nullable(),
+  /** A savepoint is set: a statement that fails leaves the branch open, for `rollbackTo`. */
+  outlivesFailure: z.boolean(),
+  action: BranchAction,
+});
+export const PrepareRequest = z.object({
+  kind: z.literal("prepare"),
+  ...interactiveBranch,
+  timeoutMs: z.int().min(1),
+});
+export const KeepRequest = z.object({
+  kind: z.literal("keep"),
+  gids: z.array(gidSchema).max(INTERACTIVE_LIMITS.maxOpen),
+});
+
 export const BranchRequest = z.discriminatedUnion("kind", [
   ExecuteRequest,
   ExecuteOnePhaseRequest,
@@ -103,6 +155,9 @@ export const BranchRequest = z.discriminatedUnion("kind", [
   AbortRequest,
   ListRequest,
   SettleRequest,
+  StatementRequest,
+  PrepareRequest,
+  KeepRequest,
 ]);
 export type ExecuteRequest = z.infer<typeof ExecuteRequest>;
 export type ExecuteOnePhaseRequest = z.infer<typeof ExecuteOnePhaseRequest>;
@@ -110,12 +165,19 @@ export type CommitRequest = z.infer<typeof CommitRequest>;
 export type AbortRequest = z.infer<typeof AbortRequest>;
 export type ListRequest = z.infer<typeof ListRequest>;
 export type SettleRequest = z.infer<typeof SettleRequest>;
+export type StatementRequest = z.infer<typeof StatementRequest>;
+export type PrepareRequest = z.infer<typeof PrepareRequest>;
+export type KeepRequest = z.infer<typeof KeepRequest>;
 export type BranchRequest = z.infer<typeof BranchRequest>;
 
 const operationResult = z.object({
   rowCount: z.int(),
   rows: z.array(z.record(z.string(), z.unknown())),
 }) as unknown as z.ZodType<OperationResult>;
+const resultField = z.object({
+  name: z.string(),
+  type: z.string(),
+}) as unknown as z.ZodType<ResultField>;
 /** Results of one member, in the order of its operations. */
 const memberResults = z.array(operationResult);
 
@@ -200,6 +262,27 @@ export const SettleReply = z.discriminatedUnion("kind", [
 ]);
 export type SettleReply = z.infer<typeof SettleReply>;
 
+export const StatementReply = z.discriminatedUnion("kind", [
+  z.object({
+    kind: z.literal("ran"),
+    /** Null for what is done to savepoints. */
+    result: operationResult.nullable(),
+    fields: z.array(resultField),
+  }),
+  /** The branch is open, but only `rollbackTo` may follow. */
+  z.object({ kind: z.literal("failed"), refusal: Refusal }),
+  /** There is no such branch any more. */
+  No,
+]);
+export type StatementReply = z.infer<typeof StatementReply>;
+
+export const KeepReply = z.object({
+  kind: z.literal("kept"),
+  /** Those that are not open. */
+  unknown: z.array(gidSchema),
+});
+export type KeepReply = z.infer<typeof KeepReply>;
+
 /** The reply that belongs to each kind of request. */
 export interface BranchReplies {
   readonly execute: Vote;
@@ -208,6 +291,9 @@ export interface BranchReplies {
   readonly abort: AbortReply;
   readonly list: ListReply;
   readonly settle: SettleReply;
+  readonly statement: StatementReply;
+  readonly prepare: Vote;
+  readonly keep: KeepReply;
 }
 export const BRANCH_REPLY_SCHEMAS: {
   readonly [Kind in keyof BranchReplies]: z.ZodType<BranchReplies[Kind]>;
@@ -218,6 +304,9 @@ export const BRANCH_REPLY_SCHEMAS: {
   abort: AbortReply,
   list: ListReply,
   settle: SettleReply,
+  statement: StatementReply,
+  prepare: Vote,
+  keep: KeepReply,
 };
 
 /** First message on a participant's socket, from the coordinator; and the participant's answer. */

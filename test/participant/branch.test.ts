@@ -4,6 +4,7 @@ import {
   type BranchState,
   foundBranch,
   isBeforeVote,
+  OPENING,
   step,
 } from "../../participant/branches/branch.ts";
 import type { Xid } from "../../shared/model/ids.ts";
@@ -33,6 +34,13 @@ const EVENTS: readonly BranchEvent[] = [
     ...PREPARATIONS.map((preparation) => ({ kind: "executed", execution, preparation }) as const),
   ]),
   ...PREPARATIONS.map((preparation) => ({ kind: "prepareAnswered", preparation }) as const),
+  ...EXECUTIONS.flatMap((execution) =>
+    [true, false].map((outlivesFailure) => ({ kind: "ran", execution, outlivesFailure }) as const),
+  ),
+  { kind: "stepRequested", goesBack: true },
+  { kind: "stepRequested", goesBack: false },
+  { kind: "prepareRequested" },
+  { kind: "left" },
   { kind: "closed", refusal: null },
   { kind: "closed", refusal: REFUSAL },
   { kind: "unreachable", refusal: REFUSAL },
@@ -58,7 +66,7 @@ interface Move {
 function allMoves(): readonly Move[] {
   const moves: Move[] = [];
   const seen = new Set<string>();
-  const open: BranchState[] = [BEGINNING, foundBranch(XID)];
+  const open: BranchState[] = [BEGINNING, OPENING, foundBranch(XID)];
   for (let from = open.pop(); from !== undefined; from = open.pop()) {
     const key = JSON.stringify(from);
     if (seen.has(key)) continue;
@@ -156,4 +164,52 @@ test("no branch leaves its end, and a stop that comes late changes nothing", () 
 test("a transaction that is still in progress is asked about again", () => {
   const state: BranchState = { kind: "committing", xid: XID };
   expect(step(state, { kind: "gone", status: "in progress" })).toBe(state);
+});
+
+test("an open branch comes to PREPARE only when it was asked for, and nothing has failed", () => {
+  const fromOpen = [...entering("preparing"), ...entering("closing")].filter(
+    ({ from }) => from.kind !== "executing",
+  );
+  expect(fromOpen).toHaveLength(2);
+  for (const { from, event } of fromOpen) {
+    expect(from).toMatchObject({ kind: "open", failure: null });
+    expect(event).toEqual({ kind: "prepareRequested" });
+  }
+});
+
+test("whatever ends an open or running branch before its vote, the session is rolled back first", () => {
+  const isOpen = ({ kind }: BranchState): boolean => kind === "open" || kind === "running";
+  const exits = moves.filter(
+    ({ from, event, to }) =>
+      isOpen(from) && !isOpen(to) && (event.kind !== "prepareRequested" || to.kind === "leaving"),
+  );
+  expect(exits.map(({ event }) => event.kind)).toEqual(
+    expect.arrayContaining(["stopRequested", "ran", "unreachable", "prepareRequested"]),
+  );
+  for (const { to } of exits) expect(to.kind).toBe("leaving");
+  const left = moves.filter(({ from, to }) => from.kind === "leaving" && to.kind === "ended");
+  expect(left.map(({ event }) => event.kind)).toContain("left");
+  for (const { to } of left) expect(to).toMatchObject({ outcome: "aborted" });
+});
+
+test("a stop that was asked for while a step ran wins over what the step came to", () => {
+  const stopped = step(OPENING, { kind: "stopRequested", refusal: STOP });
+  for (const execution of EXECUTIONS) {
+    expect(step(stopped, { kind: "ran", execution, outlivesFailure: true })).toEqual({
+      kind: "leaving",
+      refusal: STOP,
+    });
+  }
+});
+
+test("a failure leaves the branch open only where a savepoint can mend it, and only going back does", () => {
+  const execution = { kind: "refused", refusal: REFUSAL } as const;
+  const failed = step(OPENING, { kind: "ran", execution, outlivesFailure: true });
+  expect(failed).toEqual({ kind: "open", xid: null, failure: REFUSAL });
+  expect(() => step(failed, { kind: "stepRequested", goesBack: false })).toThrow("only goes back");
+  expect(step(failed, { kind: "stepRequested", goesBack: true })).toEqual(OPENING);
+  expect(step(OPENING, { kind: "ran", execution, outlivesFailure: false })).toEqual({
+    kind: "leaving",
+    refusal: REFUSAL,
+  });
 });

@@ -27,11 +27,14 @@ import {
 } from "../../shared/model/ids.ts";
 import type { Logger } from "../../shared/model/ports.ts";
 import type {
+  BranchAction,
   BranchOperation,
   BranchOutcome,
   ExecuteOnePhaseRequest,
   ExecuteRequest,
   OutcomeInquiry,
+  PrepareRequest,
+  StatementRequest,
 } from "../../shared/model/protocol.ts";
 import { fixedRandom, TestClock } from "./test-clock.ts";
 
@@ -88,6 +91,44 @@ export function onePhaseRequest(
     timeoutMs: 1_000,
     members: [{ transactionId: transactionIdOf(sequence), operations: [...operations] }],
     idempotency: key === undefined ? null : { key, fingerprint: `print of ${key}` },
+    ...more,
+  };
+}
+
+export function statementRequest(
+  sequence: number,
+  seq: number,
+  action: BranchAction,
+  more: Partial<StatementRequest> = {},
+): StatementRequest {
+  return {
+    kind: "statement",
+    ballot: ballotOf(1),
+    carrierId: carrierId(ballotOf(1), sequence),
+    gid: gidOf(sequence),
+    bootId: BOOT,
+    isolation: "read committed",
+    timeoutMs: 60_000,
+    silenceLimitMs: 10_000,
+    seq,
+    opens: seq === 1 ? { savepoints: [] } : null,
+    outlivesFailure: false,
+    action,
+    ...more,
+  };
+}
+
+export function prepareRequest(
+  sequence: number,
+  more: Partial<PrepareRequest> = {},
+): PrepareRequest {
+  return {
+    kind: "prepare",
+    ballot: ballotOf(1),
+    carrierId: carrierId(ballotOf(1), sequence),
+    gid: gidOf(sequence),
+    bootId: BOOT,
+    timeoutMs: 1_000,
     ...more,
   };
 }

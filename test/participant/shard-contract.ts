@@ -8,22 +8,11 @@ import type {
   Shard,
   ShardSession,
 } from "../../participant/shard/shard.ts";
-import type { Param } from "../../shared/model/api.ts";
-import type { GlobalId, TransactionId, Xid } from "../../shared/model/ids.ts";
-import type { BranchOperation } from "../../shared/model/protocol.ts";
+import type { TransactionId, Xid } from "../../shared/model/ids.ts";
+import { ADD, gid, NOTE, operation, READ } from "./shard-words.ts";
+import { testSavepoints } from "./savepoint-contract.ts";
 
-export const ADD = "update items set value = value + $1 where id = $2";
-export const READ = "select value from items where id = $1";
-export const NOTE = "insert into entries (id, note) values ($1, $2)";
-export const LIST = "select id from entries order by id";
-
-export const operation = (sql: string, ...params: Param[]): BranchOperation => ({
-  sql,
-  params,
-  index: 0,
-});
-
-export const gid = (name: string): GlobalId => `synod_test_1-1-${name}_s1` as GlobalId;
+export { ADD, gid, LIST, NOTE, operation, READ } from "./shard-words.ts";
 
 const PREPARE_DEADLINE_MS = 5_000;
 
@@ -80,6 +69,7 @@ export function testShardContract(create: () => Promise<ContractShard>): void {
   testFinishing();
   testLocks();
   testReceipts();
+  testSavepoints(() => open.shard);
 }
 
 function testExecution(): void {

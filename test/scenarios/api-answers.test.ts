@@ -141,7 +141,7 @@ test.each([
   ["/", 404],
   ["/v1/transactions/", 200],
   ["/v1/transactions/not-an-id", 404],
-  ["/v1/transactions/1-1-1-abcdefgh/statements", 404],
+  ["/v1/transactions/1-1-1-abcdefgh/statements", 405],
   ["/v1/transactions/%ff", 404],
   ["/V1/cluster", 404],
   ["/v1/cluster?verbose=1", 200],
@@ -151,7 +151,8 @@ test.each([
 
 test.each([
   ["PUT", "/v1/transactions", "GET, HEAD, POST"],
-  ["DELETE", "/v1/transactions/1-1-1-abcdefgh", "GET, HEAD"],
+  ["PUT", "/v1/transactions/1-1-1-abcdefgh", "GET, HEAD, DELETE"],
+  ["DELETE", "/v1/transactions/1-1-1-abcdefgh/commit", "POST"],
   ["POST", "/v1/cluster", "GET, HEAD"],
   ["POST", "/readyz", "GET, HEAD"],
   ["GET", "/internal/v1/outcomes", "POST"],

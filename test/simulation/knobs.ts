@@ -83,6 +83,8 @@ export type ParticipantKnobs = ParticipantLimits;
 
 export interface WorkloadKnobs {
   readonly clients: number;
+  /** Clients that run their transactions statement by statement. */
+  readonly interactiveClients: number;
   readonly meanThinkMs: number;
   readonly itemsPerShard: number;
   /** Chance that an operation goes to the one hot item of its shard. */
@@ -179,6 +181,7 @@ function drawWorkload(random: SeededRandom): WorkloadKnobs {
     noteChance: random.knob(0.5),
     decidedChance: random.knob(0.5),
     impatientChance: random.knob(0.3),
+    interactiveClients: random.chance(0.5) ? 0 : 1 + random.integer(3),
   };
 }
 

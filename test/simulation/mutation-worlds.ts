@@ -54,6 +54,7 @@ export function quiet(knobs: Knobs, faults: Partial<FaultKnobs>): Knobs {
     workload: {
       ...knobs.workload,
       clients: 4,
+      interactiveClients: 0,
       meanThinkMs: 60,
       itemsPerShard: 16,
       hotChance: 0,

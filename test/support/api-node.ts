@@ -2,6 +2,7 @@
 import { createApi } from "../../coordinator/api/server.ts";
 import { createForwarder } from "../../coordinator/api/forwarding.ts";
 import {
+  type InteractiveGateway,
   NotLeader,
   type NodeView,
   type Submission,
@@ -36,6 +37,10 @@ export class TwinGroup {
   readonly submissions: Submission[] = [];
   readonly answers = new Map<string, { fingerprint: string; response: TransactionResponse }>();
   readonly outcomes = new Map<string, BranchOutcome>();
+  /** What was asked of interactive transactions, in order. */
+  readonly interactiveCalls: unknown[] = [];
+  /** Runs inside the leader, before it answers one of them. */
+  beforeInteractiveAnswer: (name: unknown) => void | Promise<void> = () => undefined;
   /** Runs inside the leader's submit, before the transaction commits. */
   duringSubmit: () => void | Promise<void> = () => undefined;
   /** Runs when it has committed, before the answer. */
@@ -123,6 +128,40 @@ class TwinGateway implements TransactionGateway {
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
     return this.#group.leader !== undefined;
+  }
+
+  /** Says yes to everything, at its leader. */
+  get interactive(): InteractiveGateway {
+    const take = async (...call: readonly unknown[]): Promise<void> => {
+      await Promise.resolve();
+      this.#assertLeads();
+      this.#group.interactiveCalls.push(call);
+      await this.#group.beforeInteractiveAnswer(call[0]);
+    };
+    return {
+      begin: async (request) => {
+        await take("begin", request);
+        const { idleTimeoutMs, timeoutMs } = request;
+        return {
+          id: "1-1-9-abcdefgh",
+          expiresAt: new Date(0).toISOString(),
+          idleTimeoutMs,
+          timeoutMs,
+        };
+      },
+      step: async (id, asked) => {
+        await take("step", id, asked);
+        return { response: { seq: asked.seq }, replayed: false };
+      },
+      commit: async (id, terms) => {
+        await take("commit", id, terms);
+        return { id, outcome: "committed", results: [], pendingShards: [] };
+      },
+      rollBack: async (id) => {
+        await take("rollBack", id);
+        return { id, outcome: "aborted" };
+      },
+    };
   }
 
   #assertLeads(): void {

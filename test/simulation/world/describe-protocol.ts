@@ -14,6 +14,12 @@ export function describeRequest(request: BranchRequest): string {
       return `list b${request.ballot}`;
     case "settle":
       return `settle ${request.transactionId}`;
+    case "statement":
+      return `statement ${request.seq} of ${request.carrierId} b${request.ballot}: ${request.action.kind}`;
+    case "prepare":
+      return `prepare ${request.carrierId} b${request.ballot}`;
+    case "keep":
+      return `keep ${request.gids.map(shortGid).join(" ")}`;
   }
 }
 
@@ -22,6 +28,7 @@ export function describeReply(request: BranchRequest, reply: unknown): string {
   const about = `to ${describeRequest(request)}: `;
   switch (said.kind) {
     case "no":
+    case "failed":
       return `${about}no, ${said.refusal.code} (${said.refusal.sentence})`;
     case "lost":
     case "retry":
@@ -31,6 +38,9 @@ export function describeReply(request: BranchRequest, reply: unknown): string {
       return "branches" in said
         ? `${about}${said.branches.map(({ gid }) => shortGid(gid)).join(" ")}`
         : `${about}prepared xid ${said.xid}`;
+    case "kept":
+      return `${about}unknown ${said.unknown.map(shortGid).join(" ")}`;
+    case "ran":
     case "readOnly":
     case "committed":
     case "aborted":

@@ -26,6 +26,8 @@ function carelessSession(session: ShardSession, mutation: Mutation): ShardSessio
       const outcome = await session.executeAndPrepare(operations, gid, deadlineMs);
       return { ...outcome, prepare: outcome.prepare && seen(outcome.prepare) };
     },
+    runStep: (operation) => session.runStep(operation),
+    savepoint: (action) => session.savepoint(action),
     prepare: async (gid, deadlineMs) => seen(await session.prepare(gid, deadlineMs)),
     commit: (receipt) => session.commit(mutation === "receipt left out" ? null : receipt),
     rollback: () => session.rollback(),

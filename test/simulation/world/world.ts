@@ -8,6 +8,8 @@ import { Tally } from "../checkers/tally.ts";
 import { Violation } from "../checkers/violation.ts";
 import { Client } from "../clients/client.ts";
 import { History, type Call } from "../clients/history.ts";
+import { InteractiveApi } from "../clients/interactive-api.ts";
+import { InteractiveClient } from "../clients/interactive-client.ts";
 import { SimulatedApi } from "../clients/simulated-api.ts";
 import { markOf, OPENING_VALUE } from "../clients/statements.ts";
 import { itemsOf, Workload } from "../clients/workload.ts";
@@ -87,7 +89,7 @@ export class World {
       });
     }
     this.faults.start();
-    for (const client of this.#createClients()) {
+    for (const client of [...this.#createClients(), ...this.#createInteractiveClients()]) {
       client.run().catch((error: unknown) => {
         this.#options.onFailure(error);
       });
@@ -200,6 +202,25 @@ export class World {
       const name = `c${index + 1}`;
       const workload = new Workload(knobs.workload, shards, random.fork(`workload ${name}`));
       return new Client({
+        ...{ name, knobs: knobs.workload, scheduler, trace, hosts, api, history, workload, tally },
+        random: random.fork(`client ${name}`),
+        isStopping: () => this.faults.stopped,
+        prepareMarks: (call) => {
+          this.prepareMarks(call);
+        },
+      });
+    });
+  }
+
+  #createInteractiveClients(): readonly InteractiveClient[] {
+    const { knobs, random } = this.#options;
+    const { scheduler, trace, tally, history, coordinators: hosts } = this;
+    const api = new InteractiveApi(hosts, this.calls, history, trace);
+    const shards = this.participants.map(({ shard }) => shard);
+    return Array.from({ length: knobs.workload.interactiveClients }, (_, index) => {
+      const name = `i${index + 1}`;
+      const workload = new Workload(knobs.workload, shards, random.fork(`workload ${name}`));
+      return new InteractiveClient({
         ...{ name, knobs: knobs.workload, scheduler, trace, hosts, api, history, workload, tally },
         random: random.fork(`client ${name}`),
         isStopping: () => this.faults.stopped,

@@ -1,0 +1,164 @@
+/**
+ * The front of interactive transactions: gives ids, finds what a call is about, and answers for what is no longer held.
+ *
+ * What a call about an ended transaction is told comes from the ledger, as for any other: committed there is committed; below
+ * the floor, or of this leader's own ballot and not held, it is aborted for ever. So a commit may be asked for again and
+ * again, whoever leads. Only what read, and left nothing behind, is committed as long as its leader remembers it, and
+ * counts as aborted afterwards.
+ */
+import { LIMITS, type TransactionResponse } from "../../../shared/model/api.ts";
+import { unreachable } from "../../../shared/model/assert.ts";
+import type { SynodError } from "../../../shared/model/errors.ts";
+import {
+  carrierId,
+  onePhaseShard,
+  transactionId,
+  transactionOrigin,
+  type NodeId,
+  type TransactionId,
+} from "../../../shared/model/ids.ts";
+import type {
+  BeginRequest,
+  BeginResponse,
+  CommitBody,
+  RollbackResponse,
+} from "../../../shared/model/interactive.ts";
+import type { Clock, Random } from "../../../shared/model/ports.ts";
+import type { Carriers } from "../carriers.ts";
+import { type InteractiveGateway, NotLeader, type StepAnswer } from "../gateway.ts";
+import type { Leadership } from "../leadership.ts";
+import type { Ledger } from "../ledger/ledger.ts";
+import {
+  alreadyCommitted,
+  expired,
+  notInteractive,
+  stillDeciding,
+  UNKNOWN_HERE,
+} from "./errors.ts";
+import {
+  type HeldInteractive,
+  type InteractiveTransactions,
+  isBeforeCommit,
+} from "./interactive-transactions.ts";
+import type { AskedStep } from "./machine.ts";
+
+const TAIL_LENGTH = 12;
+
+export interface InteractiveServiceOptions {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly ledger: Ledger;
+  readonly leadership: Leadership;
+  readonly carriers: Carriers;
+  readonly transactions: InteractiveTransactions;
+  readonly pendingShards: (id: TransactionId) => readonly string[];
+  readonly leader: () => NodeId | undefined;
+}
+
+type Past =
+  | { readonly kind: "committed" }
+  | { readonly kind: "aborted"; readonly cause: string }
+  /** Older than what is kept, or of a leader that nobody knows. */
+  | { readonly kind: "unknown" };
+
+export class InteractiveService implements InteractiveGateway {
+  readonly #options: InteractiveServiceOptions;
+
+  constructor(options: InteractiveServiceOptions) {
+    this.#options = options;
+  }
+
+  async begin(request: BeginRequest): Promise<BeginResponse> {
+    const { clock, random, leadership, leader, transactions } = this.#options;
+    const { ballot } = leadership;
+    if (ballot === undefined) throw new NotLeader(leader());
+    const { timeoutMs, idleTimeoutMs } = request;
+    const carrier = carrierId(ballot, leadership.nextSequence());
+    const id = transactionId(ballot, leadership.nextSequence(), random.token(TAIL_LENGTH));
+    transactions.begin({ ballot, carrierId: carrier, transactionId: id, request });
+    const expiresAt = new Date(clock.wallMs() + timeoutMs).toISOString();
+    return Promise.resolve({ id, expiresAt, idleTimeoutMs, timeoutMs });
+  }
+
+  async step(id: TransactionId, asked: AskedStep): Promise<StepAnswer> {
+    const { transactions } = this.#options;
+    const held = transactions.find(id);
+    if (held !== undefined && isBeforeCommit(held.state)) return transactions.step(held, asked);
+    if (held !== undefined) await this.#decided(held, LIMITS.defaultTimeoutMs);
+    throw this.#refusal(id);
+  }
+
+  async commit(id: TransactionId, terms: CommitBody): Promise<TransactionResponse> {
+    const { transactions } = this.#options;
+    const held = transactions.find(id);
+    if (held !== undefined && isBeforeCommit(held.state)) return transactions.commit(held, terms);
+    if (held !== undefined) await this.#decided(held, terms.timeoutMs);
+    if (this.#past(id).kind !== "committed") throw this.#refusal(id);
+    const pendingShards = this.#options.pendingShards(id);
+    return { id, outcome: "committed", results: [], pendingShards };
+  }
+
+  async rollBack(id: TransactionId): Promise<RollbackResponse> {
+    const { transactions } = this.#options;
+    const held = transactions.find(id);
+    if (held !== undefined && isBeforeCommit(held.state)) await transactions.rollBack(held);
+    else if (held !== undefined) await this.#decided(held, LIMITS.defaultTimeoutMs);
+    if (this.#past(id).kind === "aborted") return { id, outcome: "aborted" };
+    throw this.#refusal(id);
+  }
+
+  /** Of a commit that was handed over. Rejects with `outcome-unknown` when the decision takes longer than that. */
+  async #decided({ transactionId: id, final }: HeldInteractive, timeoutMs: number): Promise<void> {
+    const { clock, ledger } = this.#options;
+    await new Promise<void>((resolve, reject) => {
+      const cancel = clock.after(timeoutMs, () => {
+        if (ledger.transactionOutcome(id).kind === "committed") resolve();
+        else reject(stillDeciding(id));
+      });
+      void final.then(() => {
+        cancel();
+        resolve();
+      });
+    });
+  }
+
+  #refusal(id: TransactionId): SynodError {
+    const past = this.#past(id);
+    switch (past.kind) {
+      case "committed":
+        return alreadyCommitted(id);
+      case "aborted":
+        return expired(id, past.cause);
+      case "unknown":
+        return stillDeciding(id);
+      default:
+        return unreachable(past);
+    }
+  }
+
+  /** Of a transaction that is not held. Throws `NotLeader` where only the leader can tell. */
+  #past(id: TransactionId): Past {
+    const { transactions, ledger, carriers, leadership, leader } = this.#options;
+    if (onePhaseShard(id) !== undefined) throw notInteractive(id);
+    const finished = transactions.finished.find(id);
+    if (finished !== undefined) return finished;
+    const outcome = ledger.transactionOutcome(id);
+    switch (outcome.kind) {
+      case "committed":
+        return outcome;
+      case "aborted":
+        return { kind: "aborted", cause: UNKNOWN_HERE };
+      case "forgotten":
+        return { kind: "unknown" };
+      case "undecided": {
+        // A one-shot transaction that runs.
+        if (carriers.holdsTransaction(id)) throw notInteractive(id);
+        if (leadership.ballot === undefined) throw new NotLeader(leader());
+        const isMine = transactionOrigin(id)?.ballot === leadership.ballot;
+        return isMine ? { kind: "aborted", cause: UNKNOWN_HERE } : { kind: "unknown" };
+      }
+      default:
+        return unreachable(outcome);
+    }
+  }
+}

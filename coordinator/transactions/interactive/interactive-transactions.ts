@@ -1,0 +1,367 @@
+/**
+ * The interactive transactions that this leader holds in memory, their time limits, and the hand that performs what their
+ * state machines want. Nothing of them is replicated before their commit is handed over to carriers.ts: a leader that is
+ * lost takes them with it, and their branches roll back.
+ *
+ * A transaction is held from `begin` until its outcome is final, so that outcomes.ts may call aborted what is not held.
+ */
+import type { TransactionResponse } from "../../../shared/model/api.ts";
+import { assert, unreachable } from "../../../shared/model/assert.ts";
+import { SynodError } from "../../../shared/model/errors.ts";
+import type {
+  Ballot,
+  CarrierId,
+  GlobalId,
+  ShardId,
+  TransactionId,
+} from "../../../shared/model/ids.ts";
+import {
+  type BeginRequest,
+  type CommitBody,
+  INTERACTIVE_LIMITS,
+  type StepResponse,
+} from "../../../shared/model/interactive.ts";
+import type { Cancel } from "../../../shared/model/ports.ts";
+import type { StatementReply } from "../../../shared/model/protocol.ts";
+import type { Carriers } from "../carriers.ts";
+import type { StepAnswer } from "../gateway.ts";
+import { Branches, type InteractiveBranchesOptions } from "./branches.ts";
+import { Deferred } from "./deferred.ts";
+import { endError, failureError, objectionError, sentenceOf } from "./errors.ts";
+import { FinishedTransactions } from "./finished.ts";
+import { Keeper } from "./keeper.ts";
+import {
+  type AskedStep,
+  BEGUN,
+  type EndReason,
+  type InteractiveEffect,
+  type InteractiveEvent,
+  type InteractiveState,
+  judgeStep,
+  objectionToCommit,
+  type Open,
+  type Running,
+  stepInteractive,
+} from "./machine.ts";
+
+export interface InteractiveTransactionsOptions extends InteractiveBranchesOptions {
+  readonly carriers: Carriers;
+}
+
+export interface NewInteractive {
+  readonly ballot: Ballot;
+  readonly carrierId: CarrierId;
+  readonly transactionId: TransactionId;
+  readonly request: BeginRequest;
+}
+
+/** A transaction that is held. */
+export interface HeldInteractive extends NewInteractive {
+  readonly branches: Branches;
+  state: InteractiveState;
+  /** Of the last step that was begun. */
+  answer: Deferred<StepResponse>;
+  response: StepResponse;
+  cancelIdle: Cancel;
+  cancelTooLong: Cancel;
+  /** The client's answer, once the commit has been handed over. */
+  committing: Promise<TransactionResponse> | undefined;
+  /** Resolves when the outcome of a commit that was handed over is final. */
+  final: Promise<void>;
+  /** Resolves when every branch has been told to roll back, and has. */
+  rolledBack: Promise<void>;
+}
+
+export class InteractiveTransactions {
+  readonly #options: InteractiveTransactionsOptions;
+  readonly #held = new Map<TransactionId, HeldInteractive>();
+  readonly #carrierIds = new Set<CarrierId>();
+  readonly finished = new FinishedTransactions();
+  readonly #keeper: Keeper;
+
+  constructor(options: InteractiveTransactionsOptions) {
+    this.#options = options;
+    const { links, clock, logger } = options;
+    this.#keeper = new Keeper({
+      ...{ links, clock, logger },
+      waiting: () => this.#waiting(),
+      lost: (gid) => {
+        this.#branchLost(gid);
+      },
+    });
+  }
+
+  /** Without those that carriers.ts holds by now. */
+  get size(): number {
+    return [...this.#held.values()].filter(({ state }) => isBeforeCommit(state)).length;
+  }
+
+  find(id: TransactionId): HeldInteractive | undefined {
+    return this.#held.get(id);
+  }
+
+  holds(carrierId: CarrierId): boolean {
+    return this.#carrierIds.has(carrierId);
+  }
+
+  begin(transaction: NewInteractive): void {
+    const { clock } = this.#options;
+    const { maxOpen } = INTERACTIVE_LIMITS;
+    if (this.#held.size >= maxOpen) {
+      throw new SynodError("overloaded", `${maxOpen} interactive transactions are open already`);
+    }
+    const { transactionId, request, ballot, carrierId } = transaction;
+    const { timeoutMs } = request;
+    const untilMs = clock.monotonicMs() + timeoutMs;
+    const held: HeldInteractive = {
+      ...transaction,
+      branches: new Branches(this.#options, { ballot, carrierId, request, untilMs }),
+      state: BEGUN,
+      answer: new Deferred(),
+      response: { seq: 0 },
+      cancelIdle: () => undefined,
+      cancelTooLong: clock.after(timeoutMs, () => {
+        this.#handle(held, { kind: "ends", reason: { kind: "tooLong" } });
+      }),
+      committing: undefined,
+      final: Promise.resolve(),
+      rolledBack: Promise.resolve(),
+    };
+    this.#held.set(transactionId, held);
+    this.#carrierIds.add(carrierId);
+    this.#awaitClient(held);
+    this.#keeper.start();
+  }
+
+  /** Rejects with a `SynodError`. Only while it is open or runs a step. */
+  async step(held: HeldInteractive, asked: AskedStep): Promise<StepAnswer> {
+    const { state, transactionId } = held;
+    assert(isBeforeCommit(state), "a step is asked for before the commit is");
+    const verdict = judgeStep(state, asked);
+    if (verdict === "repeated") return { response: await held.answer.promise, replayed: true };
+    if (verdict !== null) throw objectionError(verdict, transactionId);
+    const before = held.answer;
+    const answer = new Deferred<StepResponse>();
+    held.answer = answer;
+    held.response = { seq: asked.seq };
+    this.#handle(held, { kind: "stepAsked", asked });
+    try {
+      return { response: await answer.promise, replayed: false };
+    } catch (error) {
+      // What was not begun is not remembered: the last step is still the one before.
+      if (held.answer === answer && !isLast(held, asked)) held.answer = before;
+      throw error;
+    }
+  }
+
+  /** Only while it is open or runs a step. */
+  commit(held: HeldInteractive, terms: CommitBody): Promise<TransactionResponse> {
+    const { state, transactionId } = held;
+    assert(isBeforeCommit(state), "a commit is handed over once");
+    const objection = objectionToCommit(state);
+    if (objection !== null) throw objectionError(objection, transactionId);
+    this.#handle(held, { kind: "commitAsked", terms });
+    const response = { id: transactionId, outcome: "committed", results: [], pendingShards: [] };
+    return held.committing ?? Promise.resolve(response as TransactionResponse);
+  }
+
+  /** Does nothing to one whose commit is handed over. */
+  rollBack(held: HeldInteractive): Promise<void> {
+    this.#handle(held, { kind: "ends", reason: { kind: "rolledBack" } });
+    return held.rolledBack;
+  }
+
+  stoppedLeading(): void {
+    this.#keeper.stop();
+    this.#endWhere({ kind: "leadershipLost" }, () => true);
+  }
+
+  /** A link that breaks, or comes back: what was open behind it has been rolled back. */
+  linkChanged(shard: ShardId): void {
+    this.#endWhere(
+      { kind: "participantLost", shard },
+      ({ branches }) => branches.gidOn(shard) !== undefined,
+    );
+  }
+
+  #branchLost(gid: GlobalId): void {
+    for (const held of [...this.#held.values()]) {
+      const branch = held.branches.all.find((other) => other.gid === gid);
+      if (branch === undefined) continue;
+      const { shard } = branch;
+      this.#handle(held, { kind: "ends", reason: { kind: "participantLost", shard } });
+    }
+  }
+
+  #endWhere(reason: EndReason, concerns: (held: HeldInteractive) => boolean): void {
+    for (const held of [...this.#held.values()]) {
+      if (concerns(held)) this.#handle(held, { kind: "ends", reason });
+    }
+  }
+
+  #waiting(): ReadonlyMap<ShardId, readonly GlobalId[]> {
+    const waiting = new Map<ShardId, GlobalId[]>();
+    for (const { state, branches } of this.#held.values()) {
+      if (state.kind !== "open") continue;
+      for (const { shard, gid } of branches.all) {
+        const ofShard = waiting.get(shard) ?? [];
+        ofShard.push(gid);
+        waiting.set(shard, ofShard);
+      }
+    }
+    return waiting;
+  }
+
+  #handle(held: HeldInteractive, event: InteractiveEvent): void {
+    const before = held.state;
+    const { state, effects } = stepInteractive(before, event);
+    held.state = state;
+    if (state !== before) {
+      held.cancelIdle();
+      if (state.kind === "open") this.#awaitClient(held);
+      else if (state.kind !== "running") held.cancelTooLong();
+    }
+    for (const effect of effects) this.#perform(held, effect);
+  }
+
+  #awaitClient(held: HeldInteractive): void {
+    held.cancelIdle = this.#options.clock.after(held.request.idleTimeoutMs, () => {
+      this.#handle(held, { kind: "ends", reason: { kind: "idle" } });
+    });
+  }
+
+  #perform(held: HeldInteractive, effect: InteractiveEffect): void {
+    switch (effect.kind) {
+      case "admit":
+        void this.#admit(held, effect.shard);
+        return;
+      case "send":
+        for (const shard of effect.shards) void this.#run(held, shard, effect);
+        return;
+      case "answerRan":
+        held.answer.resolve(held.response);
+        return;
+      case "answerFailed":
+        held.answer.reject(failureError(effect.shard, effect.refusal, held.transactionId));
+        return;
+      case "answerCommitted":
+        this.finished.add(held.transactionId, { kind: "committed" });
+        this.#forget(held);
+        return;
+      case "handOver":
+        this.#handOver(held, effect.terms);
+        return;
+      case "end":
+        this.#end(held, effect.reason, effect.shards);
+        return;
+      default:
+        unreachable(effect);
+    }
+  }
+
+  async #admit(held: HeldInteractive, shard: ShardId): Promise<void> {
+    try {
+      const place = await held.branches.admit(shard);
+      if (held.state.kind !== "running") {
+        place();
+        return;
+      }
+      held.branches.open(shard, place);
+      this.#handle(held, { kind: "admitted" });
+    } catch (error) {
+      const { answer } = held;
+      this.#handle(held, { kind: "notAdmitted" });
+      answer.reject(error);
+    }
+  }
+
+  async #run(
+    held: HeldInteractive,
+    shard: ShardId,
+    { asked, opens, outlivesFailure }: InteractiveEffect & { readonly kind: "send" },
+  ): Promise<void> {
+    const { seq, step } = asked;
+    const action =
+      step.kind === "operation" ? { kind: step.kind, operation: step.operation } : step;
+    let reply: StatementReply;
+    try {
+      reply = await held.branches.run(shard, {
+        ...{ seq, action, outlivesFailure },
+        opens: opens === null ? null : { savepoints: [...opens] },
+      });
+    } catch (error) {
+      this.#options.logger.debug({ error, shard, seq }, "no answer to a step");
+      this.#handle(held, { kind: "ends", reason: { kind: "unreachable", shard } });
+      return;
+    }
+    switch (reply.kind) {
+      case "ran":
+        if (reply.result !== null) {
+          held.response = { seq, ...reply.result, fields: reply.fields };
+        }
+        this.#handle(held, { kind: "ran", shard });
+        return;
+      case "failed":
+        this.#handle(held, { kind: "failed", shard, refusal: reply.refusal });
+        return;
+      case "no": {
+        const { refusal } = reply;
+        this.#handle(held, { kind: "ends", reason: { kind: "refused", shard, refusal } });
+        return;
+      }
+      default:
+        unreachable(reply);
+    }
+  }
+
+  #handOver(held: HeldInteractive, terms: CommitBody): void {
+    const { ballot, carrierId, transactionId, branches } = held;
+    const { carriers } = this.#options;
+    const release = (): void => {
+      branches.release();
+    };
+    const committing = carriers.prepare({
+      ...{ ballot, carrierId, transactionId, release, terms },
+      branches: branches.all,
+    });
+    held.committing = committing;
+    held.final = carriers.whenFinal(carrierId).then(() => this.#final(held, committing));
+  }
+
+  /** The answer was given before the outcome was final, or with it. */
+  async #final(held: HeldInteractive, committing: Promise<TransactionResponse>): Promise<void> {
+    const { transactionId: id } = held;
+    try {
+      await committing;
+      this.finished.add(id, { kind: "committed" });
+    } catch (error) {
+      const isDecided = error instanceof SynodError && error.outcome === "aborted";
+      if (isDecided) this.finished.add(id, { kind: "aborted", cause: error.message });
+    }
+    this.#forget(held);
+  }
+
+  #end(held: HeldInteractive, reason: EndReason, shards: readonly ShardId[]): void {
+    const { transactionId: id, branches, answer } = held;
+    this.finished.add(id, { kind: "aborted", cause: sentenceOf(reason) });
+    held.rolledBack = branches.rollBack(shards);
+    answer.reject(endError(reason, id));
+    this.#forget(held);
+  }
+
+  #forget(held: HeldInteractive): void {
+    held.cancelIdle();
+    held.cancelTooLong();
+    this.#held.delete(held.transactionId);
+    this.#carrierIds.delete(held.carrierId);
+    if (this.#held.size === 0) this.#keeper.stop();
+  }
+}
+
+function isLast({ state }: HeldInteractive, asked: AskedStep): boolean {
+  return state.kind === "open" && state.last === asked;
+}
+
+export function isBeforeCommit(state: InteractiveState): state is Open | Running {
+  return state.kind === "open" || state.kind === "running";
+}

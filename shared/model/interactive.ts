@@ -1,0 +1,112 @@
+/**
+ * What clients say and hear of interactive transactions: a transaction that is begun, runs statements one by one, and is then
+ * committed or rolled back. Bodies are strict, as in api.ts.
+ */
+import { z } from "zod";
+import { Isolation, LIMITS, Operation, type OperationResult, WaitFor } from "./api.ts";
+
+export const INTERACTIVE_LIMITS = {
+  /** Of one leader. */
+  maxOpen: 64,
+  /** Set at one time in one transaction. */
+  maxSavepoints: 64,
+  minTimeoutMs: 10,
+  maxIdleTimeoutMs: 60_000,
+  defaultIdleTimeoutMs: 10_000,
+  maxTimeoutMs: 600_000,
+  defaultTimeoutMs: 60_000,
+  /** One statement may take so long, within its transaction's time. */
+  maxStatementMs: 60_000,
+  /** A statement waits so long for a lock. */
+  lockTimeoutMs: 4_500,
+} as const;
+
+/** Postgres keeps 63 characters of a name. */
+export const SAVEPOINT_PATTERN = /^[a-z_][a-z0-9_]{0,62}$/;
+
+export const BeginRequest = z.strictObject({
+  isolation: Isolation.default("read committed"),
+  /** How long the transaction may wait for its client. */
+  idleTimeoutMs: z
+    .int()
+    .min(INTERACTIVE_LIMITS.minTimeoutMs)
+    .max(INTERACTIVE_LIMITS.maxIdleTimeoutMs)
+    .default(INTERACTIVE_LIMITS.defaultIdleTimeoutMs),
+  /** How long the transaction may take until its commit is asked for. */
+  timeoutMs: z
+    .int()
+    .min(INTERACTIVE_LIMITS.minTimeoutMs)
+    .max(INTERACTIVE_LIMITS.maxTimeoutMs)
+    .default(INTERACTIVE_LIMITS.defaultTimeoutMs),
+});
+export type BeginRequest = z.infer<typeof BeginRequest>;
+
+export interface BeginResponse {
+  readonly id: string;
+  /** ISO 8601: the end of `timeoutMs`. */
+  readonly expiresAt: string;
+  readonly idleTimeoutMs: number;
+  readonly timeoutMs: number;
+}
+
+const savepoint = z
+  .string()
+  .regex(SAVEPOINT_PATTERN, "must be 1 to 63 of a-z, 0-9 and _, not beginning with a digit");
+
+/** One of a statement on a shard, or something done to a savepoint on all of them. */
+export const StepRequest = z
+  .strictObject({
+    /** 1, 2, 3 … per transaction, over all shards. */
+    seq: z.int().min(1),
+    ...Operation.partial({ shard: true, sql: true }).omit({ params: true }).shape,
+    params: Operation.shape.params.unwrap().optional(),
+    savepoint: savepoint.optional(),
+    rollbackTo: savepoint.optional(),
+    release: savepoint.optional(),
+  })
+  .superRefine((step, context) => {
+    const object = (field: string, message: string): void => {
+      context.addIssue({ code: "custom", path: [field], message });
+    };
+    const asked = STEPS.filter((field) => step[field] !== undefined);
+    if (asked.length !== 1) {
+      object(asked[1] ?? "sql", "exactly one of sql, savepoint, rollbackTo and release is needed");
+    } else if (step.sql === undefined) {
+      for (const field of OF_STATEMENTS) {
+        if (step[field] !== undefined) object(field, "belongs to a statement: sql is missing");
+      }
+    } else if (step.shard === undefined) {
+      object("shard", "a statement runs on a shard");
+    }
+  });
+export type StepRequest = z.infer<typeof StepRequest>;
+
+const STEPS = ["sql", "savepoint", "rollbackTo", "release"] as const;
+const OF_STATEMENTS = ["shard", "params", "expect"] as const;
+
+export interface ResultField {
+  readonly name: string;
+  /** Postgres' name of the type, such as `int4` or `text[]`. */
+  readonly type: string;
+}
+
+/** Only a statement has more than its `seq`. */
+export type StepResponse =
+  | { readonly seq: number }
+  | (OperationResult & { readonly seq: number; readonly fields: readonly ResultField[] });
+
+/** Results were told statement by statement; the answer is that of a one-shot transaction, without any. */
+export const CommitBody = z.strictObject({
+  timeoutMs: z
+    .int()
+    .min(LIMITS.minTimeoutMs)
+    .max(LIMITS.maxTimeoutMs)
+    .default(LIMITS.defaultTimeoutMs),
+  waitFor: WaitFor.default("applied"),
+});
+export type CommitBody = z.infer<typeof CommitBody>;
+
+export interface RollbackResponse {
+  readonly id: string;
+  readonly outcome: "aborted";
+}

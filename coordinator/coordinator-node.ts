@@ -181,7 +181,7 @@ class Node implements CoordinatorNode {
   #createGateway(): TransactionGateway {
     const listing = new Listing({
       ...{ ledger: this.ledger, leadership: this.#leadership, carriers: this.#carriers },
-      ...{ onePhase: this.#onePhase, delivery: this.#delivery },
+      ...{ onePhase: this.#onePhase, interactive: this.#interactive, delivery: this.#delivery },
       leader: () => this.replica.leader,
     });
     const { clock, random } = this.#options;

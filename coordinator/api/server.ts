@@ -67,18 +67,11 @@ export function createApi(context: ApiContext): RequestListener {
     get: (request, response) => transactions.list(request, response),
     post: (request, response) => transactions.submit(request, response),
   });
-  add(`${SUBMIT_PATH}/begin`, {
-    post: (request, response) => interactive.begin(request, response),
-  });
+  // Before the next one, which would take `begin` for an id.
+  addInteractive(add, interactive);
   add(`${SUBMIT_PATH}/:id`, {
     get: (request, response) => transactions.status(request, response, idIn(request)),
     delete: (request, response) => interactive.rollBack(request, response, idIn(request)),
-  });
-  add(`${SUBMIT_PATH}/:id/statements`, {
-    post: (request, response) => interactive.step(request, response, idIn(request)),
-  });
-  add(`${SUBMIT_PATH}/:id/commit`, {
-    post: (request, response) => interactive.commit(request, response, idIn(request)),
   });
   add("/v1/cluster", {
     get: (_, response) => {
@@ -114,6 +107,18 @@ export function createApi(context: ApiContext): RequestListener {
       app(request, response);
     }
   };
+}
+
+function addInteractive(add: AddRoute, interactive: Interactive): void {
+  add(`${SUBMIT_PATH}/begin`, {
+    post: (request, response) => interactive.begin(request, response),
+  });
+  add(`${SUBMIT_PATH}/:id/statements`, {
+    post: (request, response) => interactive.step(request, response, idIn(request)),
+  });
+  add(`${SUBMIT_PATH}/:id/commit`, {
+    post: (request, response) => interactive.commit(request, response, idIn(request)),
+  });
 }
 
 function addDocs(add: AddRoute): void {

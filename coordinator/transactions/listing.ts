@@ -9,6 +9,7 @@ import type { ListAnswer, ListedTransaction, ListRequest } from "../../shared/mo
 import type { Carriers } from "./carriers.ts";
 import type { Delivery } from "./delivery.ts";
 import { NotLeader } from "./gateway.ts";
+import type { InteractiveTransactions } from "./interactive/interactive-transactions.ts";
 import type { Leadership } from "./leadership.ts";
 import type { Ledger } from "./ledger/ledger.ts";
 import type { OnePhase } from "./one-phase.ts";
@@ -18,6 +19,7 @@ export interface ListingOptions {
   readonly leadership: Pick<Leadership, "ballot">;
   readonly carriers: Pick<Carriers, "held">;
   readonly onePhase: Pick<OnePhase, "active">;
+  readonly interactive: Pick<InteractiveTransactions, "open">;
   readonly delivery: Pick<Delivery, "pendingShards">;
   readonly leader: () => NodeId | undefined;
 }
@@ -46,7 +48,10 @@ export class Listing {
   }
 
   #unfinished(): ListedTransaction[] {
-    return [...this.#twoPhase(), ...this.#onePhase(), ...this.#undelivered()];
+    return [
+      ...[...this.#options.interactive.open()].map((it) => active(it.transactionId, it.shards)),
+      ...[...this.#twoPhase(), ...this.#onePhase(), ...this.#undelivered()],
+    ];
   }
 
   *#twoPhase(): Iterable<ListedTransaction> {

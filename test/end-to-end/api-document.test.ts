@@ -44,27 +44,53 @@ async function ask(path: string, init: RequestInit = {}): Promise<Told> {
   return { status: response.status, headers: response.headers, text: await response.text() };
 }
 
-const post = (body: unknown, headers: Record<string, string> = {}): Promise<Told> =>
-  ask("/v1/transactions", {
+const post = (
+  body: unknown,
+  headers: Record<string, string> = {},
+  path = "/v1/transactions",
+): Promise<Told> =>
+  ask(path, {
     method: "POST",
     headers: { "content-type": "application/json", ...headers },
     body: typeof body === "string" ? body : JSON.stringify(body),
   });
 
 test("every example of a request is carried out, and answered as documented", async () => {
+  let id = "";
   let sent = 0;
   for (const [path, methods] of Object.entries(document.paths)) {
     for (const [method, { requestBody }] of Object.entries(methods)) {
       const { examples = {} } = requestBody?.content["application/json"] ?? {};
       for (const [name, { value }] of Object.entries(examples)) {
-        const told = await post(value);
-        expect([name, told.status, told.text]).toEqual([name, 200, expect.anything()]);
+        const told = await post(value, {}, path.replace("{id}", id));
+        expect([name, told.status, told.text]).toEqual([
+          name,
+          path.endsWith("/begin") ? 201 : 200,
+          expect.anything(),
+        ]);
         expect(undocumented(path, method, told)).toEqual([]);
+        if (path.endsWith("/begin")) ({ id } = JSON.parse(told.text) as { id: string });
         sent += 1;
       }
     }
   }
-  expect(sent).toBeGreaterThanOrEqual(3);
+  expect(sent).toBe(9);
+});
+
+test("an interactive transaction is rolled back as documented, and refuses as documented", async () => {
+  const begin = await ask("/v1/transactions/begin", { method: "POST" });
+  const { id } = JSON.parse(begin.text) as { id: string };
+  const path = `/v1/transactions/${id}`;
+  const gap = await post({ seq: 2, savepoint: "a" }, {}, `${path}/statements`);
+  const deleted = await ask(path, { method: "DELETE" });
+  const late = await post({ seq: 1, savepoint: "a" }, {}, `${path}/statements`);
+  const commit = await post({}, {}, `${path}/commit`);
+  expect([gap, deleted, late, commit].map(({ status }) => status)).toEqual([409, 200, 410, 410]);
+  for (const told of [gap, late]) {
+    expect(undocumented("/v1/transactions/{id}/statements", "post", told)).toEqual([]);
+  }
+  expect(undocumented("/v1/transactions/{id}/commit", "post", commit)).toEqual([]);
+  expect(undocumented("/v1/transactions/{id}", "delete", deleted)).toEqual([]);
 });
 
 test("every GET, with the examples of its parameters, is answered as documented", async () => {

@@ -18,11 +18,19 @@ interface Scene {
   readonly ledger?: Ledger;
   readonly running?: readonly number[];
   readonly onePhase?: readonly number[];
+  readonly open?: readonly number[];
   readonly pending?: ReadonlyMap<CarrierId, readonly ShardId[]>;
   readonly leads?: boolean;
 }
 
-function listing({ ledger, running = [], onePhase = [], pending, leads = true }: Scene): Listing {
+function listing({
+  ledger,
+  running = [],
+  onePhase = [],
+  open = [],
+  pending,
+  leads = true,
+}: Scene): Listing {
   const options: ListingOptions = {
     ledger: ledger ?? new Ledger(),
     leadership: { ballot: leads ? roundBallot(1) : undefined },
@@ -36,6 +44,9 @@ function listing({ ledger, running = [], onePhase = [], pending, leads = true }:
     onePhase: {
       active: () =>
         onePhase.map((number) => onePhaseTransactionId(roundBallot(1), number, "tailtail", S2)),
+    },
+    interactive: {
+      open: () => open.map((number) => ({ transactionId: transaction(1, number), shards: [S1] })),
     },
     delivery: { pendingShards: (id) => pending?.get(id) },
     leader: () => nodeId(3),
@@ -60,6 +71,13 @@ test("lists what runs on two shards and on one, in the order of the ids", () => 
     ...{ pendingShards: [], decidedAt: null },
   });
   expect(answer.transactions[2]?.shards).toEqual(["s2"]);
+});
+
+test("lists open interactive transactions, with the shards they have reached", () => {
+  expect(listing({ running: [1], open: [3] }).page(page).transactions).toMatchObject([
+    { id: transaction(1, 1), state: "active", shards: ["s1", "s2"] },
+    { id: transaction(1, 3), state: "active", shards: ["s1"] },
+  ]);
 });
 
 test("a committed transaction is listed while a shard has not confirmed", () => {

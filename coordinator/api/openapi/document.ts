@@ -1,10 +1,12 @@
 /** The OpenAPI 3.1 document, put together from the routes, the schemas and the table of errors. */
 import { ERRORS, type ErrorCode } from "../../../shared/model/errors.ts";
 import { PROBLEM_TYPE } from "../problem.ts";
-import { ROUTES, type Parameter, type Route } from "./routes.ts";
+import { TAGS, type Parameter, type Route } from "./route.ts";
+import { ROUTES } from "./routes.ts";
 import { componentSchemas, refTo, type JsonSchema } from "./schemas.ts";
 
 const HEADERS: Readonly<Record<string, string>> = {
+  Location: "Where what was begun is found.",
   "Synod-Leader": 'Who leads and where: `2; url="http://…"`. Asking there saves a hop.',
   "Idempotent-Replayed": "`true`: it had been committed before, under this key.",
 };
@@ -23,7 +25,7 @@ export function openApiDocument(): JsonSchema {
       license: { name: "Apache-2.0", identifier: "Apache-2.0" },
     },
     servers: [{ url: "/" }],
-    tags: ["transactions", "cluster", "health"].map((name) => ({ name })),
+    tags: TAGS.map((name) => ({ name })),
     paths,
     components: { schemas: componentSchemas() },
   };

@@ -2,43 +2,18 @@
 import { LIMITS } from "../../../shared/model/api.ts";
 import { ERROR_CODES, type ErrorCode } from "../../../shared/model/errors.ts";
 import { ListRequest } from "../../../shared/model/listing.ts";
-import { querySchemas, type JsonSchema, type SchemaName } from "./schemas.ts";
-
-export interface Example {
-  readonly summary: string;
-  readonly value: unknown;
-}
-
-export interface Parameter {
-  readonly name: string;
-  readonly in: "path" | "query" | "header";
-  readonly description: string;
-  readonly schema: JsonSchema;
-  readonly example?: unknown;
-}
-
-export interface Route {
-  readonly method: "get" | "post";
-  readonly path: string;
-  readonly tag: "transactions" | "cluster" | "health";
-  readonly operationId: string;
-  readonly summary: string;
-  readonly description?: string;
-  readonly parameters?: readonly Parameter[];
-  readonly body?: {
-    readonly schema: SchemaName;
-    readonly examples: Readonly<Record<string, Example>>;
-  };
-  readonly answers: Readonly<
-    Record<number, { readonly description: string; readonly schema: SchemaName }>
-  >;
-  readonly answerHeaders?: readonly string[];
-  readonly problems: readonly ErrorCode[];
-}
+import { INTERACTIVE_ROUTES } from "./interactive-routes.ts";
+import type { Parameter, Route } from "./route.ts";
+import { querySchemas } from "./schemas.ts";
 
 /** What any request may meet. */
 const EVERYWHERE: readonly ErrorCode[] = ["overloaded", "draining", "internal-error"];
 const READS: readonly ErrorCode[] = [...EVERYWHERE, "no-quorum"];
+
+const ELSEWHERE: readonly ErrorCode[] = [
+  ...(["not-found", "method-not-allowed", "sequence-conflict"] as const),
+  ...(["transaction-failed", "transaction-expired", "already-committed"] as const),
+];
 
 const DEBIT =
   "update accounts set balance = balance - $1 where id = $2 and balance >= $1 returning balance";
@@ -95,7 +70,7 @@ export const ROUTES: readonly Route[] = [
     },
     answers: { 200: { description: "Committed", schema: "Committed" } },
     answerHeaders: ["Synod-Leader", "Idempotent-Replayed"],
-    problems: ERROR_CODES.filter((code) => !["not-found", "method-not-allowed"].includes(code)),
+    problems: ERROR_CODES.filter((code) => !ELSEWHERE.includes(code)),
   },
   {
     ...{ method: "get", path: "/v1/transactions", tag: "transactions" },
@@ -122,6 +97,7 @@ export const ROUTES: readonly Route[] = [
     answerHeaders: ["Synod-Leader"],
     problems: [...READS, "not-found"],
   },
+  ...INTERACTIVE_ROUTES,
   {
     ...{ method: "get", path: "/v1/cluster", tag: "cluster" },
     operationId: "getCluster",

@@ -4,20 +4,35 @@
  */
 import { z } from "zod";
 import {
+  BegunAnswer,
   ClusterAnswer,
   CommittedAnswer,
   LivenessAnswer,
   ProblemAnswer,
   ReadinessAnswer,
+  RolledBackAnswer,
+  StatementAnswer,
   StatusAnswer,
+  StepAnswer,
 } from "../../../shared/model/answers.ts";
 import { Operation, Param, TransactionRequest } from "../../../shared/model/api.ts";
+import { BeginRequest, CommitBody, StepRequest } from "../../../shared/model/interactive.ts";
 import { ListAnswer } from "../../../shared/model/listing.ts";
 
-const REQUESTS = { TransactionRequest, Operation, Param } as const;
+const REQUESTS = {
+  TransactionRequest,
+  Operation,
+  Param,
+  BeginRequest,
+  StepRequest,
+  CommitRequest: CommitBody,
+} as const;
 const ANSWERS = {
   Committed: CommittedAnswer,
   TransactionStatus: StatusAnswer,
+  Begun: BegunAnswer,
+  Step: z.union([StatementAnswer, StepAnswer]),
+  RolledBack: RolledBackAnswer,
   TransactionList: ListAnswer,
   Cluster: ClusterAnswer,
   Liveness: LivenessAnswer,

@@ -116,7 +116,21 @@ module.exports = {
       comment: "Shared code is below everything.",
       severity: "error",
       from: { path: "^shared/" },
-      to: { path: "^(coordinator|participant|demo|bench|migrations)/" },
+      to: { path: "^(client|coordinator|participant|demo|bench|migrations)/" },
+    },
+    {
+      name: "client-stands-alone",
+      comment: "It runs in other people's programs: it knows only what both sides speak.",
+      severity: "error",
+      from: { path: "^client/" },
+      to: { path: "^(coordinator|participant|demo|bench|migrations|shared/runtime)/" },
+    },
+    {
+      name: "nobody-needs-the-client",
+      comment: "The services do not talk to each other through the client of their users.",
+      severity: "error",
+      from: { pathNot: "^(client|demo|bench|test)/" },
+      to: { path: "^client/" },
     },
     {
       name: "nothing-imports-tests",

@@ -34,6 +34,7 @@ export default {
       "shared",
       "scenarios",
       "mutations",
+      "client",
       "house",
     ]),
     project("simulation", ["simulation"]),

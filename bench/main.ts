@@ -5,7 +5,7 @@
 import { cpus } from "node:os";
 import { resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
-import { wholeNumber } from "../demo/command-line.ts";
+import { wholeNumber } from "../client/commands/parsing.ts";
 import { endOnInterrupt, run } from "../demo/interrupt.ts";
 import {
   removeClusterDirectory,

@@ -31,6 +31,7 @@ import { Incidents } from "./transactions/incidents.ts";
 import { InteractiveService } from "./transactions/interactive/interactive-service.ts";
 import { InteractiveTransactions } from "./transactions/interactive/interactive-transactions.ts";
 import { Leadership } from "./transactions/leadership.ts";
+import { Listing } from "./transactions/listing.ts";
 import {
   DEFAULT_LEDGER_OPTIONS,
   Ledger,
@@ -223,6 +224,11 @@ class Node implements CoordinatorNode {
   }
 
   #createGateway(): TransactionGateway {
+    const listing = new Listing({
+      ...{ ledger: this.ledger, leadership: this.#leadership, carriers: this.#carriers },
+      ...{ onePhase: this.#onePhase, interactive: this.#interactive, delivery: this.#delivery },
+      leader: () => this.replica.leader,
+    });
     const { clock, random } = this.#options;
     return {
       interactive: new InteractiveService({
@@ -234,6 +240,7 @@ class Node implements CoordinatorNode {
       submit: (submission) => this.#service.submit(submission),
       read: (request) => this.#reads.read(request),
       status: (id) => this.#service.status(id),
+      list: async (query) => Promise.resolve(listing.page(query)),
       outcomes: (inquiry) => this.#outcomes.answer(inquiry),
       view: () => this.#view(),
       awaitLeader: (timeoutMs) => this.#awaitLeader(timeoutMs),

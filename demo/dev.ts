@@ -7,7 +7,7 @@ import { join, resolve } from "node:path";
 import { Command } from "commander";
 import { seedAccounts } from "./accounts.ts";
 import { runningProcess } from "./cluster/cluster-file.ts";
-import { wholeNumber } from "./command-line.ts";
+import { wholeNumber } from "../client/commands/parsing.ts";
 import { endOnInterrupt, run } from "./interrupt.ts";
 import { type LocalCluster, removeClusterDirectory, startLocalCluster } from "./local-cluster.ts";
 

@@ -6,7 +6,7 @@
 import { resolve } from "node:path";
 import { Command } from "commander";
 import { type Account, seedAccounts, shardOf } from "./accounts.ts";
-import { wholeNumber } from "./command-line.ts";
+import { wholeNumber } from "../client/commands/parsing.ts";
 import { endOnInterrupt, run } from "./interrupt.ts";
 import { type LocalCluster, removeClusterDirectory, startLocalCluster } from "./local-cluster.ts";
 import { readBooks } from "./transfers/audit.ts";

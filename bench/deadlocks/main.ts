@@ -4,7 +4,7 @@
  */
 import { resolve } from "node:path";
 import { Command } from "commander";
-import { wholeNumber } from "../../demo/command-line.ts";
+import { wholeNumber } from "../../client/commands/parsing.ts";
 import { endOnInterrupt, run } from "../../demo/interrupt.ts";
 import {
   type LocalCluster,

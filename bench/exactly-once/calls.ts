@@ -1,5 +1,6 @@
 /** What a client asks for: to count its key, once, on one shard or on two. */
-import { uuidv7, type TransferOutcome } from "../../demo/transfers/transfer.ts";
+import { newIdempotencyKey, type Operation } from "../../client/sdk.ts";
+import type { TransferOutcome } from "../../demo/transfers/transfer.ts";
 
 export interface Call {
   readonly key: string;
@@ -11,7 +12,7 @@ export interface Call {
 export const HOT_ROWS = 48;
 const HOT_CHANCE = 0.3;
 /** Short, so that a lock that a killed leader leaves behind makes others give up. */
-const TIMEOUT_MS = 400;
+export const TIMEOUT_MS = 400;
 
 const COUNT = `insert into counters (key, value) values ($1, 1)
   on conflict (key) do update set value = counters.value + 1`;
@@ -24,20 +25,17 @@ export function nextCall(shards: readonly string[]): Call {
   const second = (first + 1 + below(shards.length - 1)) % shards.length;
   const places = Math.random() < 0.5 ? [first] : [first, second];
   return {
-    key: uuidv7(),
+    key: newIdempotencyKey(),
     shards: places.map((place) => shards[place] ?? ""),
     outcome: undefined,
   };
 }
 
-export function bodyOf({ key, shards }: Call): object {
-  return {
-    timeoutMs: TIMEOUT_MS,
-    operations: shards.flatMap((shard) => {
-      const count = { shard, sql: COUNT, params: [key] };
-      const isHot = Number.parseInt(key.slice(-4), 16) / 0x10000 < HOT_CHANCE;
-      const id = Number.parseInt(key.slice(-8, -4), 16) % HOT_ROWS;
-      return isHot ? [count, { shard, sql: HEAT, params: [id] }] : [count];
-    }),
-  };
+export function operationsOf({ key, shards }: Call): readonly Operation[] {
+  return shards.flatMap((shard) => {
+    const count = { shard, sql: COUNT, params: [key] };
+    const isHot = Number.parseInt(key.slice(-4), 16) / 0x10000 < HOT_CHANCE;
+    const id = Number.parseInt(key.slice(-8, -4), 16) % HOT_ROWS;
+    return isHot ? [count, { shard, sql: HEAT, params: [id] }] : [count];
+  });
 }

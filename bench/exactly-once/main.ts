@@ -7,7 +7,7 @@ import { resolve } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import Table from "cli-table3";
 import { Command } from "commander";
-import { wholeNumber } from "../../demo/command-line.ts";
+import { wholeNumber } from "../../client/commands/parsing.ts";
 import { endOnInterrupt, run } from "../../demo/interrupt.ts";
 import {
   type LocalCluster,
@@ -17,7 +17,7 @@ import {
 import { awaitLeader } from "../../demo/transfers/leader-kill.ts";
 import { openKeyedClient } from "../../demo/transfers/transfer-client.ts";
 import { auditCounters, createCounters, type Audit } from "./audit.ts";
-import { bodyOf, nextCall, type Call } from "./calls.ts";
+import { nextCall, operationsOf, TIMEOUT_MS, type Call } from "./calls.ts";
 
 interface Options {
   readonly seconds: number;
@@ -113,7 +113,7 @@ async function keepCalling(
   while (performance.now() < untilMs) {
     const call = nextCall(shards);
     calls.push(call);
-    call.outcome = await client.send(call.key, bodyOf(call));
+    call.outcome = await client.send(call.key, operationsOf(call), TIMEOUT_MS);
   }
   client.close();
 }

@@ -6,7 +6,7 @@ import { mkdirSync, rmSync } from "node:fs";
 import { cpus } from "node:os";
 import { resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
-import { wholeNumber } from "../../demo/command-line.ts";
+import { wholeNumber } from "../../client/commands/parsing.ts";
 import { endOnInterrupt, run } from "../../demo/interrupt.ts";
 import { cpuBetween, sampleCpu, type Watched } from "../cpu.ts";
 import { LogGroup, type LogProcess } from "./group.ts";

@@ -7,7 +7,7 @@ import { mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import Table from "cli-table3";
 import { Command } from "commander";
-import { wholeNumber } from "../../demo/command-line.ts";
+import { wholeNumber } from "../../client/commands/parsing.ts";
 import { endOnInterrupt, run } from "../../demo/interrupt.ts";
 import { LogGroup } from "./group.ts";
 import { judgeSoak, type Checkpoint } from "./soak-report.ts";

@@ -7,7 +7,7 @@ import { mkdirSync } from "node:fs";
 import { resolve } from "node:path";
 import { Command } from "commander";
 import { seedAccounts } from "../../demo/accounts.ts";
-import { wholeNumber } from "../../demo/command-line.ts";
+import { wholeNumber } from "../../client/commands/parsing.ts";
 import { endOnInterrupt, run } from "../../demo/interrupt.ts";
 import {
   type LocalCluster,

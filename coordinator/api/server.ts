@@ -2,6 +2,7 @@
  * The HTTP face of a coordinator node.
  *
  *   POST /v1/transactions            run a transaction
+ *   GET  /v1/transactions            what is not finished
  *   GET  /v1/transactions/{id}       what became of it
  *   POST /v1/reads                   read several shards at one moment
  *   POST /v1/transactions/begin      begin an interactive transaction
@@ -12,6 +13,7 @@
  *   GET  /livez                      the process is alive
  *   GET  /readyz                     a leader is known and this node is not shutting down
  *   GET  /metrics                    what this node has counted, for Prometheus
+ *   GET  /openapi.json, /docs        this table, for programs and in the browser
  *   POST /internal/v1/outcomes       participants ask about branches in doubt
  *
  * Before any of it stands the gate (access/gate.ts). The hot path does not pass through express: express replaces the prototypes of request and response, which slows
@@ -23,24 +25,24 @@ import { SynodError } from "../../shared/model/errors.ts";
 import { answer, answerJson } from "../../shared/runtime/http.ts";
 import { describeCluster } from "./cluster.ts";
 import { answerError, connectionHeaders, leaderHint, type ApiContext } from "./context.ts";
+import { Docs } from "./openapi/docs.ts";
 import { Interactive } from "./interactive.ts";
 import { answerInquiry, OUTCOMES_PATH } from "./outcomes.ts";
 import { Transactions } from "./transactions.ts";
 
-type Handler = (request: Request, response: Response) => void | Promise<void>;
-
-type Method = "get" | "post" | "delete";
-const ALLOW: Readonly<Record<Method, string>> = {
-  get: "GET, HEAD",
-  post: "POST",
-  delete: "DELETE",
+const METHODS = ["get", "post", "delete"] as const;
+type Method = (typeof METHODS)[number];
+const ALLOWED: Readonly<Record<Method, readonly string[]>> = {
+  get: ["GET", "HEAD"],
+  post: ["POST"],
+  delete: ["DELETE"],
 };
+type Handler = (request: Request, response: Response) => void | Promise<void>;
+type AddRoute = (path: string, handlers: Readonly<Partial<Record<Method, Handler>>>) => void;
 
 const SUBMIT_PATH = "/v1/transactions";
 const OK = 200;
 const UNAVAILABLE = 503;
-
-type Add = (path: string, handlers: Partial<Record<Method, Handler>>) => void;
 
 /** Needs the SQL parser loaded (loadSqlParser). */
 export function createApi(context: ApiContext): RequestListener {
@@ -51,31 +53,31 @@ export function createApi(context: ApiContext): RequestListener {
   app.set("case sensitive routing", true);
   const transactions = new Transactions(context);
   const interactive = new Interactive(context, transactions);
-  const add: Add = (path, handlers) => {
-    const methods = Object.entries(handlers) as [Method, Handler][];
-    for (const [method, handler] of methods) app[method](path, handler);
-    const allow = methods.map(([method]) => ALLOW[method]).join(", ");
+  const add: AddRoute = (path, handlers) => {
+    for (const method of METHODS) {
+      const handler = handlers[method];
+      if (handler !== undefined) app[method](path, handler);
+    }
+    const allow = METHODS.flatMap((method) => (method in handlers ? ALLOWED[method] : []));
     app.all(path, (request, response) => {
-      const error = new SynodError("method-not-allowed", `${path} answers ${allow} only`);
-      answerError(context, request, response, error, { Allow: allow });
+      const sentence = `${path} answers ${allow.join(", ")} only`;
+      const error = new SynodError("method-not-allowed", sentence);
+      answerError(context, request, response, error, { Allow: allow.join(", ") });
     });
   };
-  add(SUBMIT_PATH, { post: (request, response) => transactions.submit(request, response) });
   add("/v1/reads", { post: (request, response) => transactions.read(request, response) });
-  add(`${SUBMIT_PATH}/begin`, {
-    post: (request, response) => interactive.begin(request, response),
+  add(SUBMIT_PATH, {
+    get: (request, response) => transactions.list(request, response),
+    post: (request, response) => transactions.submit(request, response),
   });
+  // Before the next one, which would take `begin` for an id.
+  addInteractive(add, interactive);
   add(`${SUBMIT_PATH}/:id`, {
     get: (request, response) => transactions.status(request, response, idIn(request)),
     delete: (request, response) => interactive.rollBack(request, response, idIn(request)),
   });
-  add(`${SUBMIT_PATH}/:id/statements`, {
-    post: (request, response) => interactive.step(request, response, idIn(request)),
-  });
-  add(`${SUBMIT_PATH}/:id/commit`, {
-    post: (request, response) => interactive.commit(request, response, idIn(request)),
-  });
   addViews(context, add);
+  addDocs(add);
   add(OUTCOMES_PATH, { post: (request, response) => answerInquiry(context, request, response) });
   app.use((request, response) => {
     answerError(context, request, response, new SynodError("not-found", "there is nothing here"));
@@ -103,7 +105,7 @@ export function createApi(context: ApiContext): RequestListener {
 }
 
 /** What is only looked at. */
-function addViews(context: ApiContext, add: Add): void {
+function addViews(context: ApiContext, add: AddRoute): void {
   add("/v1/cluster", {
     get: (_, response) => {
       answerJson(response, OK, describeCluster(context), headers(context));
@@ -124,6 +126,35 @@ function addViews(context: ApiContext, add: Add): void {
       const { metrics } = context;
       answer(response, OK, metrics.contentType, await metrics.text(), connectionHeaders(context));
     },
+  });
+}
+
+function addInteractive(add: AddRoute, interactive: Interactive): void {
+  add(`${SUBMIT_PATH}/begin`, {
+    post: (request, response) => interactive.begin(request, response),
+  });
+  add(`${SUBMIT_PATH}/:id/statements`, {
+    post: (request, response) => interactive.step(request, response, idIn(request)),
+  });
+  add(`${SUBMIT_PATH}/:id/commit`, {
+    post: (request, response) => interactive.commit(request, response, idIn(request)),
+  });
+}
+
+function addDocs(add: AddRoute): void {
+  const docs = new Docs();
+  add("/openapi.json", {
+    get: (_, response) => {
+      docs.openApi(response);
+    },
+  });
+  add("/docs", {
+    get: (_, response) => {
+      docs.page(response);
+    },
+  });
+  add("/docs/:asset", {
+    get: (request, response) => docs.asset(response, String(request.params["asset"])),
   });
 }
 

@@ -1,4 +1,4 @@
-/** `POST /v1/transactions`, `GET /v1/transactions/{id}` and `POST /v1/reads`. */
+/** `POST /v1/transactions`, `GET /v1/transactions`, `GET /v1/transactions/{id}` and `POST /v1/reads`. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { LIMITS, type ReadResponse, type TransactionStatus } from "../../shared/model/api.ts";
 import { SynodError } from "../../shared/model/errors.ts";
@@ -14,11 +14,12 @@ import {
   type Reply,
 } from "./forwarding.ts";
 import { LeaderRoute, NotLeading, type Routed } from "./leader-route.ts";
+import { readListRequest } from "./list-request.ts";
 import { readReadRequest, readSubmission } from "./transaction-request.ts";
 
 export const PATH = "/v1/transactions";
 const READS_PATH = "/v1/reads";
-const STATUS_TIMEOUT_MS = 5_000;
+const READ_TIMEOUT_MS = 5_000;
 
 export class Transactions {
   readonly #context: ApiContext;
@@ -77,22 +78,41 @@ export class Transactions {
       if (id === undefined) {
         throw new SynodError("not-found", "this is not the id of a transaction of ours");
       }
-      const routed = await this.route.run<TransactionStatus>({
-        here: () => this.#context.gateway.status(id),
-        request: { method: "GET", path: `${PATH}/${id}`, headers: identity(request) },
-        isForwarded: request.headers[HOPS_HEADER] !== undefined,
-        timeoutMs: STATUS_TIMEOUT_MS,
-        repetition: "harmless",
-        isGone: () => response.destroyed,
-      });
-      if (routed.kind === "relayed") {
-        this.relay(response, routed.reply);
-        return;
-      }
-      answerJson(response, 200, routed.answer, {
-        ...leaderHint(this.#context, this.#context.gateway.view().leader),
-        ...connectionHeaders(this.#context),
-      });
+      const status = (): Promise<TransactionStatus> => this.#context.gateway.status(id);
+      await this.#read(request, response, `${PATH}/${id}`, status);
+    });
+  }
+
+  async list(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    await this.admitted(request, response, async () => {
+      const url = request.url ?? PATH;
+      const query = readListRequest(url);
+      await this.#read(request, response, url, () => this.#context.gateway.list(query));
+    });
+  }
+
+  /** What only the leader may know, from any node. */
+  async #read<Answer>(
+    request: IncomingMessage,
+    response: ServerResponse,
+    path: string,
+    here: () => Promise<Answer>,
+  ): Promise<void> {
+    const routed = await this.route.run<Answer>({
+      here,
+      request: { method: "GET", path, headers: identity(request) },
+      isForwarded: request.headers[HOPS_HEADER] !== undefined,
+      timeoutMs: READ_TIMEOUT_MS,
+      repetition: "harmless",
+      isGone: () => response.destroyed,
+    });
+    if (routed.kind === "relayed") {
+      this.relay(response, routed.reply);
+      return;
+    }
+    answerJson(response, 200, routed.answer, {
+      ...leaderHint(this.#context, this.#context.gateway.view().leader),
+      ...connectionHeaders(this.#context),
     });
   }
 

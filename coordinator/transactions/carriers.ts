@@ -76,6 +76,17 @@ export class Carriers implements DeadlockParties {
     return this.#byTransaction.has(transactionId);
   }
 
+  /** What is held, for people who look. */
+  *held(): Iterable<{
+    readonly carrierId: CarrierId;
+    readonly transactionId: TransactionId;
+    readonly shards: readonly ShardId[];
+  }> {
+    for (const { carrierId, transactionId, operations } of this.#held.values()) {
+      yield { carrierId, transactionId, shards: [...operations.keys()] };
+    }
+  }
+
   /** Resolves when the carrier is no longer held: its outcome is final, and in the ledger if it is a commit. */
   whenFinal(carrierId: CarrierId): Promise<void> {
     const held = this.#held.get(carrierId);

@@ -13,6 +13,7 @@ import type {
   TransactionStatus,
 } from "../../shared/model/api.ts";
 import type { Ballot, NodeId, ShardId, Slot, TransactionId } from "../../shared/model/ids.ts";
+import type { ListAnswer, ListRequest } from "../../shared/model/listing.ts";
 import type {
   BeginRequest,
   BeginResponse,
@@ -89,6 +90,8 @@ export interface TransactionGateway {
   read(request: ReadRequest): Promise<readonly OperationResult[]>;
   /** Rejects with `NotLeader` when only the leader can tell. */
   status(id: TransactionId): Promise<TransactionStatus>;
+  /** Rejects with `NotLeader`: what runs is known to the leader alone. */
+  list(query: ListRequest): Promise<ListAnswer>;
   /** What this node can say for certain; `undecided` where only the leader can tell. Never presumes too early. */
   outcomes(inquiry: OutcomeInquiry): OutcomeAnswer;
   view(): NodeView;

@@ -56,6 +56,10 @@ export class OnePhase {
     return this.#active.has(transactionId);
   }
 
+  active(): Iterable<TransactionId> {
+    return this.#active;
+  }
+
   async run(transaction: OnePhaseTransaction): Promise<SubmissionAnswer> {
     this.#active.add(transaction.transactionId);
     try {

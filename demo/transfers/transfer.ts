@@ -1,7 +1,7 @@
 /**
  * One transfer: what a client asks for, as a cross-shard transaction, and what became of it.
  */
-import { randomBytes } from "node:crypto";
+import { newIdempotencyKey, type Operation } from "../../client/sdk.ts";
 
 interface Posting {
   readonly shard: string;
@@ -33,7 +33,7 @@ export function randomTransfer(accounts: AccountsByShard): Transfer {
   const fromIndex = randomBelow(shards.length);
   const toIndex = (fromIndex + 1 + randomBelow(shards.length - 1)) % shards.length;
   return {
-    id: uuidv7(),
+    id: newIdempotencyKey(),
     from: randomPosting(accounts, shards[fromIndex]),
     to: randomPosting(accounts, shards[toIndex]),
     amount: 1 + randomBelow(HIGHEST_AMOUNT),
@@ -51,24 +51,14 @@ function randomBelow(below: number): number {
   return Math.floor(Math.random() * below);
 }
 
-/** RFC 9562: 48 bits of time first, so that the cluster can tell how old a key is. */
-export function uuidv7(): string {
-  const bytes = randomBytes(16);
-  bytes.writeUIntBE(Date.now(), 0, 6);
-  bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x70, 6);
-  bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
-  const hex = bytes.toString("hex");
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
-}
-
 const POST = "insert into transfer_entries (transfer_id, account_id, amount) values ($1, $2, $3)";
 const MOVE = "update accounts set balance = balance + $1 where id = $2";
 
-/** The body of `POST /v1/transactions`. */
-export function requestBody({ id, from, to, amount }: Transfer): object {
-  const side = ({ shard, accountId }: Posting, change: number): readonly object[] => [
+/** On each side the balance is moved, and an entry is written that says by what. */
+export function operationsOf({ id, from, to, amount }: Transfer): readonly Operation[] {
+  const side = ({ shard, accountId }: Posting, change: number): readonly Operation[] => [
     { shard, sql: MOVE, params: [change, accountId], expect: { rowCount: 1 } },
     { shard, sql: POST, params: [id, accountId, change], expect: { rowCount: 1 } },
   ];
-  return { operations: [...side(from, -amount), ...side(to, amount)] };
+  return [...side(from, -amount), ...side(to, amount)];
 }

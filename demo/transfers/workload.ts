@@ -1,6 +1,6 @@
 /**
- * The clients: each sends one transfer after the other, to the next coordinator each time, until the time is up,
- * and goes on with its last one until that has an outcome.
+ * The clients: each sends one transfer after the other until the time is up, and goes on with its last one until that has
+ * an outcome. They begin at different coordinators, and learn from the answers who leads.
  */
 import type { Tally } from "./tally.ts";
 import { openTransferClient } from "./transfer-client.ts";

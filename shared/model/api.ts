@@ -29,7 +29,7 @@ const Scalar = z.union([
 ]);
 export type Param = z.infer<typeof Scalar> | Param[] | { [key: string]: Param };
 /** Arrays become Postgres arrays, objects become json. */
-const Param: z.ZodType<Param> = z.lazy(() =>
+export const Param: z.ZodType<Param> = z.lazy(() =>
   z.union([Scalar, z.array(Param), z.record(z.string(), Param)]),
 );
 

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runningProcess } from "../../demo/cluster/cluster-file.ts";
 import { coordinatorEnvironment, planTopology } from "../../demo/cluster/topology.ts";
-import { wholeNumber } from "../../demo/command-line.ts";
+import { wholeNumber } from "../../client/commands/parsing.ts";
 import { logTail } from "../../demo/log-tail.ts";
 import { freePorts } from "../../demo/ports.ts";
 import { Tally } from "../../demo/transfers/tally.ts";

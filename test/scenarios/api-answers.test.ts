@@ -139,7 +139,7 @@ test("describes the group and the shards as this node sees them", async () => {
 
 test.each([
   ["/", 404],
-  ["/v1/transactions/", 405],
+  ["/v1/transactions/", 200],
   ["/v1/transactions/not-an-id", 404],
   ["/v1/transactions/1-1-1-abcdefgh/statements", 405],
   ["/v1/transactions/%ff", 404],
@@ -150,7 +150,7 @@ test.each([
 });
 
 test.each([
-  ["PUT", "/v1/transactions", "POST"],
+  ["PUT", "/v1/transactions", "GET, HEAD, POST"],
   ["PUT", "/v1/transactions/1-1-1-abcdefgh", "GET, HEAD, DELETE"],
   ["DELETE", "/v1/transactions/1-1-1-abcdefgh/commit", "POST"],
   ["POST", "/v1/cluster", "GET, HEAD"],
@@ -161,6 +161,29 @@ test.each([
   expect(response.status).toBe(405);
   expect(response.headers.get("allow")).toBe(allow);
   expect(await response.json()).toMatchObject({ code: "method-not-allowed", instance: path });
+});
+
+test("lists what is not finished, a page at a time", async () => {
+  expect(await get(node.url, "/v1/transactions?state=committed&limit=7")).toMatchObject({
+    status: 200,
+    body: { transactions: [{ state: "committed" }], nextCursor: "7" },
+  });
+  expect((await get(node.url, "/v1/transactions")).body["nextCursor"]).toBe("50");
+});
+
+test.each([
+  ["limit=0", "limit"],
+  ["limit=201", "limit"],
+  ["limit=many", "limit"],
+  ["state=aborted", "state"],
+  ["cursor=7", "cursor"],
+  ["colour=red", "colour"],
+  ["limit=1&limit=2", "limit"],
+])("a list with %s is refused, and %s is named", async (query, field) => {
+  expect(await get(node.url, `/v1/transactions?${query}`)).toMatchObject({
+    status: 400,
+    body: { code: "invalid-request", errors: [{ field }] },
+  });
 });
 
 test("answers HEAD without a body", async () => {

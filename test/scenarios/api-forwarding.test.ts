@@ -75,6 +75,15 @@ test("a follower brings a transaction to the leader and the leader's answer back
   expect(replay.body).toEqual(answer.body);
 });
 
+test("a follower brings a list from the leader, with its whole query", async () => {
+  const { nodes } = await startTrio();
+  const answer = await get(nodes[1].url, "/v1/transactions?state=committed&limit=3");
+  expect(answer).toMatchObject({
+    status: 200,
+    body: { transactions: [{ state: "committed" }], nextCursor: "3" },
+  });
+});
+
 test("a follower relays the leader's refusals", async () => {
   const { nodes } = await startTrio();
   await post(nodes[1].url, TRANSFER, KEY);

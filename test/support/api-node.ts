@@ -17,6 +17,7 @@ import type {
   TransactionStatus,
 } from "../../shared/model/api.ts";
 import { SynodError } from "../../shared/model/errors.ts";
+import type { ListAnswer, ListRequest } from "../../shared/model/listing.ts";
 import {
   ballot,
   clusterId,
@@ -102,6 +103,13 @@ class TwinGateway implements TransactionGateway {
     await Promise.resolve();
     this.#assertLeads();
     return { id, state: "committed", pendingShards: [] };
+  }
+
+  async list({ state = "active", limit }: ListRequest): Promise<ListAnswer> {
+    await Promise.resolve();
+    this.#assertLeads();
+    const listed = { id: "1-1-1-abcdefgh", state, shards: ["s1"], pendingShards: [] };
+    return { transactions: [{ ...listed, decidedAt: null }], nextCursor: `${limit}` };
   }
 
   outcomes({ branches }: OutcomeInquiry): { outcomes: BranchOutcome[] } {

@@ -96,6 +96,17 @@ export class InteractiveTransactions {
     return [...this.#held.values()].filter(({ state }) => isBeforeCommit(state)).length;
   }
 
+  /** What is open, for people who look; without those that carriers.ts holds by now. */
+  *open(): Iterable<{
+    readonly transactionId: TransactionId;
+    readonly shards: readonly ShardId[];
+  }> {
+    for (const { transactionId, branches, state } of this.#held.values()) {
+      if (!isBeforeCommit(state)) continue;
+      yield { transactionId, shards: branches.all.map(({ shard }) => shard) };
+    }
+  }
+
   find(id: TransactionId): HeldInteractive | undefined {
     return this.#held.get(id);
   }

@@ -1,4 +1,4 @@
-/** Reading numbers from the command line. */
+/** Reading option values. */
 import { InvalidArgumentError } from "commander";
 
 /** A parser for commander: a whole number from `lowest` to `highest`. */

@@ -1,0 +1,129 @@
+/**
+ * Sends one request until its outcome is known or the deadline has passed, to one coordinator after the other. Every
+ * repetition is the same request, with the same key: what is a new transaction is decided elsewhere.
+ */
+import type { z } from "zod";
+import { Backoff, type Deadline } from "./backoff.ts";
+import type { Endpoints } from "./endpoints.ts";
+import { errorOf, OutcomeUnknownError, type ResolveOptions, UnavailableError } from "./errors.ts";
+import type { Exchange, HttpRequest } from "./exchange.ts";
+import type { AttemptInfo, Hooks } from "./hooks.ts";
+import { judge, type Judged, type Reason, type Verdict } from "./judgement.ts";
+
+/** What the server may take beyond the transaction's own time: waiting for a leader, forwarding, the way. */
+const ANSWER_GRACE_MS = 5_000;
+
+export interface Call<Result> extends Judged<Result> {
+  readonly name: AttemptInfo["call"];
+  /** The request, for an attempt that may take so long. */
+  readonly request: (leftMs: number) => HttpRequest;
+  /** How long the server may take by its own rules. */
+  readonly serverTimeMs: number;
+  /** What a lost attempt may have left behind: nothing that counts, or an effect that must be known. */
+  readonly effect: "none" | "once";
+  readonly idempotencyKey?: string | undefined;
+  /** Makes the same call again, for `OutcomeUnknownError.resolve`; not there when the effect is "none". */
+  readonly resolve?: (options: ResolveOptions) => Promise<Result>;
+  /** Only this one is asked. */
+  readonly endpoint?: string;
+}
+
+export class Caller {
+  readonly #endpoints: Endpoints;
+  readonly #exchange: Exchange;
+  readonly #hooks: Hooks;
+
+  constructor(endpoints: Endpoints, exchange: Exchange, hooks: Hooks) {
+    this.#endpoints = endpoints;
+    this.#exchange = exchange;
+    this.#hooks = hooks;
+  }
+
+  /** Rejects with one of the typed errors, or, where nothing can have begun, with the signal's reason. */
+  async run<Result>(call: Call<Result>, deadline: Deadline): Promise<Result> {
+    const backoff = new Backoff();
+    let mayHaveBegun = false;
+    deadline.signal?.throwIfAborted();
+    for (let attempt = 1; ; attempt += 1) {
+      const verdict: Verdict<Result> = await this.#attempt(call, attempt, deadline, mayHaveBegun);
+      if (verdict.kind === "done") return verdict.result;
+      if (verdict.kind === "failed") throw verdict.error;
+      if (verdict.kind === "unknowable") throw unknown(call, verdict.reason);
+      const { reason } = verdict;
+      mayHaveBegun ||= verdict.mayHaveBegun && call.effect === "once";
+      if (await backoff.pause(deadline, waitOf(reason))) continue;
+      if (mayHaveBegun) throw unknown(call, reasonOf(deadline, reason));
+      deadline.signal?.throwIfAborted();
+      throw unavailable(reason);
+    }
+  }
+
+  async #attempt<Result>(
+    call: Call<Result>,
+    attempt: number,
+    { leftMs, signal }: Deadline,
+    mayHaveBegun: boolean,
+  ): Promise<Verdict<Result>> {
+    const url = call.endpoint ?? this.#endpoints.next();
+    const timeoutMs = Math.min(leftMs, call.serverTimeMs + ANSWER_GRACE_MS);
+    const request = call.request(timeoutMs);
+    const { name, idempotencyKey } = call;
+    const info: AttemptInfo = { call: name, attempt, url, path: request.path, idempotencyKey };
+    const more = this.#hooks.beforeAttempt?.(info) ?? {};
+    const startedMs = performance.now();
+    const headers = { ...request.headers, ...more };
+    const reply = await this.#exchange.send(url, { ...request, headers }, timeoutMs, signal);
+    if (reply.kind === "answered") this.#endpoints.heard(reply.headers["synod-leader"]);
+    const verdict = judge(reply, call, mayHaveBegun);
+    if (verdict.kind === "again") this.#endpoints.failed(url);
+    this.#hooks.afterAttempt?.(info, {
+      durationMs: performance.now() - startedMs,
+      status: reply.kind === "answered" ? reply.status : undefined,
+      ended: verdict.kind === "again" && verdict.mayHaveBegun ? "unclear" : verdict.kind,
+    });
+    return verdict;
+  }
+}
+
+function reasonOf({ signal }: Deadline, reason: Reason): Reason {
+  if (signal?.aborted !== true) return reason;
+  return { ...reason, sentence: "the caller gave up", cause: signal.reason };
+}
+
+function unknown<Result>(call: Call<Result>, reason: Reason): OutcomeUnknownError<Result> {
+  const { sentence, problem, cause } = reason;
+  const code = problem?.outcome === "unknown" ? problem.code : "outcome-unknown";
+  return new OutcomeUnknownError(`the outcome is not known: ${sentence}`, code, {
+    ...{ problem, cause, idempotencyKey: call.idempotencyKey },
+    retryable: problem?.retryable ?? true,
+    resolve: (options = {}) => {
+      if (call.resolve === undefined) throw new TypeError(`${call.name} is no write`);
+      return call.resolve(options);
+    },
+  });
+}
+
+function unavailable({ sentence, problem, cause }: Reason): Error {
+  if (problem?.outcome === "not_started") return errorOf(problem);
+  const facts = { outcome: "not_started", retryable: true, cause, problem } as const;
+  return new UnavailableError(`no coordinator answered in time: ${sentence}`, "unreachable", facts);
+}
+
+/** Another node takes what this one refuses while it shuts down. */
+function waitOf({ problem }: Reason): number | undefined {
+  return problem?.code === "draining" ? undefined : problem?.retryAfterMs;
+}
+
+/** A call that may be repeated as it is, and whose loss leaves nothing behind that counts. */
+export function plainCall<Answer>(
+  name: Call<Answer>["name"],
+  request: HttpRequest,
+  serverTimeMs: number,
+  schema: z.ZodType<Answer>,
+): Call<Answer> {
+  return {
+    ...{ name, effect: "none", serverTimeMs },
+    request: () => request,
+    read: (body) => schema.parse(body),
+  };
+}

@@ -1,0 +1,109 @@
+/**
+ * From an error to what a person reads, what to do next, and the exit code:
+ *
+ *   0 done   1 error   2 usage   3 aborted   4 outcome unknown   5 unreachable or no quorum   6 denied
+ */
+import {
+  OutcomeUnknownError,
+  RequestRefusedError,
+  SynodClientError,
+  TransactionAbortedError,
+  UnavailableError,
+} from "../sdk.ts";
+
+export const EXIT = {
+  error: 1,
+  usage: 2,
+  aborted: 3,
+  unknown: 4,
+  unavailable: 5,
+  denied: 6,
+} as const;
+
+export interface Failure {
+  readonly exitCode: number;
+  readonly message: string;
+  readonly next: string | undefined;
+  /** For programs. */
+  readonly facts: Readonly<Record<string, unknown>>;
+}
+
+/** The command line itself is wrong. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+  readonly next: string;
+
+  constructor(message: string, next: string) {
+    super(message);
+    this.next = next;
+  }
+}
+
+/** The command did what was asked, and found that something is not as it should be. */
+export class FoundWrong extends Error {
+  override readonly name = "FoundWrong";
+  readonly next: string;
+  readonly exitCode: number;
+
+  constructor(message: string, next: string, exitCode: number = EXIT.error) {
+    super(message);
+    this.next = next;
+    this.exitCode = exitCode;
+  }
+}
+
+const DENIED = new Set([401, 403]);
+
+export function describeFailure(error: unknown): Failure {
+  if (error instanceof UsageError) return failure(EXIT.usage, error.message, error.next);
+  if (error instanceof FoundWrong) return failure(error.exitCode, error.message, error.next);
+  if (error instanceof SynodClientError) {
+    const { code, outcome, retryable, problem, transactionId, shard } = error;
+    const idempotencyKey = error instanceof OutcomeUnknownError ? error.idempotencyKey : undefined;
+    const facts = { code, outcome, retryable, transactionId, shard, idempotencyKey };
+    const fields = problem?.errors ?? [];
+    return {
+      ...failure(exitCodeOf(error), error.message, nextAfter(error)),
+      facts: { ...facts, fields },
+    };
+  }
+  return failure(EXIT.error, error instanceof Error ? error.message : String(error), undefined);
+}
+
+function failure(exitCode: number, message: string, next: string | undefined): Failure {
+  return { exitCode, message, next, facts: {} };
+}
+
+function exitCodeOf(error: SynodClientError): number {
+  if (error instanceof OutcomeUnknownError) return EXIT.unknown;
+  if (error instanceof TransactionAbortedError) return EXIT.aborted;
+  if (error instanceof UnavailableError) return EXIT.unavailable;
+  return DENIED.has(error.problem?.status ?? 0) ? EXIT.denied : EXIT.error;
+}
+
+const NEXT: Readonly<Record<string, string>> = {
+  unreachable: "see whether the addresses are right and a coordinator runs there: synod members",
+  "no-quorum": "see which coordinators run: synod members",
+  "shard-unavailable": "see which shard cannot be reached: synod shards check",
+  "unknown-shard": "see which shards there are: synod shards list",
+  "transaction-expired": "begin again: synod tx begin",
+};
+
+function nextAfter(error: SynodClientError): string | undefined {
+  if (error instanceof OutcomeUnknownError) {
+    return error.idempotencyKey === undefined
+      ? "ask again: the same command gives the one outcome"
+      : `ask again under the same key, the one outcome follows: the same command with --key ${error.idempotencyKey}`;
+  }
+  const known = NEXT[error.code];
+  if (known !== undefined) return known;
+  if (error instanceof TransactionAbortedError) {
+    return error.retryable
+      ? "nothing was changed on any shard: run it again, or let it with --retry-aborted"
+      : "nothing was changed on any shard: the statement or the data must be put right first";
+  }
+  if (error instanceof RequestRefusedError && DENIED.has(error.problem?.status ?? 0)) {
+    return "give a token that may do this: --token-file or SYNOD_TOKEN_FILE";
+  }
+  return undefined;
+}

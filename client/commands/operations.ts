@@ -1,0 +1,77 @@
+/**
+ * Statements given on the command line: `--op shard=sql` begins one, and the `--param`, `--json-param` and `--expect` after it belong
+ * to it. Or a whole request from a file.
+ */
+import { readFileSync } from "node:fs";
+import { type Command, InvalidArgumentError } from "commander";
+import { z } from "zod";
+import { TransactionRequest } from "../../shared/model/api.ts";
+import type { Operation, SqlValue } from "../sdk.ts";
+import { UsageError } from "./failure.ts";
+import { wholeNumber } from "./parsing.ts";
+
+interface Given {
+  readonly shard: string;
+  readonly sql: string;
+  readonly params: SqlValue[];
+  expect?: { readonly rowCount: number };
+}
+
+const MAX_ROW_COUNT = 1_000_000_000;
+const STANDARD_INPUT = 0;
+
+/** Adds the options to a command; what it returns fills up as they are parsed, in their order. */
+export function takeOperations(command: Command): readonly Operation[] {
+  const operations: Given[] = [];
+  const last = (): Given => {
+    const operation = operations.at(-1);
+    if (operation === undefined)
+      throw new InvalidArgumentError("It belongs after the --op it is for.");
+    return operation;
+  };
+  command
+    .option("--op <shard=sql>", "a statement for a shard; may be repeated", (text: string) => {
+      const [, shard, sql] = /^([^=\s]+)=(.+)$/s.exec(text) ?? [];
+      if (shard === undefined || sql === undefined) {
+        throw new InvalidArgumentError('It must look like "s1=select 1".');
+      }
+      operations.push({ shard, sql, params: [] });
+    })
+    .option("--param <text>", "the next $n of the last --op, as text", (text: string) => {
+      last().params.push(text);
+    })
+    .option("--json-param <json>", "the same, as JSON: null, true, [1,2], {}", (text: string) => {
+      last().params.push(parseParam(text));
+    })
+    .option(
+      "--expect <rows>",
+      "abort unless the last --op touches so many rows",
+      (text: string) => {
+        last().expect = { rowCount: wholeNumber(0, MAX_ROW_COUNT)(text) };
+      },
+    );
+  return operations;
+}
+
+function parseParam(text: string): SqlValue {
+  try {
+    return JSON.parse(text) as SqlValue;
+  } catch {
+    throw new InvalidArgumentError("It is not JSON; a text needs quotes, or --param.");
+  }
+}
+
+/** Reads the body of `POST /v1/transactions`, or a list of its operations; `-` is the standard input. */
+export function readRequestFile(file: string): z.input<typeof TransactionRequest> {
+  const next = "write what POST /v1/transactions takes, or a list of operations";
+  let json: unknown;
+  try {
+    json = JSON.parse(readFileSync(file === "-" ? STANDARD_INPUT : file, "utf8")) as unknown;
+  } catch (error) {
+    throw new UsageError(`${file}: ${(error as Error).message}`, next);
+  }
+  const body: unknown = Array.isArray(json) ? { operations: json } : json;
+  const read = TransactionRequest.safeParse(body);
+  if (!read.success) throw new UsageError(`${file}: ${z.prettifyError(read.error)}`, next);
+  return body as z.input<typeof TransactionRequest>;
+}

@@ -1,0 +1,129 @@
+/**
+ * The requests of interactive transactions, one by one, by the transaction's id: for programs that hold a transaction across
+ * requests of their own. `begin` on the client is the easier way: it numbers the steps, rolls back and runs again.
+ */
+import type { z } from "zod";
+import {
+  BegunAnswer,
+  CommittedAnswer,
+  RolledBackAnswer,
+  StatementAnswer,
+  StepAnswer,
+} from "../shared/model/answers.ts";
+import { LIMITS, type Isolation, type WaitFor } from "../shared/model/api.ts";
+import { Deadline, DEFAULT_DEADLINE_MS } from "./backoff.ts";
+import { plainCall, type Call, type Caller } from "./caller.ts";
+import { toWire, type Operation } from "./operation.ts";
+
+const ROOT = "/v1/transactions";
+/** By these the server says that it has not looked at a step. */
+const NOT_LOOKED_AT = new Set(["no-quorum", "draining", "overloaded"]);
+
+export interface CallOptions {
+  /** Default 30000. */
+  readonly deadlineMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface OpenOptions {
+  readonly isolation?: Isolation | undefined;
+  /** How long the transaction may wait for its next step. */
+  readonly idleTimeoutMs?: number | undefined;
+  /** How long it may be open. */
+  readonly timeoutMs?: number | undefined;
+}
+
+export type SavepointStep =
+  { readonly savepoint: string } | { readonly rollbackTo: string } | { readonly release: string };
+
+export type Begun = z.infer<typeof BegunAnswer>;
+export type StatementResult = z.infer<typeof StatementAnswer>;
+export type Committed = z.infer<typeof CommittedAnswer>;
+
+export class InteractiveCalls {
+  readonly #caller: Caller;
+
+  constructor(caller: Caller) {
+    this.#caller = caller;
+  }
+
+  begin(
+    { isolation, idleTimeoutMs, timeoutMs }: OpenOptions = {},
+    options: CallOptions = {},
+  ): Promise<Begun> {
+    const body = JSON.stringify({ isolation, idleTimeoutMs, timeoutMs });
+    const request = { method: "POST", path: `${ROOT}/begin`, body } as const;
+    return this.#run(plainCall("begin", request, LIMITS.defaultTimeoutMs, BegunAnswer), options);
+  }
+
+  /** `seq` counts 1, 2, 3 … over all steps of the transaction; the last one may be asked again. */
+  query(
+    id: string,
+    seq: number,
+    operation: Operation,
+    options?: CallOptions,
+  ): Promise<StatementResult> {
+    return this.#step(id, { seq, ...toWire(operation) }, StatementAnswer, options);
+  }
+
+  async savepoint(
+    id: string,
+    seq: number,
+    step: SavepointStep,
+    options?: CallOptions,
+  ): Promise<void> {
+    await this.#step(id, { seq, ...step }, StepAnswer, options);
+  }
+
+  /** May be asked again: there is one outcome. */
+  commit(id: string, waitFor?: WaitFor, options: CallOptions = {}): Promise<Committed> {
+    const body = JSON.stringify({ waitFor });
+    const request = { method: "POST", path: `${pathOf(id)}/commit`, body } as const;
+    const call: Call<Committed> = {
+      ...plainCall("commit", request, LIMITS.defaultTimeoutMs, CommittedAnswer),
+      effect: "once",
+      resolve: (more) => this.#run(call, { ...options, ...more }),
+    };
+    return this.#run(call, options);
+  }
+
+  async rollback(id: string, options: CallOptions = {}): Promise<void> {
+    const request = { method: "DELETE", path: pathOf(id) } as const;
+    await this.#run(
+      plainCall("rollback", request, LIMITS.defaultTimeoutMs, RolledBackAnswer),
+      options,
+    );
+  }
+
+  #step<Answer>(
+    id: string,
+    body: object,
+    schema: z.ZodType<Answer>,
+    options: CallOptions = {},
+  ): Promise<Answer> {
+    const path = `${pathOf(id)}/statements`;
+    const request = { method: "POST", path, body: JSON.stringify(body) } as const;
+    const { deadlineMs = DEFAULT_DEADLINE_MS } = options;
+    let sent = 0;
+    const call: Call<Answer> = {
+      ...plainCall("statement", request, deadlineMs, schema),
+      request: () => {
+        sent += 1;
+        return request;
+      },
+      // Sent again while its first sending still runs.
+      isPassing: ({ code }) =>
+        NOT_LOOKED_AT.has(code) || (code === "sequence-conflict" && sent > 1),
+    };
+    return this.#run(call, options);
+  }
+
+  #run<Answer>(call: Call<Answer>, options: CallOptions): Promise<Answer> {
+    const { deadlineMs = DEFAULT_DEADLINE_MS, signal } = options;
+    return this.#caller.run(call, new Deadline(deadlineMs, signal));
+  }
+}
+
+function pathOf(id: string): string {
+  return `${ROOT}/${encodeURIComponent(id)}`;
+}

@@ -1,0 +1,17 @@
+/** Reads the query of `GET /v1/transactions`. */
+import { ListRequest } from "../../shared/model/listing.ts";
+import { InvalidRequest } from "./problem.ts";
+import { fieldErrors } from "./transaction-request.ts";
+
+/** Throws InvalidRequest; an unknown name is an error, as in a body. */
+export function readListRequest(url: string): ListRequest {
+  const query = new URLSearchParams(url.split("?", 2)[1]);
+  const given = [...query.keys()];
+  const repeated = given.find((name, index) => given.indexOf(name) !== index);
+  if (repeated !== undefined) {
+    throw new InvalidRequest("invalid-request", [{ field: repeated, sentence: "is given twice" }]);
+  }
+  const read = ListRequest.safeParse(Object.fromEntries(query));
+  if (read.success) return read.data;
+  throw new InvalidRequest("invalid-request", read.error.issues.flatMap(fieldErrors));
+}

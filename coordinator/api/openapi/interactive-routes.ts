@@ -1,0 +1,92 @@
+/** The routes of interactive transactions; the examples of one id are sent in this order. */
+import type { ErrorCode } from "../../../shared/model/errors.ts";
+import type { Parameter, Route } from "./route.ts";
+
+const PROBLEMS: readonly ErrorCode[] = [
+  ...(["invalid-request", "malformed-json", "body-too-large", "unsupported-media-type"] as const),
+  ...(["overloaded", "draining", "internal-error", "no-quorum", "outcome-unknown"] as const),
+];
+const OF_ONE: readonly ErrorCode[] = [...PROBLEMS, "not-found", "transaction-expired"];
+const OF_STEPS: readonly ErrorCode[] = [
+  ...OF_ONE,
+  ...(["sequence-conflict", "transaction-failed", "unknown-shard", "shard-unavailable"] as const),
+  ...(["participant-conflict", "lock-timeout", "transaction-timeout"] as const),
+  ...(["constraint-violation", "sql-error", "expectation-failed", "not-preparable"] as const),
+  ...(["statement-not-allowed", "result-too-large", "coordinator-changed"] as const),
+];
+
+const ID: Parameter = {
+  ...{ name: "id", in: "path", description: "As `begin` answered it.", schema: { type: "string" } },
+  example: "1-1-1-5k0d3m9x2c1p",
+};
+
+export const INTERACTIVE_ROUTES: readonly Route[] = [
+  {
+    ...{ method: "post", path: "/v1/transactions/begin", tag: "interactive" },
+    operationId: "beginTransaction",
+    summary: "Begin an interactive transaction",
+    description: "It holds row locks: idle or too old, it is rolled back. The body may be empty.",
+    body: {
+      schema: "BeginRequest",
+      examples: {
+        begin: {
+          summary: "With every option",
+          value: { isolation: "read committed", idleTimeoutMs: 10_000, timeoutMs: 60_000 },
+        },
+      },
+    },
+    answers: { 201: { description: "Begun", schema: "Begun" } },
+    answerHeaders: ["Synod-Leader", "Location"],
+    problems: PROBLEMS,
+  },
+  {
+    ...{ method: "post", path: "/v1/transactions/{id}/statements", tag: "interactive" },
+    operationId: "runStep",
+    summary: "Run a statement, or set, go back to or release a savepoint",
+    description:
+      "`seq` counts 1, 2, 3 … over all steps. The last one sent again with the same body is answered again and not run again.",
+    parameters: [ID],
+    body: {
+      schema: "StepRequest",
+      examples: {
+        savepoint: { summary: "Set a savepoint", value: { seq: 1, savepoint: "before" } },
+        statement: {
+          summary: "Run a statement",
+          value: {
+            ...{ seq: 2, shard: "s1", params: ["alice"], expect: { rowCount: 1 } },
+            sql: "select balance from accounts where id = $1",
+          },
+        },
+        rollbackTo: { summary: "Undo what came after it", value: { seq: 3, rollbackTo: "before" } },
+        release: { summary: "Forget it", value: { seq: 4, release: "before" } },
+      },
+    },
+    answers: { 200: { description: "Done", schema: "Step" } },
+    answerHeaders: ["Synod-Leader", "Idempotent-Replayed"],
+    problems: OF_STEPS,
+  },
+  {
+    ...{ method: "post", path: "/v1/transactions/{id}/commit", tag: "interactive" },
+    operationId: "commitTransaction",
+    summary: "Commit it: on every shard, or on none",
+    description: "Asked again, it answers the same outcome. The body may be empty.",
+    parameters: [ID],
+    body: {
+      schema: "CommitRequest",
+      examples: { commit: { summary: "Wait for every shard", value: { waitFor: "applied" } } },
+    },
+    answers: { 200: { description: "Committed", schema: "Committed" } },
+    answerHeaders: ["Synod-Leader"],
+    problems: OF_STEPS.filter((code) => code !== "unknown-shard" && code !== "sequence-conflict"),
+  },
+  {
+    ...{ method: "delete", path: "/v1/transactions/{id}", tag: "interactive" },
+    operationId: "rollBackTransaction",
+    summary: "Roll it back",
+    description: "Asked again, it answers the same.",
+    parameters: [ID],
+    answers: { 200: { description: "Rolled back", schema: "RolledBack" } },
+    answerHeaders: ["Synod-Leader"],
+    problems: [...OF_ONE, "already-committed"],
+  },
+];

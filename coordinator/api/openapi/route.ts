@@ -1,0 +1,37 @@
+/** What the API document says of one route. */
+import type { ErrorCode } from "../../../shared/model/errors.ts";
+import type { JsonSchema, SchemaName } from "./schemas.ts";
+
+export const TAGS = ["transactions", "interactive", "cluster", "health"] as const;
+
+interface Example {
+  readonly summary: string;
+  readonly value: unknown;
+}
+
+export interface Parameter {
+  readonly name: string;
+  readonly in: "path" | "query" | "header";
+  readonly description: string;
+  readonly schema: JsonSchema;
+  readonly example?: unknown;
+}
+
+export interface Route {
+  readonly method: "get" | "post" | "delete";
+  readonly path: string;
+  readonly tag: (typeof TAGS)[number];
+  readonly operationId: string;
+  readonly summary: string;
+  readonly description?: string;
+  readonly parameters?: readonly Parameter[];
+  readonly body?: {
+    readonly schema: SchemaName;
+    readonly examples: Readonly<Record<string, Example>>;
+  };
+  readonly answers: Readonly<
+    Record<number, { readonly description: string; readonly schema: SchemaName }>
+  >;
+  readonly answerHeaders?: readonly string[];
+  readonly problems: readonly ErrorCode[];
+}

@@ -1,0 +1,64 @@
+import { PassThrough } from "node:stream";
+import { describeFailure, UsageError } from "../../client/commands/failure.ts";
+import { cell, Output } from "../../client/commands/output.ts";
+import { RequestRefusedError } from "../../client/sdk.ts";
+import type { Problem } from "../../client/sdk.ts";
+
+function outputTo(isTTY: boolean, env: NodeJS.ProcessEnv): { output: Output; said: () => string } {
+  const out = Object.assign(new PassThrough(), { isTTY });
+  const output = new Output({ out, err: out }, env);
+  return { output, said: () => String(out.read() ?? "") };
+}
+
+test.each([
+  [true, {}, true],
+  [false, {}, false],
+  [true, { NO_COLOR: "1" }, false],
+  [true, { NO_COLOR: "" }, true],
+  [true, { TERM: "dumb" }, false],
+])("terminal %p with %j: coloured %p", (isTTY, env, coloured) => {
+  const { output, said } = outputTo(isTTY, env);
+  output.table(["shard", "reached"], [["s1", output.paint("red", "no")]]);
+  output.talk(output.paintTalk("red", "error:"));
+  expect(said().includes("\u001b[")).toBe(coloured);
+});
+
+test("tables have columns, and no blanks at the ends of lines", () => {
+  const { output, said } = outputTo(false, {});
+  output.table(
+    ["shard", "reached"],
+    [
+      ["s1", "yes"],
+      ["a-long-name", ""],
+    ],
+  );
+  expect(said()).toBe("SHARD        REACHED\ns1           yes\na-long-name\n");
+});
+
+test("JSON is one line for programs, and indented for people", () => {
+  const piped = outputTo(false, {});
+  piped.output.json({ a: [1] });
+  expect(piped.said()).toBe('{"a":[1]}\n');
+  const seen = outputTo(true, {});
+  seen.output.json({ a: [1] });
+  expect(seen.said()).toContain('\n  "a"');
+});
+
+test("a cell holds any value in one line", () => {
+  expect([null, "text", 1, { a: [true] }].map(cell)).toEqual(["", "text", "1", '{"a":[true]}']);
+});
+
+test.each([401, 403])("status %d is a denial, and the next step is a token", (status) => {
+  const problem = { status, code: "denied", errors: [] } as unknown as Problem;
+  const facts = { outcome: "not_started", retryable: false, problem } as const;
+  const failure = describeFailure(new RequestRefusedError("denied", "denied", facts));
+  expect(failure.exitCode).toBe(6);
+  expect(failure.next).toMatch(/--token-file/);
+});
+
+test("what nobody foresaw is an error like any other", () => {
+  expect(describeFailure(new RangeError("odd"))).toMatchObject({ exitCode: 1, message: "odd" });
+  expect(describeFailure(new UsageError("wrong", "do this"))).toMatchObject({
+    ...{ exitCode: 2, next: "do this" },
+  });
+});

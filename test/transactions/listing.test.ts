@@ -120,5 +120,7 @@ test("one state alone may be asked for", () => {
 });
 
 test("a node that does not lead says who does", () => {
-  expect(() => listing({ leads: false }).page(page)).toThrow(new NotLeader({ node: nodeId(3), ballot: roundBallot(1) }));
+  expect(() => listing({ leads: false }).page(page)).toThrow(
+    new NotLeader({ node: nodeId(3), ballot: roundBallot(1) }),
+  );
 });

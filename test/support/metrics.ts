@@ -10,7 +10,10 @@ export interface MetricsRead {
 }
 
 const SAMPLE = /^([a-z_:][a-z0-9_:]*)(?:\{(.*)\})? (\S+)$/i;
+/** `NaN` is a value too: of the event loop's delay, say, before there was one. */
+const NOT_A_NUMBER = /^nan$/i;
 const Value = z.coerce.number();
+const valueFrom = (text = ""): number => (NOT_A_NUMBER.test(text) ? NaN : Value.parse(text));
 
 export async function readMetrics(url: string): Promise<MetricsRead> {
   const response = await fetch(`${url}/metrics`);
@@ -20,7 +23,7 @@ export async function readMetrics(url: string): Promise<MetricsRead> {
     const match = SAMPLE.exec(line);
     if (match === null) throw new Error(`no sample: ${line}`);
     const [, name = "", labels = "", value] = match;
-    return { name, labels: labelsFrom(labels), value: Value.parse(value) };
+    return { name, labels: labelsFrom(labels), value: valueFrom(value) };
   });
   return {
     of: (name, labels = {}) =>

@@ -1,7 +1,8 @@
 /**
  * A client of interactive transactions: it runs what others ask for at once statement by statement, tries things under
  * savepoints that it takes back, walks away now and then, and asks for its commit until it knows what became of it. It
- * believes what it is told, and asks again to see that it is told the same.
+ * believes what it is told, and asks again to see that it is told the same. When the faults are over it begins nothing and goes
+ * on with nothing, but a commit that it has asked for: a quorum must come to rest although some nodes never answer.
  */
 import type { InteractiveGateway } from "../../../coordinator/transactions/gateway.ts";
 import type { AskedStep, Step } from "../../../coordinator/transactions/interactive/machine.ts";
@@ -56,9 +57,10 @@ export class InteractiveClient {
   async #carryOut(call: Call): Promise<Verdict> {
     const id = await this.#begin(call);
     if (id === undefined) return "refused";
-    const { random } = this.#options;
+    const { random, isStopping } = this.#options;
     let seq = 0;
     for (const operation of call.submission.request.operations) {
+      if (isStopping()) return "aborted";
       if (random.chance(TRIES_CHANCE)) {
         const after = await this.#tryAndGoBack(call, id, seq, operation);
         if (after === undefined) return "aborted";
@@ -72,7 +74,7 @@ export class InteractiveClient {
   }
 
   async #begin(call: Call): Promise<TransactionId | undefined> {
-    const { random } = this.#options;
+    const { random, isStopping } = this.#options;
     const request = BeginRequest.parse({
       idleTimeoutMs: random.pick([200, 1_000, 5_000]),
       timeoutMs: random.pick([1_000, 5_000, 20_000]),
@@ -82,6 +84,7 @@ export class InteractiveClient {
       if (lesson.kind === "said") {
         return parseTransactionId((lesson.answer as { readonly id: string }).id);
       }
+      if (isStopping()) return undefined;
       await this.#pause(random.between(0, MAX_PAUSE_MS));
     }
     return undefined;
@@ -114,7 +117,7 @@ export class InteractiveClient {
     seq: number,
     step: Step,
   ): Promise<"ran" | "failed" | "over"> {
-    const { random } = this.#options;
+    const { random, isStopping } = this.#options;
     const asked: AskedStep = { seq, step, fingerprint: JSON.stringify(step) };
     for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
       const lesson = await this.#ask(call, `step ${seq}`, "sameTransaction", (to) =>
@@ -129,6 +132,7 @@ export class InteractiveClient {
         }
         if (outcome === "not_started" && !COME_AGAIN.has(code)) return "failed";
       }
+      if (isStopping()) return "over";
       await this.#pause(random.between(0, MAX_PAUSE_MS));
     }
     return "over";
@@ -148,11 +152,12 @@ export class InteractiveClient {
   }
 
   async #commit(call: Call, id: TransactionId): Promise<Verdict> {
-    const { random } = this.#options;
+    const { random, isStopping } = this.#options;
     for (;;) {
       const verdict = await this.#askForCommit(call, id);
       if (verdict !== undefined) {
-        if (random.chance(ASKS_AGAIN_CHANCE)) await this.#askAgain(call, id, verdict);
+        if (random.chance(ASKS_AGAIN_CHANCE) && !isStopping())
+          await this.#askAgain(call, id, verdict);
         return verdict;
       }
       await this.#pause(random.between(0, MAX_PAUSE_MS));

@@ -114,11 +114,12 @@ function noteAlive(turn: Turn, role: Leader, from: NodeId): void {
   turn.become({ ...role, heardAtMs });
 }
 
+/** L11: who cannot write cannot vote, so the answer waits for the disk like a vote. To follow does not need it. */
 export function onHeartbeat(turn: Turn, from: NodeId, message: Heartbeat): void {
   const { ballot, beat, chosenUpTo } = message;
   if (admits(turn, from, ballot)) {
     yieldTo(turn, ballot);
-    turn.sendTo(from, { kind: "heartbeatReply", ballot, beat });
+    turn.releaseTo(from, { kind: "heartbeatReply", ballot, beat });
   } else if (!mayFollow(turn.state, ballot)) return;
   heardFrom(turn, from, ballot);
   followChosen(turn, from, ballot, chosenUpTo);

@@ -1,6 +1,6 @@
 /**
- * Elections where the network is cut in part: whenever some node reaches a quorum in both directions, one leader works within
- * four election timeouts and stays, and whoever comes back deposes nobody. Production replicas on virtual time; each row of
+ * Elections where the network is cut in part or a disk fails: whenever some node whose disk works reaches a quorum of such in
+ * both directions, one leader works within four election timeouts and stays, and whoever comes back deposes nobody. Production replicas on virtual time; each row of
  * the table printed at the end is one scenario in many variations.
  */
 import {
@@ -10,6 +10,7 @@ import {
   throughReturn,
   type Setting,
 } from "./elections/courses.ts";
+import { hangs, isSlow, throughDiskOfAny, throughNeededDisk } from "./elections/disk-courses.ts";
 import { ANY_GRAPH, anOther, PARTIAL_PARTITIONS } from "./elections/faults.ts";
 import { complete, star } from "./elections/graph.ts";
 import { ElectionTable, type Spell } from "./elections/measure.ts";
@@ -58,6 +59,23 @@ const SCENARIOS: readonly Scenario[] = [
   {
     title: "a node comes back that promised more than the leader's ballot",
     run: throughReturn,
+  },
+  {
+    title: "the disk of a follower hangs whose vote the leader needs",
+    run: (setting) => throughNeededDisk(hangs, setting),
+  },
+  {
+    title: "the disk of a follower is slower than the timeout, whose vote the leader needs",
+    run: (setting) => throughNeededDisk(isSlow, setting),
+  },
+  {
+    title: "one disk hangs, and any graph in which somebody can lead without it",
+    run: (setting) => throughDiskOfAny(hangs, setting),
+  },
+  {
+    title:
+      "one disk is slower than the timeout, and any graph in which somebody can lead without it",
+    run: (setting) => throughDiskOfAny(isSlow, setting),
   },
 ];
 

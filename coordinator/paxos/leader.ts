@@ -62,10 +62,10 @@ export function propose(turn: Turn, value: Value): void {
   if (role !== undefined) proposeAt(turn, role, role.nextSlot, value);
 }
 
-/** Proposes what phase 1 found, as far as the window allows. */
+/** Proposes what phase 1 found, as far as the window allows. P4: what was learned meanwhile may be gone from the log already. */
 function pump(turn: Turn): void {
   for (;;) {
-    const role = leading(turn);
+    const role = skipChosen(turn);
     if (role === undefined || role.nextSlot > role.recoverUpTo || !hasRoom(turn.state, role))
       return;
     const slot = role.nextSlot;
@@ -75,6 +75,15 @@ function pump(turn: Turn): void {
     }
     proposeAt(turn, role, slot, role.recovered.get(slot)?.value ?? NO_OP);
   }
+}
+
+function skipChosen(turn: Turn): Leader | undefined {
+  const role = leading(turn);
+  const first = nextSlot(turn.state.chosenUpTo);
+  if (role === undefined || role.nextSlot >= first) return role;
+  const skipped = { ...role, nextSlot: first };
+  turn.become(skipped);
+  return skipped;
 }
 
 function proposeAt(turn: Turn, role: Leader, slot: Slot, value: Value): void {

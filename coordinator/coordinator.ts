@@ -73,9 +73,7 @@ async function start(options: CoordinatorOptions, undo: Undo[]): Promise<number>
   const log = opened(wal, contents);
   undo.push(() => log.close());
   const memory = new PeersFile({ directory: config.dataDir, clock: systemClock, onFatal });
-  undo.push(() => {
-    memory.close();
-  });
+  undo.push(() => memory.close());
   const peerListener = await listenHttp((_, response) => {
     answerJson(response, UPGRADE_REQUIRED, { detail: "this port is for other coordinators" });
   }, config.peerListen);

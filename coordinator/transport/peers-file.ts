@@ -48,7 +48,8 @@ export class PeersFile implements PeerMemory {
   readonly #options: PeersFileOptions;
   readonly #path: string;
   #unsaved: Peers | undefined;
-  #writing = false;
+  #writing: Promise<void> | undefined;
+  #closed = false;
   #cancelSave: Cancel | undefined;
   /** Counts what was written: a slower write must not replace what came after it. */
   #saved = 0;
@@ -97,16 +98,18 @@ export class PeersFile implements PeerMemory {
 
   saveLater(peers: Peers): void {
     this.#unsaved = peers;
-    if (this.#writing) return;
+    if (this.#closed || this.#writing !== undefined) return;
     this.#cancelSave ??= this.#options.clock.after(SAVE_INTERVAL_MS, () => {
       this.#cancelSave = undefined;
-      void this.#save();
+      this.#writing = this.#save();
     });
   }
 
-  /** Writes what is not written yet. */
-  close(): void {
+  /** Waits for a write under way, and writes what is not written yet: nothing changes in the directory afterwards. */
+  async close(): Promise<void> {
+    this.#closed = true;
     this.#cancelSave?.();
+    await this.#writing;
     if (this.#unsaved !== undefined) this.saveNow(this.#unsaved);
   }
 
@@ -115,13 +118,12 @@ export class PeersFile implements PeerMemory {
     const peers = this.#unsaved;
     if (peers === undefined) return;
     this.#unsaved = undefined;
-    this.#writing = true;
     try {
       await this.#replace(textOf(peers));
     } catch (error) {
       this.#options.onFatal(error);
     }
-    this.#writing = false;
+    this.#writing = undefined;
     // Acknowledged while it was written.
     const unsaved = this.#unsaved as Peers | undefined;
     if (unsaved !== undefined) this.saveLater(unsaved);

@@ -1,7 +1,7 @@
 /** What a node remembers of its peers, on disk; and which messages tell how much a peer holds. */
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { PeerMemory } from "../../coordinator/transport/known-peers.ts";
 import {
   PeersFile,
@@ -86,12 +86,27 @@ test("what may wait is written a few seconds later, all at once, as it is by the
   expect(fileIn(directory).load()).toEqual(peers);
 });
 
-test("closing writes what waits", () => {
+test("closing writes what waits", async () => {
   const directory = freshDirectory();
   const file = fileIn(directory);
   file.saveLater(new Map([[one, known("a", 1)]]));
-  file.close();
+  await file.close();
   expect(fileIn(directory).load().get(one)).toEqual(known("a", 1));
+});
+
+test("closing waits for a write under way, and nothing is written afterwards", async () => {
+  const directory = freshDirectory();
+  const clock = new TestClock();
+  const file = fileIn(directory, clock);
+  file.saveLater(new Map([[one, known("a", 1)]]));
+  await clock.advance(5_000);
+  file.saveLater(new Map([[one, known("a", 2)]]));
+  await file.close();
+  expect(readdirSync(directory)).toEqual([basename(peersPath(directory))]);
+  expect(fileIn(directory).load().get(one)).toEqual(known("a", 2));
+  await clock.advance(50_000);
+  expect(fileIn(directory).load().get(one)).toEqual(known("a", 2));
+  expect(fatal).toEqual([]);
 });
 
 test("a slow write never replaces what was written after it began", async () => {

@@ -23,7 +23,6 @@ import { createCoordinatorNode, type CoordinatorNode } from "./coordinator-node.
 import type { LogContents, LogStore } from "./log/log-store.ts";
 import { WriteAheadLog } from "./log/wal/wal.ts";
 import { PeersFile, peersPath } from "./transport/peers-file.ts";
-import { positionOf } from "./transport/position.ts";
 import { SocketParticipants } from "./transport/socket-participants.ts";
 import { SocketPeers } from "./transport/socket-peers.ts";
 
@@ -89,8 +88,7 @@ async function start(options: CoordinatorOptions, undo: Undo[]): Promise<number>
   const http = await serveClients(options, node, links, undo);
   await node.start();
   undo.splice(-1, 0, () => node.stop());
-  assert(node.replica.state !== undefined, "a node that has started has recovered");
-  peers.start(positionOf(node.replica.state));
+  peers.start(() => node.replica.holds);
   links.start();
   undo.splice(-1, 0, () => {
     links.stop();

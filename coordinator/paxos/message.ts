@@ -20,6 +20,8 @@
  * Beside the core, between those who carry snapshots:
  *   snapshotRequest   anyone → anyone         "send me this piece of your snapshot"
  *   snapshotChunk     anyone → anyone         that piece; or a snapshotOffer where a newer one has taken its place
+ *
+ * And beside heartbeats, of the transport alone: what everybody has acknowledged (transport/acknowledgements.ts).
  */
 import type { Ballot, NodeId, Slot } from "../../shared/model/ids.ts";
 

@@ -22,7 +22,8 @@ const Stored = z.strictObject({
     z.strictObject({
       node: z.int().min(1),
       storageId: z.string().min(1),
-      bootId: z.string().min(1),
+      /** Written by earlier programs. */
+      bootId: z.string().optional(),
       promised: count,
       slot: count,
     }),
@@ -69,9 +70,9 @@ export class PeersFile implements PeerMemory {
       );
     }
     return new Map(
-      stored.peers.map(({ node, storageId, bootId, promised, slot }) => {
+      stored.peers.map(({ node, storageId, promised, slot }) => {
         const acknowledged = { promised: promised as Ballot, slot: slot as Slot };
-        return [node as NodeId, { storageId, bootId, acknowledged }];
+        return [node as NodeId, { storageId, acknowledged }];
       }),
     );
   }
@@ -156,8 +157,8 @@ export class PeersFile implements PeerMemory {
 function textOf(peers: Peers): string {
   const stored: z.input<typeof Stored> = {
     version: FORMAT_VERSION,
-    peers: [...peers].map(([node, { storageId, bootId, acknowledged }]) => {
-      return { node, storageId, bootId, ...acknowledged };
+    peers: [...peers].map(([node, { storageId, acknowledged }]) => {
+      return { node, storageId, ...acknowledged };
     }),
   };
   return JSON.stringify(stored);

@@ -87,7 +87,7 @@ export class SocketParticipants implements ParticipantLinks {
     const hello: CoordinatorHello = { protocol: PROTOCOL_VERSION, clusterId, nodeId: self };
     return connectChannel({
       url: `ws://${address}/channel`,
-      hello,
+      hello: () => hello,
       random,
       acceptReply: (reply) => this.#accepts(shard, reply),
       onUp: (channel, reply) => {

@@ -36,8 +36,8 @@ export type HelloVerdict = { readonly accept: true; readonly reply: unknown } | 
 export interface ServeOptions {
   readonly server: Server;
   readonly path: string;
-  /** Judges the first frame of a client. Must not throw. */
-  readonly acceptHello: (hello: unknown) => HelloVerdict;
+  /** Called when a client has connected and cannot have sent its first frame yet; the answer judges that. Neither throws. */
+  readonly acceptHello: () => (hello: unknown) => HelloVerdict;
   readonly onChannel: (channel: Channel, hello: unknown) => void;
 }
 
@@ -95,6 +95,7 @@ function welcome(
   options: ServeOptions,
   channels: Set<Channel>,
 ): void {
+  const judge = options.acceptHello();
   const timer = setTimeout(() => {
     socket.terminate();
   }, HELLO_TIMEOUT_MS);
@@ -107,7 +108,7 @@ function welcome(
   socket.once("message", (data: RawData) => {
     clearTimeout(timer);
     const hello = tryUnpack(data);
-    const verdict = options.acceptHello(hello);
+    const verdict = judge(hello);
     if (!verdict.accept) {
       refuse(socket, verdict);
       return;
@@ -143,7 +144,8 @@ function tryUnpack(data: RawData): unknown {
 
 export interface ConnectOptions {
   readonly url: string;
-  readonly hello: unknown;
+  /** Asked for whenever it is about to be sent. */
+  readonly hello: () => unknown;
   readonly random: Random;
   /** Judges the server's hello. Otherwise: hang up, with the sentence where there is one, and try again later. */
   readonly acceptReply: (reply: unknown) => boolean | HelloRefusal;
@@ -201,7 +203,7 @@ class Connector implements Connection {
     this.#socket = socket;
     let failure = "the connection ended before the reply";
     socket.on("open", () => {
-      socket.send(pack(this.#options.hello));
+      socket.send(pack(this.#options.hello()));
       this.#timer = setTimeout(() => {
         failure = "no reply to the hello in time";
         socket.terminate();

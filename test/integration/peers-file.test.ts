@@ -20,7 +20,7 @@ const [one, two] = [nodeId(1), nodeId(2)];
 const B1 = ballot(1, one);
 const B2 = ballot(2, two);
 const known = (storageId: string, at: number) => {
-  return { storageId, bootId: "boot", acknowledged: { promised: B1, slot: slot(at) } };
+  return { storageId, acknowledged: { promised: B1, slot: slot(at) } };
 };
 let count = 0;
 let fatal: unknown[] = [];

@@ -3,12 +3,12 @@ import { createServer, type Server } from "node:http";
 import { WebSocket } from "ws";
 import type { PeerMessage } from "../../coordinator/paxos/message.ts";
 import type { PeerMemory } from "../../coordinator/transport/known-peers.ts";
-import { NOWHERE, type Position } from "../../coordinator/transport/position.ts";
+import { afterMessage, NOWHERE, type Position } from "../../coordinator/transport/position.ts";
 import { NodeRefused, SocketPeers } from "../../coordinator/transport/socket-peers.ts";
 import { freePorts } from "../../demo/ports.ts";
 import { ballot, clusterId, nodeId, slot, type NodeId } from "../../shared/model/ids.ts";
 import { PROTOCOL_VERSION } from "../../shared/model/protocol.ts";
-import { pack } from "../../shared/runtime/channel-frame.ts";
+import { pack, unpack } from "../../shared/runtime/channel-frame.ts";
 import { systemRandom } from "../../shared/runtime/clock.ts";
 import { closeChannels, closeLater, HOST } from "../support/channels.ts";
 import { collectedLog, type CollectedLog } from "../support/collected-log.ts";
@@ -28,6 +28,8 @@ interface Node {
   readonly lost: NodeId[];
   /** Upgrades that this node's server saw. */
   readonly dialled: () => number;
+  /** What its memory holds from now on. */
+  readonly goBackTo: (position: Position) => void;
   readonly stop: () => void;
   readonly fatal: readonly unknown[];
 }
@@ -64,13 +66,24 @@ async function start(
   const lost: NodeId[] = [];
   transport.onMessage((from, message) => received.push([from, message]));
   transport.onPeerLost((node) => lost.push(node));
-  transport.start(holds);
+  let held = holds;
+  const send = transport.send.bind(transport);
+  // What leaves is durable.
+  transport.send = (to, message) => {
+    held = afterMessage(held, message);
+    send(to, message);
+  };
+  transport.start(() => held);
+  const goBackTo = (position: Position): void => {
+    held = position;
+  };
   const stop = (): void => {
     transport.stop();
     server.close();
   };
   closeLater(stop);
-  return { peers: transport, server, log, received, lost, dialled: () => upgrades, stop, fatal };
+  const seen = { server, log, received, lost, dialled: () => upgrades, fatal };
+  return { peers: transport, ...seen, goBackTo, stop };
 }
 
 async function startAll(addresses: Addresses): Promise<readonly Node[]> {
@@ -196,7 +209,7 @@ test.each([
 
 const hello = {
   ...{ protocol: PROTOCOL_VERSION, clusterId: "bank", nodeId: 1, storageId: "disk 1" },
-  ...{ bootId: "first", holds: NOWHERE },
+  holds: NOWHERE,
 };
 
 const vote = (round: number, at: number): PeerMessage => {
@@ -271,6 +284,119 @@ test("who forgot its peers in a restart remembers what it had written down of th
   expect(String(rolledBack.fatal[0])).toContain("acknowledged slot 7, ballot 3.2");
 });
 
+const heartbeat = (owner: NodeId, beat: number): PeerMessage => {
+  return { kind: "heartbeat", ballot: ballot(3, owner), beat, chosenUpTo: slot(0) };
+};
+
+test("who lost a vote is recognised by those who only heard of it from the leader, with its next heartbeat", async () => {
+  const addresses = await group(one, two, three);
+  const [bystander, leader, voter] = await startAll(addresses);
+  voter!.peers.send(two, vote(3, 7));
+  await eventually("voted", () => leader!.received.length === 1);
+  leader!.peers.send(one, heartbeat(two, 1));
+  await eventually("the heartbeat arrives", () => bystander!.received.length === 1);
+  voter!.stop();
+  leader!.stop();
+  await eventually("gone", () => bystander!.lost.length === 2);
+  const rolledBack = await start(three, addresses);
+  await eventually("refused", () => rolledBack.fatal.length > 0);
+  expect(String(rolledBack.fatal[0])).toContain(
+    "node 1 refuses this node (its directory was empty when it started): " +
+      "node 3 acknowledged slot 7, ballot 3.2",
+  );
+});
+
+test("a leader that lost its own vote is recognised, too", async () => {
+  const addresses = await group(one, two);
+  const holds = { promised: ballot(3, two), slot: slot(7) };
+  const [follower, leader] = await Promise.all([
+    start(one, addresses),
+    start(two, addresses, { holds }),
+  ]);
+  await eventually("connected", () => leader.peers.connected(one));
+  leader.peers.send(one, heartbeat(two, 1));
+  await eventually("the heartbeat arrives", () => follower.received.length === 1);
+  leader.stop();
+  await eventually("gone", () => follower.lost.length === 1);
+  const rolledBack = await start(two, addresses, { holds: { ...holds, slot: slot(6) } });
+  await eventually("refused", () => rolledBack.fatal.length > 0);
+  expect(String(rolledBack.fatal[0])).toContain("acknowledged slot 7, ballot 3.2");
+});
+
+test.each([
+  ["the dialling", one, two],
+  ["the dialled", two, one],
+])(
+  "a process of %s node that goes on from an earlier moment of its memory is refused",
+  async (_, restored, stays) => {
+    const addresses = await group(one, two);
+    const memory = new VolatilePeers();
+    const rest = await start(stays, addresses, { memory });
+    const voter = await start(restored, addresses);
+    await eventually("connected", () => rest.peers.connected(restored));
+    await eventually("connected", () => voter.peers.connected(stays));
+    voter.peers.send(stays, vote(3, 7));
+    await eventually("voted", () => rest.received.length === 1);
+    rest.stop();
+    voter.goBackTo(NOWHERE);
+    await start(stays, addresses, { memory });
+    await eventually("refused", () => voter.fatal.length > 0);
+    expect(String(voter.fatal[0])).toContain("acknowledged slot 7, ballot 3.2");
+  },
+);
+
+test("what is acknowledged while a hello is on its way is not held against it", async () => {
+  const addresses = await group(one, two, three);
+  const judge = await start(two, addresses);
+  const leader = await start(three, addresses);
+  await eventually("connected", () => judge.peers.connected(three));
+  expect(await introduce(addresses.get(two)!, hello)).toBeUndefined();
+  const slow = await connect(addresses.get(two)!);
+  // Node 1 votes elsewhere, and the news of that is faster than its hello.
+  const voter = await connect(addresses.get(three)!);
+  voter.send(pack(hello));
+  await once(voter, "message");
+  voter.send(pack([[0, vote(3, 7)]]));
+  await eventually("voted", () => leader.received.length === 1);
+  leader.peers.send(two, heartbeat(three, 1));
+  await eventually("the heartbeat arrives", () => judge.received.length === 1);
+  const answer = once(slow, "message");
+  slow.send(pack(hello));
+  await answer;
+  expect(judge.log.lines.filter((line) => line.startsWith("error"))).toEqual([]);
+  expect(await introduce(addresses.get(two)!, hello)).toBe(
+    "4001 node 1 acknowledged slot 7, ballot 3.2, and came back with slot 0, ballot 0",
+  );
+});
+
+test("what a node was told already does not go with every heartbeat", async () => {
+  const addresses = await group(one, two);
+  const leader = await start(two, addresses);
+  const follower = await connect(addresses.get(two)!);
+  follower.send(pack(hello));
+  await once(follower, "message");
+  const heard: unknown[] = [];
+  follower.on("message", (frame) => {
+    const parts = unpack(frame as Buffer) as [number, { readonly kind: string }][];
+    heard.push(...parts.map(([, { kind }]) => kind));
+  });
+  const beat = async (count: number): Promise<void> => {
+    const { length } = heard;
+    leader.peers.send(one, heartbeat(two, count));
+    await eventually("the heartbeat arrives", () => heard.length > length);
+  };
+  await beat(1);
+  await beat(2);
+  follower.send(pack([[0, vote(3, 7)]]));
+  await eventually("voted", () => leader.received.length === 1);
+  await beat(3);
+  await beat(4);
+  expect(heard).toEqual([
+    ...["acknowledged", "heartbeat", "heartbeat"],
+    ...["acknowledged", "heartbeat", "heartbeat"],
+  ]);
+});
+
 test("one disk under two node ids is refused for good", async () => {
   const addresses = await group(one, two, three);
   const node = await start(three, addresses);
@@ -297,13 +423,18 @@ test("a disk that cannot be remembered is not accepted, and the node must stop",
   expect(String(node.fatal[0])).toContain("the disk is full");
 });
 
-/** Says hello as whoever, and answers how the node takes it: the close reason, or undefined when it is let in. */
-async function introduce(address: string, as: unknown): Promise<string | undefined> {
+async function connect(address: string): Promise<WebSocket> {
   const socket = new WebSocket(`ws://${address}/peer`);
   closeLater(() => {
     socket.terminate();
   });
   await once(socket, "open");
+  return socket;
+}
+
+/** Says hello as whoever, and answers how the node takes it: the close reason, or undefined when it is let in. */
+async function introduce(address: string, as: unknown): Promise<string | undefined> {
+  const socket = await connect(address);
   const answer = new Promise<string | undefined>((resolve) => {
     socket.once("message", () => {
       resolve(undefined);
@@ -352,11 +483,7 @@ test("the same complaint is logged once, however often it is provoked", async ()
 test("a message that breaks the protocol ends the connection and never reaches the core", async () => {
   const addresses = await group(one, two);
   const node = await start(two, addresses);
-  const socket = new WebSocket(`ws://${addresses.get(two)!}/peer`);
-  closeLater(() => {
-    socket.terminate();
-  });
-  await once(socket, "open");
+  const socket = await connect(addresses.get(two)!);
   socket.send(pack(hello));
   await once(socket, "message");
   const closed = once(socket, "close");

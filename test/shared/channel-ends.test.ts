@@ -16,7 +16,7 @@ function freeze(durationMs: number): void {
 test("both sides see the other's hello before the channel is up", async () => {
   const hellos: unknown[] = [];
   const { port } = await serve(nothing, {
-    acceptHello: (hello) => {
+    acceptHello: () => (hello) => {
       hellos.push(hello);
       return { accept: true, reply: { name: "server" } };
     },
@@ -37,7 +37,7 @@ test("a refused client hears the sentence, keeps trying, and gets in once it is 
   let open = false;
   const sentence = "this is another cluster: prüfen Sie die Adresse, " + "ä".repeat(100);
   const { port, accepted } = await serve(nothing, {
-    acceptHello: () => (open ? { accept: true, reply: 1 } : { accept: false, sentence }),
+    acceptHello: () => () => (open ? { accept: true, reply: 1 } : { accept: false, sentence }),
   });
   const { events } = dial(port);
   await eventually("refused", () => events.length > 0);
@@ -154,7 +154,7 @@ test("a client that never says hello is turned out", async () => {
 test("a hello that is no msgpack reaches the verdict as undefined", async () => {
   const hellos: unknown[] = [];
   const { port } = await serve(nothing, {
-    acceptHello: (hello) => {
+    acceptHello: () => (hello) => {
       hellos.push(hello);
       return { accept: false, sentence: "no" };
     },

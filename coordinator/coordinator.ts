@@ -6,7 +6,6 @@
  *
  * The ports are bound before the node starts, so that a taken port ends the process before it takes part in anything.
  */
-import { existsSync } from "node:fs";
 import { assert } from "../shared/model/assert.ts";
 import type { NodeId, ShardId } from "../shared/model/ids.ts";
 import type { ReachFailpoint } from "../shared/model/failpoints.ts";
@@ -22,7 +21,7 @@ import { consensusSettings } from "./consensus-settings.ts";
 import { createCoordinatorNode, type CoordinatorNode } from "./coordinator-node.ts";
 import type { LogContents, LogStore } from "./log/log-store.ts";
 import { WriteAheadLog } from "./log/wal/wal.ts";
-import { PeersFile, peersPath } from "./transport/peers-file.ts";
+import { PeersFile } from "./transport/peers-file.ts";
 import { SocketParticipants } from "./transport/socket-participants.ts";
 import { SocketPeers } from "./transport/socket-peers.ts";
 
@@ -65,13 +64,16 @@ async function start(options: CoordinatorOptions, undo: Undo[]): Promise<number>
   for (const warning of config.warnings) logger.warn({}, warning);
   await loadSqlParser();
   const identity = { clusterId, nodeId: self };
-  // Who has met peers has had a log.
-  const expectExisting = existsSync(peersPath(config.dataDir));
+  const memory = new PeersFile({ directory: config.dataDir, clock: systemClock, onFatal });
+  // It was made with the log.
+  const expectExisting = memory.exists;
   const wal = new WriteAheadLog({ directory: config.dataDir, identity, expectExisting });
   const contents = await wal.open();
   const log = opened(wal, contents);
   undo.push(() => log.close());
-  const memory = new PeersFile({ directory: config.dataDir, clock: systemClock, onFatal });
+  const isUsed = contents.records.length > 0 || contents.snapshot !== undefined;
+  // Who is alone votes, too, but meets nobody.
+  memory.begin(isUsed && peerAddresses.size > 1);
   undo.push(() => memory.close());
   const peerListener = await listenHttp((_, response) => {
     answerJson(response, UPGRADE_REQUIRED, { detail: "this port is for other coordinators" });

@@ -138,7 +138,7 @@ export class LogNode {
   async stop(): Promise<void> {
     this.#cancelCompletions();
     this.#peers.stop();
-    this.#memory.close();
+    await this.#memory.close();
     await this.#replica.stop();
   }
 

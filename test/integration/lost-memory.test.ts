@@ -213,6 +213,17 @@ test("a memory of peers that cannot be read is not taken for none", async () => 
   await expect(start([1, 2, 3], 3)).rejects.toThrow(`${path} cannot be read`);
 });
 
+test("a log that was used does not start without its memory of peers, one that was not gets a new one", async () => {
+  await start([1, 2, 3], 3);
+  await stop(3);
+  const path = peersPath(directoryOf(3));
+  rmSync(path);
+  await usedGroup();
+  await stop(1, 2, 3);
+  rmSync(path);
+  await expect(start([1, 2, 3], 3)).rejects.toThrow(`${path} is missing`);
+});
+
 test("a node is replaced: survivors first, and the new one when they agree", async () => {
   await usedGroup();
   const { appliedUpTo } = await agreed(1, 2, 3);

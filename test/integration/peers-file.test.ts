@@ -1,5 +1,5 @@
 /** What a node remembers of its peers, on disk; and which messages tell how much a peer holds. */
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import type { PeerMemory } from "../../coordinator/transport/known-peers.ts";
@@ -139,9 +139,50 @@ test("a disk that fails later is fatal", async () => {
   expect(String(fatal[0])).toContain("ENOENT");
 });
 
+test("a file of the first version, which had no checksum, is read and replaced", () => {
+  const directory = freshDirectory();
+  const peer = { node: 1, storageId: "a", bootId: "b", promised: B1, slot: 4 };
+  writeFileSync(peersPath(directory), JSON.stringify({ version: 1, peers: [peer] }));
+  const file = fileIn(directory);
+  expect(file.load()).toEqual(new Map([[one, known("a", 4)]]));
+  file.saveNow(file.load());
+  expect(readFileSync(peersPath(directory), "utf8")).toContain('"version":2');
+  expect(fileIn(directory).load()).toEqual(new Map([[one, known("a", 4)]]));
+});
+
+test("no bit of the file may flip unnoticed", () => {
+  const directory = freshDirectory();
+  const file = fileIn(directory);
+  const peers = new Map([
+    [one, known("a", 4)],
+    [two, known("b", 70)],
+  ]);
+  file.saveNow(peers);
+  const bytes = readFileSync(peersPath(directory));
+  for (let bit = 0; bit < 8 * bytes.length; bit += 1) {
+    const damaged = Buffer.from(bytes);
+    damaged[bit >> 3]! ^= 1 << (bit & 7);
+    writeFileSync(peersPath(directory), damaged);
+    expect(() => file.load()).toThrow(PeersFileUnreadable);
+  }
+});
+
+test("the file is made with the log, and not again for one that was used", () => {
+  const directory = freshDirectory();
+  const file = fileIn(directory);
+  expect(() => {
+    file.begin(true);
+  }).toThrow(`${peersPath(directory)} is missing`);
+  file.begin(false);
+  expect([file.exists, file.load().size]).toEqual([true, 0]);
+  file.saveNow(new Map([[one, known("a", 4)]]));
+  file.begin(true);
+  expect(file.load().size).toBe(1);
+});
+
 test.each([
   ["no JSON", "{"],
-  ["another version", '{"version":2,"peers":[]}'],
+  ["another version", '{"version":3,"crc":0,"peers":[]}'],
   [
     "an entry without a disk",
     '{"version":1,"peers":[{"node":1,"storageId":"","bootId":"b","promised":1,"slot":1}]}',

@@ -7,7 +7,7 @@ import type { PaxosState } from "../../coordinator/paxos/state.ts";
 import { recover } from "../../coordinator/paxos/recover.ts";
 import { step } from "../../coordinator/paxos/step.ts";
 import { Turn } from "../../coordinator/paxos/turn.ts";
-import { between, configOf, Group, ofKind, to, value, type Sent } from "./support/group.ts";
+import { between, configOf, Group, ofKind, to, value } from "./support/group.ts";
 
 const B11 = ballot(1, nodeId(1));
 const B12 = ballot(1, nodeId(2));
@@ -397,43 +397,4 @@ describe("a core that broke the rules would halt", () => {
       turn.restore(slot(9));
     }).toThrow("S3");
   });
-});
-
-test("P4: a leader goes on above the slots that it learned and cut off before it came to them", () => {
-  const group = new Group(3, { windowSlots: 4, trailingSlots: 0 });
-  group.elect(2);
-  // Node 3 accepts four slots and is never told that they are chosen; then four more, under another ballot.
-  const [settled, open] = [
-    ["a", "b", "c", "d"],
-    ["e", "f", "g", "h"],
-  ];
-  group.propose(2, ...settled);
-  group.deliver(to(3));
-  group.deliver(to(2));
-  group.drop();
-  const withoutNews = (sent: Sent): boolean => between(2, 3)(sent) && !ofKind("learnRequest")(sent);
-  group.campaign(2);
-  group.deliver(withoutNews);
-  group.drop();
-  for (const each of open) {
-    group.propose(2, each);
-    group.deliver(withoutNews);
-    group.drop();
-  }
-  group.receive(2, 1, { kind: "learnRequest", fromSlot: slot(1) });
-  const [late] = group.drop(ofKind("learnReply"));
-  if (late === undefined) throw new Error("node 2 knows what node 1 asks for");
-  const silent = (sent: Sent): boolean =>
-    between(1, 3)(sent) && !ofKind("phase2a", "learnReply")(sent);
-  while (group.role(1) !== "leader") {
-    group.campaign(1);
-    group.deliver(silent);
-  }
-  group.receive(1, 2, late.message);
-  expect([group.role(1), group.state(1).chosenUpTo]).toEqual(["leader", 8]);
-  group.snapshot(1);
-  group.nowMs += 10;
-  group.tick(1);
-  group.propose(1, "i");
-  expect(group.entry(1, 9)).toBe(`accepted ${group.promised(1)}: i`);
 });

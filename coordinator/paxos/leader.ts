@@ -65,25 +65,17 @@ export function propose(turn: Turn, value: Value): void {
 /** Proposes what phase 1 found, as far as the window allows. P4: what was learned meanwhile may be gone from the log already. */
 function pump(turn: Turn): void {
   for (;;) {
-    const role = skipChosen(turn);
+    const role = leading(turn);
     if (role === undefined || role.nextSlot > role.recoverUpTo || !hasRoom(turn.state, role))
       return;
+    const { chosenUpTo, log } = turn.state;
     const slot = role.nextSlot;
-    if (turn.state.log.get(slot)?.kind === "chosen") {
-      turn.become({ ...role, nextSlot: nextSlot(slot) });
+    if (slot <= chosenUpTo || log.get(slot)?.kind === "chosen") {
+      turn.become({ ...role, nextSlot: nextSlot(slot > chosenUpTo ? slot : chosenUpTo) });
       continue;
     }
     proposeAt(turn, role, slot, role.recovered.get(slot)?.value ?? NO_OP);
   }
-}
-
-function skipChosen(turn: Turn): Leader | undefined {
-  const role = leading(turn);
-  const first = nextSlot(turn.state.chosenUpTo);
-  if (role === undefined || role.nextSlot >= first) return role;
-  const skipped = { ...role, nextSlot: first };
-  turn.become(skipped);
-  return skipped;
 }
 
 function proposeAt(turn: Turn, role: Leader, slot: Slot, value: Value): void {

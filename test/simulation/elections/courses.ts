@@ -10,7 +10,7 @@ import { ableToLead, complete, without, type Graph } from "./graph.ts";
 import { spellSince, type Spell } from "./measure.ts";
 
 /** In election timeouts of the slowest clock. */
-const BOUND = 4;
+export const BOUND = 4;
 
 export interface Setting {
   readonly size: number;
@@ -53,9 +53,9 @@ function demand(what: string, holds: boolean, spell: Spell, group: ElectionGroup
   if (!holds) throw new Error(`not so: ${what}\n${JSON.stringify(spell)}\n${group.story()}`);
 }
 
-export function demandNoLongPause(spell: Spell, group: ElectionGroup): void {
-  demand("somebody works within the bound", spell.untilWorking <= BOUND, spell, group);
-  demand("nor is there a longer pause later", spell.longestPause <= BOUND, spell, group);
+export function demandNoLongPause(spell: Spell, group: ElectionGroup, bound = BOUND): void {
+  demand("somebody works within the bound", spell.untilWorking <= bound, spell, group);
+  demand("nor is there a longer pause later", spell.longestPause <= bound, spell, group);
 }
 
 /** Somebody works within the bound, and then nobody else is elected. */

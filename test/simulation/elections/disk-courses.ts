@@ -2,6 +2,7 @@
 import { ballot, nodeId } from "../../../shared/model/ids.ts";
 import type { SeededRandom } from "../world/seeded-random.ts";
 import {
+  BOUND,
   demandNobodyDeposed,
   demandNoLongPause,
   demandSameLeader,
@@ -14,18 +15,28 @@ import { anyThatSomebodyCanLead, shuffled, type Before } from "./faults.ts";
 import { ableToLead, complete, type Graph } from "./graph.ts";
 import { spellSince, type Spell } from "./measure.ts";
 
-/** In election timeouts of the slowest clock. */
-const FAULT_LASTS = 8;
+export interface DiskFault {
+  /** Within how many election timeouts of the slowest clock somebody works; it lasts for twice as long. */
+  readonly bound: number;
+  readonly begin: (group: ElectionGroup, node: number, random: SeededRandom) => void;
+}
 
-export type DiskFault = (group: ElectionGroup, node: number, random: SeededRandom) => void;
-
-export const hangs: DiskFault = (group, node) => {
-  group.hangDisk(node, FAULT_LASTS * group.electionTimeoutMs);
+export const HANGS: DiskFault = {
+  bound: BOUND,
+  begin: (group, node) => {
+    group.hangDisk(node, 2 * BOUND * group.electionTimeoutMs);
+  },
 };
 
-/** For good. */
-export const isSlow: DiskFault = (group, node, random) => {
-  group.slowDisk(node, () => random.between(1.1, 3) * group.electionTimeoutMs);
+/**
+ * For good. Between two writes such a node grants what it will promise too late, and each campaign that counts on it holds up the
+ * others once more.
+ */
+export const IS_SLOW: DiskFault = {
+  bound: 2 * BOUND,
+  begin: (group, node, random) => {
+    group.slowDisk(node, () => random.between(1.1, 3) * group.electionTimeoutMs);
+  },
 };
 
 /**
@@ -69,12 +80,12 @@ async function demandWorkWithout(
 ): Promise<Spell> {
   const brokenAtMs = group.nowMs;
   group.become(left);
-  fault(group, broken, random);
-  await group.pass((FAULT_LASTS / 2) * group.electionTimeoutMs);
+  fault.begin(group, broken, random);
+  await group.pass(fault.bound * group.electionTimeoutMs);
   const settledAtMs = group.nowMs;
-  await group.pass((FAULT_LASTS / 2) * group.electionTimeoutMs);
+  await group.pass(fault.bound * group.electionTimeoutMs);
   const spell = spellSince(group, brokenAtMs);
-  demandNoLongPause(spell, group);
+  demandNoLongPause(spell, group, fault.bound);
   demandSameLeader(spellSince(group, settledAtMs), group);
   await demandNobodyDeposed(group);
   return spell;

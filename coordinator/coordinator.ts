@@ -6,7 +6,6 @@
  *
  * The ports are bound before the node starts, so that a taken port ends the process before it takes part in anything.
  */
-import { existsSync } from "node:fs";
 import { assert } from "../shared/model/assert.ts";
 import type { ErrorCode } from "../shared/model/errors.ts";
 import type { NodeId, ShardId } from "../shared/model/ids.ts";
@@ -30,8 +29,7 @@ import { timedDisk } from "./log/wal/timed-disk.ts";
 import { WriteAheadLog } from "./log/wal/wal.ts";
 import type { SnapshotPolicy } from "./replication/snapshots.ts";
 import type { LedgerOptions } from "./transactions/ledger/ledger.ts";
-import { PeersFile, peersPath } from "./transport/peers-file.ts";
-import { positionOf } from "./transport/position.ts";
+import { PeersFile } from "./transport/peers-file.ts";
 import { SocketParticipants } from "./transport/socket-participants.ts";
 import { SocketPeers } from "./transport/socket-peers.ts";
 
@@ -79,8 +77,9 @@ async function start(options: CoordinatorOptions, undo: Undo[]): Promise<number>
   for (const warning of config.warnings) logger.warn({}, warning);
   await loadSqlParser();
   const identity = { clusterId, nodeId: self };
-  // Who has met peers has had a log.
-  const expectExisting = existsSync(peersPath(config.dataDir));
+  const memory = new PeersFile({ directory: config.dataDir, clock: systemClock, onFatal });
+  // It was made with the log.
+  const expectExisting = memory.exists;
   const metrics = new Metrics();
   const noteSync = metrics.durations(
     "synod_wal_fsync_duration_seconds",
@@ -92,10 +91,10 @@ async function start(options: CoordinatorOptions, undo: Undo[]): Promise<number>
   const contents = await wal.open();
   const log = opened(wal, contents);
   undo.push(() => log.close());
-  const memory = new PeersFile({ directory: config.dataDir, clock: systemClock, onFatal });
-  undo.push(() => {
-    memory.close();
-  });
+  const isUsed = contents.records.length > 0 || contents.snapshot !== undefined;
+  // Who is alone votes, too, but meets nobody.
+  memory.begin(isUsed && peerAddresses.size > 1);
+  undo.push(() => memory.close());
   const peerListener = await listenHttp((_, response) => {
     answerJson(response, UPGRADE_REQUIRED, { detail: "this port is for other coordinators" });
   }, config.peerListen);
@@ -112,8 +111,7 @@ async function start(options: CoordinatorOptions, undo: Undo[]): Promise<number>
   const http = await serveClients(options, node, links, metrics, undo);
   await node.start();
   undo.splice(-1, 0, () => node.stop());
-  assert(node.replica.state !== undefined, "a node that has started has recovered");
-  peers.start(positionOf(node.replica.state));
+  peers.start(() => node.replica.holds);
   links.start();
   undo.splice(-1, 0, () => {
     links.stop();

@@ -26,7 +26,7 @@ export function serveEcho(server: Server): void {
   serveChannels({
     server,
     path: ECHO_PATH,
-    acceptHello: () => ({ accept: true, reply: "echo" }),
+    acceptHello: () => () => ({ accept: true, reply: "echo" }),
     onChannel: (channel) => {
       channel.onMessage(() => {
         channel.send(VOTE);
@@ -95,7 +95,8 @@ function connectEcho(port: number): Promise<Channel> {
       reject(new Error(sentence));
     };
     connectChannel({
-      ...{ url: `ws://${HOST}:${port}${ECHO_PATH}`, hello: "echo", random: systemRandom },
+      ...{ url: `ws://${HOST}:${port}${ECHO_PATH}`, random: systemRandom },
+      hello: () => "echo",
       acceptReply: () => true,
       onUp: resolve,
       onDown: () => undefined,

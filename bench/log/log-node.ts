@@ -17,9 +17,7 @@ import {
   type Applied,
 } from "../../coordinator/transactions/ledger/ledger.ts";
 import { PeersFile } from "../../coordinator/transport/peers-file.ts";
-import { positionOf } from "../../coordinator/transport/position.ts";
 import { SocketPeers } from "../../coordinator/transport/socket-peers.ts";
-import { assert } from "../../shared/model/assert.ts";
 import { globalId } from "../../shared/model/global-id.ts";
 import { carrierId, clusterId, nodeId, shardId, transactionId } from "../../shared/model/ids.ts";
 import type { Ballot, CarrierId, Xid } from "../../shared/model/ids.ts";
@@ -129,8 +127,7 @@ export class LogNode {
 
   async start(): Promise<void> {
     await this.#replica.start();
-    assert(this.#replica.state !== undefined, "a replica that has started has recovered");
-    this.#peers.start(positionOf(this.#replica.state));
+    this.#peers.start(() => this.#replica.holds);
     const logCompletions = (): void => {
       this.#logCompletions();
       this.#cancelCompletions = systemClock.after(COMPLETION_INTERVAL_MS, logCompletions);
@@ -141,7 +138,7 @@ export class LogNode {
   async stop(): Promise<void> {
     this.#cancelCompletions();
     this.#peers.stop();
-    this.#memory.close();
+    await this.#memory.close();
     await this.#replica.stop();
   }
 

@@ -44,11 +44,13 @@ export function repeatProbe(turn: Turn, role: Prober): void {
   turn.sendToOthers({ kind: "probe", attempt: role.attempt });
 }
 
-/** A leader that asks leads no more. */
+/** A leader that asks leads no more. L11: a grant waits for the disk, as the promise would that it stands for. */
 export function onProbe(turn: Turn, from: NodeId, { attempt }: Probe): void {
   lostLeader(turn, from);
   const granted = !followsLiveLeader(turn.state);
-  turn.sendTo(from, { kind: "probeReply", attempt, granted, promised: turn.state.highestSeen });
+  const reply = { kind: "probeReply", attempt, granted, promised: turn.state.highestSeen } as const;
+  if (granted) turn.releaseTo(from, reply);
+  else turn.sendTo(from, reply);
 }
 
 export function onProbeReply(turn: Turn, from: NodeId, message: ProbeReply): void {

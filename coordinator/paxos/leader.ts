@@ -62,15 +62,16 @@ export function propose(turn: Turn, value: Value): void {
   if (role !== undefined) proposeAt(turn, role, role.nextSlot, value);
 }
 
-/** Proposes what phase 1 found, as far as the window allows. */
+/** Proposes what phase 1 found, as far as the window allows. P4: what was learned meanwhile may be gone from the log already. */
 function pump(turn: Turn): void {
   for (;;) {
     const role = leading(turn);
     if (role === undefined || role.nextSlot > role.recoverUpTo || !hasRoom(turn.state, role))
       return;
+    const { chosenUpTo, log } = turn.state;
     const slot = role.nextSlot;
-    if (turn.state.log.get(slot)?.kind === "chosen") {
-      turn.become({ ...role, nextSlot: nextSlot(slot) });
+    if (slot <= chosenUpTo || log.get(slot)?.kind === "chosen") {
+      turn.become({ ...role, nextSlot: nextSlot(slot > chosenUpTo ? slot : chosenUpTo) });
       continue;
     }
     proposeAt(turn, role, slot, role.recovered.get(slot)?.value ?? NO_OP);
@@ -114,11 +115,12 @@ function noteAlive(turn: Turn, role: Leader, from: NodeId): void {
   turn.become({ ...role, heardAtMs });
 }
 
+/** L11: who cannot write cannot vote, so the answer waits for the disk like a vote. To follow does not need it. */
 export function onHeartbeat(turn: Turn, from: NodeId, message: Heartbeat): void {
   const { ballot, beat, chosenUpTo } = message;
   if (admits(turn, from, ballot)) {
     yieldTo(turn, ballot);
-    turn.sendTo(from, { kind: "heartbeatReply", ballot, beat });
+    turn.releaseTo(from, { kind: "heartbeatReply", ballot, beat });
   } else if (!mayFollow(turn.state, ballot)) return;
   heardFrom(turn, from, ballot);
   followChosen(turn, from, ballot, chosenUpTo);

@@ -12,7 +12,7 @@
  *   phase2b           acceptor → leader       accepted exactly these slots under exactly this ballot
  *   nack              acceptor → proposer     "not this ballot: I promised something higher, or stay with a leader"
  *   heartbeat         leader → all            "I lead; everything up to here is chosen"
- *   heartbeatReply    all → leader            "I hear you" (a leader that hears no quorum steps down)
+ *   heartbeatReply    all → leader            "I hear you, and my disk works" (a leader that hears no quorum steps down)
  *   learnRequest      anyone → anyone         "send me chosen slots from here"
  *   learnReply        anyone → anyone         one page of chosen slots
  *   snapshotOffer     anyone → anyone         "that slot is gone from my log; I have a snapshot of everything up to here"
@@ -20,6 +20,8 @@
  * Beside the core, between those who carry snapshots:
  *   snapshotRequest   anyone → anyone         "send me this piece of your snapshot"
  *   snapshotChunk     anyone → anyone         that piece; or a snapshotOffer where a newer one has taken its place
+ *
+ * And beside heartbeats, of the transport alone: what everybody has acknowledged (transport/acknowledgements.ts).
  */
 import type { Ballot, NodeId, Slot } from "../../shared/model/ids.ts";
 

@@ -30,6 +30,25 @@ function withEntry<Entry>(
   return copy;
 }
 
+/** The lowest slot from `first` on that is filled below `branch`; its cost does not depend on how far away that is. */
+function filledFrom<Entry>(
+  branch: Branch<Entry>,
+  height: number,
+  first: number,
+): number | undefined {
+  const width = WIDTH ** height;
+  const start = indexAt(first, height);
+  for (let index = start; index < branch.length; index += 1) {
+    const child = branch[index];
+    if (child === undefined) continue;
+    const from = index === start ? first : (Math.floor(first / width) - start + index) * width;
+    if (height === 0) return from;
+    const found = filledFrom(child as Branch<Entry>, height - 1, from);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
 /** Without the entries of slots up to `upTo`. */
 function without<Entry>(branch: Branch<Entry>, height: number, upTo: number): Branch<Entry> {
   const copy = branch.slice();
@@ -86,10 +105,16 @@ export class SlotLog<Entry extends object> {
 
   /** Every filled slot from `first` on, ascending. */
   *from(first: Slot): Generator<readonly [Slot, Entry]> {
-    const start = first > this.truncatedUpTo ? first : ((this.truncatedUpTo + 1) as Slot);
-    for (let slot = start; slot <= this.highest; slot = (slot + 1) as Slot) {
-      const entry = this.get(slot);
-      if (entry !== undefined) yield [slot, entry];
+    let next = this.#filledFrom(first > this.truncatedUpTo ? first : this.truncatedUpTo);
+    while (next !== undefined) {
+      const entry = this.get(next);
+      if (entry !== undefined) yield [next, entry];
+      next = this.#filledFrom((next + 1) as Slot);
     }
+  }
+
+  #filledFrom(first: Slot): Slot | undefined {
+    if (first > this.highest) return undefined;
+    return filledFrom(this.#root, this.#height, first) as Slot | undefined;
   }
 }

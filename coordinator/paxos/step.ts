@@ -79,9 +79,10 @@ function onTick(turn: Turn, tick: Extract<PaxosInput, { kind: "tick" }>): void {
     if (hasSteppedDown && canWrite) startProbe(turn, tick.jitter);
     return;
   }
-  if (tick.nowMs >= turn.state.electionDeadlineMs && canWrite) startProbe(turn, tick.jitter);
+  if (!canWrite) return;
+  if (tick.nowMs >= turn.state.electionDeadlineMs) startProbe(turn, tick.jitter);
   else if (role.kind === "candidate") repeatPhase1a(turn, role);
-  else if (role.kind === "prober" && canWrite) repeatProbe(turn, role);
+  else if (role.kind === "prober") repeatProbe(turn, role);
 }
 
 function onMessage(turn: Turn, from: NodeId, message: PaxosMessage): void {

@@ -22,6 +22,7 @@ import type { PaxosConfig, PaxosInput, PaxosState } from "../paxos/state.ts";
 import { step } from "../paxos/step.ts";
 import type { EncodedCommand } from "../transactions/command.ts";
 import type { PeerTransport } from "../transport/peer-transport.ts";
+import { afterMessage, NOWHERE, positionOf, type Position } from "../transport/position.ts";
 import { Applier, type AppliedEvents } from "./applier.ts";
 import { DurableOutbox } from "./durable-outbox.ts";
 import { Proposer, type LeadershipEvents } from "./proposer.ts";
@@ -58,6 +59,7 @@ export class Replica {
   #chosen: ChosenSlot[] = [];
   #draining = false;
   #scheduled = false;
+  #holds = NOWHERE;
   #stopped = false;
   #cancelTick: Cancel = () => undefined;
 
@@ -104,6 +106,7 @@ export class Replica {
       "S3: the log starts from the snapshot that stands beside it",
     );
     this.#state = state;
+    this.#holds = positionOf(state);
     if (snapshot !== undefined) this.#restore(snapshot.slot, snapshot.chunks());
     this.#apply(apply);
     this.#options.peers.onMessage((from, message) => {
@@ -122,6 +125,11 @@ export class Replica {
     this.#proposer.stop();
     this.#snapshots.stop();
     await this.#options.log.close();
+  }
+
+  /** What it has recovered, and what of its promises and votes has become durable since: all that it ever acknowledged. */
+  get holds(): Position {
+    return this.#holds;
   }
 
   get state(): PaxosState | undefined {
@@ -287,7 +295,10 @@ export class Replica {
   }
 
   #deliver(envelopes: readonly Envelope[]): void {
-    for (const { to, message } of envelopes) this.#send(to, message);
+    for (const { to, message } of envelopes) {
+      this.#holds = afterMessage(this.#holds, message);
+      this.#send(to, message);
+    }
   }
 
   #send(to: NodeId, message: Envelope["message"]): void {

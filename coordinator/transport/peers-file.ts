@@ -1,6 +1,9 @@
 /**
  * PeerMemory in `peers.json` of the data directory. Replaced as a whole: draft, sync, rename, sync of the directory.
  *
+ * Whoever loses the file, or reads something else than was written, would take votes from any disk or refuse a healthy peer for
+ * good: so it has a checksum, and stands beside a log from its beginning.
+ *
  * A new disk is written synchronously: it happens once per peer in the life of a directory, and the hello waits for it
  * anyway. The rest is written behind everybody's back.
  */
@@ -9,30 +12,44 @@ import { dirname, join } from "node:path";
 import { z } from "zod";
 import type { Ballot, NodeId, Slot } from "../../shared/model/ids.ts";
 import type { Cancel, Clock } from "../../shared/model/ports.ts";
+import { crc32 } from "../log/wal/crc32.ts";
 import type { KnownPeer, PeerMemory } from "./known-peers.ts";
 
 /** What a crash of this node may make it forget of its peers' acknowledgements. */
 const SAVE_INTERVAL_MS = 5_000;
-const FORMAT_VERSION = 1;
+const FORMAT_VERSION = 2;
 
 const count = z.int().min(0);
+const storedPeer = {
+  node: z.int().min(1),
+  storageId: z.string().min(1),
+  promised: count,
+  slot: count,
+};
 const Stored = z.strictObject({
   version: z.literal(FORMAT_VERSION),
-  peers: z.array(
-    z.strictObject({
-      node: z.int().min(1),
-      storageId: z.string().min(1),
-      bootId: z.string().min(1),
-      promised: count,
-      slot: count,
-    }),
-  ),
+  /** CRC-32 of `peers`, as JSON. */
+  crc: count,
+  peers: z.array(z.strictObject(storedPeer)),
 });
+/** Without a checksum, and only there once a peer was met. */
+const FirstVersion = z.strictObject({
+  version: z.literal(1),
+  peers: z.array(z.strictObject({ ...storedPeer, bootId: z.string() })),
+});
+type StoredPeers = z.output<typeof Stored>["peers"];
 
 export const peersPath = (directory: string): string => join(directory, "peers.json");
 
 export class PeersFileUnreadable extends Error {
   override readonly name = "PeersFileUnreadable";
+
+  constructor(path: string, what: string) {
+    super(
+      `${path} ${what}. It says which disks stand behind the other nodes: without it this node would take votes from ` +
+        `any. Replace the node (new node id, empty directory); do not delete single files.`,
+    );
+  }
 }
 
 export interface PeersFileOptions {
@@ -48,7 +65,8 @@ export class PeersFile implements PeerMemory {
   readonly #options: PeersFileOptions;
   readonly #path: string;
   #unsaved: Peers | undefined;
-  #writing = false;
+  #writing: Promise<void> | undefined;
+  #closed = false;
   #cancelSave: Cancel | undefined;
   /** Counts what was written: a slower write must not replace what came after it. */
   #saved = 0;
@@ -58,19 +76,25 @@ export class PeersFile implements PeerMemory {
     this.#path = peersPath(options.directory);
   }
 
+  get exists(): boolean {
+    return fs.existsSync(this.#path);
+  }
+
+  /** Made with the log. A log that was used has voted with peers that this node had met, so there was a file. */
+  begin(logIsUsed: boolean): void {
+    if (this.exists) return;
+    if (logIsUsed) throw new PeersFileUnreadable(this.#path, "is missing");
+    this.saveNow(new Map());
+  }
+
   load(): Peers {
-    if (!fs.existsSync(this.#path)) return new Map();
+    if (!this.exists) return new Map();
     const stored = parse(fs.readFileSync(this.#path, "utf8"));
-    if (stored === undefined) {
-      throw new PeersFileUnreadable(
-        `${this.#path} cannot be read. It says which disks stand behind the other nodes: without it this node ` +
-          `would take votes from any. Replace the node (new node id, empty directory); do not delete single files.`,
-      );
-    }
+    if (stored === undefined) throw new PeersFileUnreadable(this.#path, "cannot be read");
     return new Map(
-      stored.peers.map(({ node, storageId, bootId, promised, slot }) => {
+      stored.map(({ node, storageId, promised, slot }) => {
         const acknowledged = { promised: promised as Ballot, slot: slot as Slot };
-        return [node as NodeId, { storageId, bootId, acknowledged }];
+        return [node as NodeId, { storageId, acknowledged }];
       }),
     );
   }
@@ -97,16 +121,18 @@ export class PeersFile implements PeerMemory {
 
   saveLater(peers: Peers): void {
     this.#unsaved = peers;
-    if (this.#writing) return;
+    if (this.#closed || this.#writing !== undefined) return;
     this.#cancelSave ??= this.#options.clock.after(SAVE_INTERVAL_MS, () => {
       this.#cancelSave = undefined;
-      void this.#save();
+      this.#writing = this.#save();
     });
   }
 
-  /** Writes what is not written yet. */
-  close(): void {
+  /** Waits for a write under way, and writes what is not written yet: nothing changes in the directory afterwards. */
+  async close(): Promise<void> {
+    this.#closed = true;
     this.#cancelSave?.();
+    await this.#writing;
     if (this.#unsaved !== undefined) this.saveNow(this.#unsaved);
   }
 
@@ -115,13 +141,12 @@ export class PeersFile implements PeerMemory {
     const peers = this.#unsaved;
     if (peers === undefined) return;
     this.#unsaved = undefined;
-    this.#writing = true;
     try {
       await this.#replace(textOf(peers));
     } catch (error) {
       this.#options.onFatal(error);
     }
-    this.#writing = false;
+    this.#writing = undefined;
     // Acknowledged while it was written.
     const unsaved = this.#unsaved as Peers | undefined;
     if (unsaved !== undefined) this.saveLater(unsaved);
@@ -151,21 +176,23 @@ export class PeersFile implements PeerMemory {
   }
 }
 
-function textOf(peers: Peers): string {
-  const stored: z.input<typeof Stored> = {
-    version: FORMAT_VERSION,
-    peers: [...peers].map(([node, { storageId, bootId, acknowledged }]) => {
-      return { node, storageId, bootId, ...acknowledged };
-    }),
-  };
-  return JSON.stringify(stored);
+function textOf(known: Peers): string {
+  const peers: StoredPeers = [...known].map(([node, { storageId, acknowledged }]) => {
+    return { node, storageId, ...acknowledged };
+  });
+  return JSON.stringify({ version: FORMAT_VERSION, crc: crcOf(peers), peers });
 }
 
-function parse(text: string): z.output<typeof Stored> | undefined {
+function parse(text: string): StoredPeers | undefined {
   try {
-    return Stored.safeParse(JSON.parse(text)).data;
+    const body: unknown = JSON.parse(text);
+    const { data } = Stored.safeParse(body);
+    if (data === undefined) return FirstVersion.safeParse(body).data?.peers;
+    return data.crc === crcOf((body as { readonly peers: unknown }).peers) ? data.peers : undefined;
   } catch {
     // No JSON: reported by the caller like any other unreadable file.
     return undefined;
   }
 }
+
+const crcOf = (peers: unknown): number => crc32(new TextEncoder().encode(JSON.stringify(peers)));

@@ -27,9 +27,15 @@ export function positionOf({ promised, log, chosenUpTo }: PaxosState): Position 
 export function afterMessage(position: Position, message: PeerMessage): Position {
   const { kind } = message;
   if (kind !== "phase1a" && kind !== "phase1b" && kind !== "phase2b") return position;
-  const promised = larger(position.promised, message.ballot);
-  const slot = kind === "phase2b" ? larger(position.slot, message.slot) : position.slot;
-  return promised === position.promised && slot === position.slot ? position : { promised, slot };
+  const slot = kind === "phase2b" ? message.slot : ZERO_SLOT;
+  return together(position, { promised: message.ballot, slot });
+}
+
+/** Both are held. */
+export function together(one: Position, other: Position): Position {
+  const promised = larger(one.promised, other.promised);
+  const slot = larger(one.slot, other.slot);
+  return promised === one.promised && slot === one.slot ? one : { promised, slot };
 }
 
 export function isBehind(holds: Position, acknowledged: Position): boolean {

@@ -90,7 +90,7 @@ export class SocketParticipants implements ParticipantLinks {
     return connectChannel({
       secret: this.#options.secret,
       url: `ws://${address}/channel`,
-      hello,
+      hello: () => hello,
       random,
       acceptReply: (reply) => this.#accepts(shard, reply),
       onUp: (channel, reply) => {

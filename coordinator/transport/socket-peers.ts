@@ -2,7 +2,8 @@
  * PeerTransport over channels: one WebSocket per pair, dialled by the node with the lower id. A hello binds the connection to a
  * cluster, a node, the disk behind it and what that disk holds: a node that comes back with another disk under its old id, or
  * with less than it has acknowledged, has forgotten its promises (known-peers.ts). Whichever side finds that of the other
- * refuses it for good, and the one that is refused must stop.
+ * refuses it for good, and the one that is refused must stop. With a heartbeat goes what everybody has acknowledged, unless
+ * the peer was told that already (acknowledgements.ts).
  */
 import type { Server } from "node:http";
 import { z } from "zod";
@@ -21,19 +22,18 @@ import {
 import type { Channel } from "../../shared/runtime/channel.ts";
 import type { ClusterSecret } from "../../shared/runtime/cluster-secret.ts";
 import type { PeerMessage } from "../paxos/message.ts";
-import { KnownPeers, type PeerMemory } from "./known-peers.ts";
+import { acknowledgementsOf, parseAcknowledgements } from "./acknowledgements.ts";
+import { KnownPeers, type PeerMemory, type Positions } from "./known-peers.ts";
 import { parsePeerMessage } from "./peer-message.ts";
 import type { PeerTransport } from "./peer-transport.ts";
-import { afterMessage, NOWHERE, type Position } from "./position.ts";
+import { afterMessage, NOWHERE, together, type Position } from "./position.ts";
 
 const PeerHello = z.strictObject({
   protocol: z.literal(PROTOCOL_VERSION),
   clusterId: z.string(),
   nodeId: z.int(),
   storageId: z.string().min(1),
-  /** Names this process of the node. */
-  bootId: z.string().min(1),
-  /** What the disk held when it started. */
+  /** What the node holds for certain now. */
   holds: z.strictObject({ promised: z.int().min(0), slot: z.int().min(0) }),
 });
 type PeerHello = z.infer<typeof PeerHello>;
@@ -76,8 +76,10 @@ export class SocketPeers implements PeerTransport {
   readonly #gathering = new Set<Channel>();
   readonly #known: KnownPeers;
   readonly #complaints = new Map<string, string>();
-  readonly #bootId: string;
-  #holds: Position | undefined;
+  /** What each channel's peer was last told: of the others, and of this node. */
+  readonly #told = new WeakMap<Channel, { readonly others: Positions; readonly own: Position }>();
+  #holds: (() => Position) | undefined;
+  #startedWith = NOWHERE;
   #connections: Connection[] = [];
   #stopServing: () => void = () => undefined;
   #receive: (from: NodeId, message: PeerMessage) => void = () => undefined;
@@ -85,9 +87,8 @@ export class SocketPeers implements PeerTransport {
 
   constructor(options: SocketPeersOptions) {
     this.#options = options;
-    const { self, storageId, memory, random } = options;
+    const { self, storageId, memory } = options;
     this.#known = new KnownPeers({ node: self, storageId }, memory);
-    this.#bootId = random.token(16);
   }
 
   onMessage(receive: (from: NodeId, message: PeerMessage) => void): void {
@@ -101,9 +102,25 @@ export class SocketPeers implements PeerTransport {
   send(to: NodeId, message: PeerMessage): void {
     const channel = this.#channels.get(to);
     if (channel === undefined) return;
+    if (message.kind === "heartbeat") this.#tellAcknowledged(channel);
     channel.gather(message);
     this.#gathering.add(channel);
     if (this.#gathering.size === 1) queueMicrotask(this.#flush);
+  }
+
+  #tellAcknowledged(channel: Channel): void {
+    const [others, own] = [this.#known.acknowledged(), this.#held()];
+    const told = this.#told.get(channel);
+    if (told?.others === others && told.own === own) return;
+    const members = [...others].filter(([node]) => this.#options.peers.has(node));
+    const body = acknowledgementsOf(new Map([...members, [this.#options.self, own]]));
+    if (channel.gather(body)) this.#told.set(channel, { others, own });
+  }
+
+  #acknowledged(positions: Positions): void {
+    for (const [node, position] of positions) {
+      this.#known.acknowledges(node, (known) => together(known, position));
+    }
   }
 
   readonly #flush = (): void => {
@@ -115,14 +132,18 @@ export class SocketPeers implements PeerTransport {
     return this.#channels.has(node);
   }
 
-  /** `holds`: what this node has recovered, before it gave or took any vote. */
-  start(holds: Position): void {
+  /** `holds`: what this node has recovered, and all that it has acknowledged since; the same object while that is so. */
+  start(holds: () => Position): void {
     this.#holds = holds;
+    this.#startedWith = holds();
     const { server, peers, self, secret } = this.#options;
     this.#stopServing = serveChannels({
       ...{ server, secret },
       path: "/peer",
-      acceptHello: (hello) => this.#judge(hello),
+      acceptHello: () => {
+        const before = this.#known.acknowledged();
+        return (hello) => this.#judge(hello, before);
+      },
       onChannel: (channel, hello) => {
         this.#attach(channel, PeerHello.parse(hello).nodeId as NodeId);
       },
@@ -137,24 +158,30 @@ export class SocketPeers implements PeerTransport {
     this.#stopServing();
   }
 
+  #held(): Position {
+    assert(this.#holds !== undefined, "a node says what it holds once it has recovered");
+    return this.#holds();
+  }
+
   #hello(): PeerHello {
     const { clusterId, self, storageId } = this.#options;
-    assert(this.#holds !== undefined, "a node says what it holds once it has recovered");
-    return {
-      ...{ protocol: PROTOCOL_VERSION, clusterId, nodeId: self, storageId },
-      ...{ bootId: this.#bootId, holds: this.#holds },
-    };
+    const holds = this.#held();
+    return { protocol: PROTOCOL_VERSION, clusterId, nodeId: self, storageId, holds };
   }
 
   #dial(node: NodeId, address: string): Connection {
     const { random, logger, secret } = this.#options;
+    let before: Positions = new Map();
     return connectChannel({
       secret,
       url: `ws://${address}/peer`,
-      hello: this.#hello(),
+      hello: () => {
+        before = this.#known.acknowledged();
+        return this.#hello();
+      },
       random,
       acceptReply: (reply) => {
-        const refusal = this.#refusal(reply, node);
+        const refusal = this.#refusal(reply, node, before);
         if (refusal === undefined) return true;
         this.#complain(address, refusal.sentence);
         return refusal;
@@ -172,8 +199,8 @@ export class SocketPeers implements PeerTransport {
     });
   }
 
-  #judge(hello: unknown): HelloVerdict {
-    const refusal = this.#refusal(hello, undefined);
+  #judge(hello: unknown, before: Positions): HelloVerdict {
+    const refusal = this.#refusal(hello, undefined, before);
     if (refusal === undefined) return { accept: true, reply: this.#hello() };
     this.#complain("incoming", refusal.sentence);
     return refusal;
@@ -184,7 +211,7 @@ export class SocketPeers implements PeerTransport {
       this.#complain(who, `refused by a peer: ${sentence}`);
       return;
     }
-    const { slot, promised } = this.#holds ?? NOWHERE;
+    const { slot, promised } = this.#startedWith;
     const isEmpty = slot === NOWHERE.slot && promised === NOWHERE.promised;
     const state = isEmpty ? " (its directory was empty when it started)" : "";
     this.#options.onFatal(new NodeRefused(`node ${by} refuses this node${state}: ${sentence}`));
@@ -198,14 +225,18 @@ export class SocketPeers implements PeerTransport {
   }
 
   /** Why this hello is not accepted; undefined when it is. */
-  #refusal(hello: unknown, expected: NodeId | undefined): HelloRefusal | undefined {
+  #refusal(
+    hello: unknown,
+    expected: NodeId | undefined,
+    before: Positions,
+  ): HelloRefusal | undefined {
     const { data } = PeerHello.safeParse(hello);
     if (data === undefined) return { accept: false, sentence: "no hello of this protocol version" };
     const stranger = this.#strangeness(data, expected);
     if (stranger !== undefined) return { accept: false, sentence: stranger };
     const introduction = { ...data, holds: data.holds as Position };
     try {
-      const loss = this.#known.meet(data.nodeId as NodeId, introduction);
+      const loss = this.#known.meet(data.nodeId as NodeId, introduction, before);
       return loss === undefined ? undefined : { accept: false, sentence: loss, forGood: true };
     } catch (error) {
       this.#options.onFatal(error);
@@ -230,6 +261,11 @@ export class SocketPeers implements PeerTransport {
     this.#channels.set(node, channel);
     previous?.close();
     channel.onMessage((body) => {
+      const positions = parseAcknowledgements(body);
+      if (positions !== undefined) {
+        this.#acknowledged(positions);
+        return;
+      }
       const message = parsePeerMessage(body, node);
       if (message !== undefined) {
         this.#known.acknowledges(node, (position) => afterMessage(position, message));

@@ -27,7 +27,7 @@ export function serveCoordinators(options: CoordinatorsOptions): () => void {
   return serveChannels({
     ...{ server, secret },
     path: "/channel",
-    acceptHello: (hello) => judgeHello(options, hello),
+    acceptHello: () => (hello) => judgeHello(options, hello),
     onChannel: (channel, hello) => {
       const { nodeId } = CoordinatorHello.parse(hello);
       logger.info({ coordinator: nodeId, link: channel.id }, "a coordinator is connected");

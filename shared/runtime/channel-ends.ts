@@ -58,8 +58,8 @@ export interface ServeOptions {
   readonly path: string;
   /** Undefined: everybody is taken at his word. */
   readonly secret?: ClusterSecret | undefined;
-  /** Judges the first frame of a client. Must not throw. */
-  readonly acceptHello: (hello: unknown) => HelloVerdict;
+  /** Called when a client has connected and cannot have sent its first frame yet; the answer judges that. Neither throws. */
+  readonly acceptHello: () => (hello: unknown) => HelloVerdict;
   readonly onChannel: (channel: Channel, hello: unknown) => void;
 }
 
@@ -134,6 +134,7 @@ function welcome(
   options: ServeOptions,
   channels: Set<Channel>,
 ): void {
+  const judge = options.acceptHello();
   const timer = setTimeout(() => {
     socket.terminate();
   }, HELLO_TIMEOUT_MS);
@@ -151,7 +152,7 @@ function welcome(
       return;
     }
     const { hello } = said;
-    const verdict = options.acceptHello(hello);
+    const verdict = judge(hello);
     if (!verdict.accept) {
       refuse(socket, verdict);
       return;
@@ -200,7 +201,8 @@ function tryUnpack(data: RawData): unknown {
 
 export interface ConnectOptions {
   readonly url: string;
-  readonly hello: unknown;
+  /** Asked for whenever it is about to be sent. */
+  readonly hello: () => unknown;
   /** Undefined: whoever answers at the address is believed. */
   readonly secret?: ClusterSecret | undefined;
   readonly random: Random;
@@ -272,7 +274,7 @@ class Connector implements Connection {
       socket.terminate();
     });
     socket.on("open", () => {
-      const hello = pack(this.#options.hello);
+      const hello = pack(this.#options.hello());
       const proof = secret?.prove("client", exchange, hello) ?? null;
       socket.send(pack({ hello, proof }));
       this.#timer = setTimeout(() => {

@@ -159,6 +159,34 @@ test("an older copy of a node's directory is sent away, also after a restart of 
   expect([...fatal.keys()]).toEqual([3]);
 });
 
+test("an older copy of a node's directory is sent away by one that was never voted to, while the leader is down", async () => {
+  await usedGroup();
+  const { leader: first } = await agreed(1, 2, 3);
+  const lost = [1, 2, 3].find((id) => id !== first)!;
+  await stop(lost);
+  const copy = `${directoryOf(lost)}.copy`;
+  cpSync(directoryOf(lost), copy, { recursive: true });
+  await start([1, 2, 3], lost);
+  let leader = (await agreed(1, 2, 3)).leader!;
+  // A new ballot and its barrier: votes that the copy does not hold, and that its leader alone has received.
+  do {
+    await stop(leader);
+    await start([1, 2, 3], leader);
+    leader = (await agreed(1, 2, 3)).leader!;
+  } while (leader === lost);
+  const bystander = [1, 2, 3].find((id) => id !== lost && id !== leader)!;
+  await stop(leader, lost);
+  rmSync(directoryOf(lost), { recursive: true });
+  cpSync(copy, directoryOf(lost), { recursive: true });
+  await start([1, 2, 3], lost);
+  expect(await refused(lost)).toContain(
+    `node ${bystander} refuses this node: node ${lost} acknowledged slot`,
+  );
+  await start([1, 2, 3], leader);
+  await agreed(leader, bystander);
+  expect([...fatal.keys()]).toEqual([lost]);
+});
+
 test("the disk of one node under the id of another does not start", async () => {
   await usedGroup();
   await stop(1, 2, 3);
@@ -183,6 +211,17 @@ test("a memory of peers that cannot be read is not taken for none", async () => 
   const path = peersPath(directoryOf(3));
   cpSync(join(directoryOf(3), "identity.json"), path);
   await expect(start([1, 2, 3], 3)).rejects.toThrow(`${path} cannot be read`);
+});
+
+test("a log that was used does not start without its memory of peers, one that was not gets a new one", async () => {
+  await start([1, 2, 3], 3);
+  await stop(3);
+  const path = peersPath(directoryOf(3));
+  rmSync(path);
+  await usedGroup();
+  await stop(1, 2, 3);
+  rmSync(path);
+  await expect(start([1, 2, 3], 3)).rejects.toThrow(`${path} is missing`);
 });
 
 test("a node is replaced: survivors first, and the new one when they agree", async () => {

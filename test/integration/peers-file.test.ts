@@ -1,7 +1,7 @@
 /** What a node remembers of its peers, on disk; and which messages tell how much a peer holds. */
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { PeerMemory } from "../../coordinator/transport/known-peers.ts";
 import {
   PeersFile,
@@ -20,7 +20,7 @@ const [one, two] = [nodeId(1), nodeId(2)];
 const B1 = ballot(1, one);
 const B2 = ballot(2, two);
 const known = (storageId: string, at: number) => {
-  return { storageId, bootId: "boot", acknowledged: { promised: B1, slot: slot(at) } };
+  return { storageId, acknowledged: { promised: B1, slot: slot(at) } };
 };
 let count = 0;
 let fatal: unknown[] = [];
@@ -86,12 +86,27 @@ test("what may wait is written a few seconds later, all at once, as it is by the
   expect(fileIn(directory).load()).toEqual(peers);
 });
 
-test("closing writes what waits", () => {
+test("closing writes what waits", async () => {
   const directory = freshDirectory();
   const file = fileIn(directory);
   file.saveLater(new Map([[one, known("a", 1)]]));
-  file.close();
+  await file.close();
   expect(fileIn(directory).load().get(one)).toEqual(known("a", 1));
+});
+
+test("closing waits for a write under way, and nothing is written afterwards", async () => {
+  const directory = freshDirectory();
+  const clock = new TestClock();
+  const file = fileIn(directory, clock);
+  file.saveLater(new Map([[one, known("a", 1)]]));
+  await clock.advance(5_000);
+  file.saveLater(new Map([[one, known("a", 2)]]));
+  await file.close();
+  expect(readdirSync(directory)).toEqual([basename(peersPath(directory))]);
+  expect(fileIn(directory).load().get(one)).toEqual(known("a", 2));
+  await clock.advance(50_000);
+  expect(fileIn(directory).load().get(one)).toEqual(known("a", 2));
+  expect(fatal).toEqual([]);
 });
 
 test("a slow write never replaces what was written after it began", async () => {
@@ -124,9 +139,50 @@ test("a disk that fails later is fatal", async () => {
   expect(String(fatal[0])).toContain("ENOENT");
 });
 
+test("a file of the first version, which had no checksum, is read and replaced", () => {
+  const directory = freshDirectory();
+  const peer = { node: 1, storageId: "a", bootId: "b", promised: B1, slot: 4 };
+  writeFileSync(peersPath(directory), JSON.stringify({ version: 1, peers: [peer] }));
+  const file = fileIn(directory);
+  expect(file.load()).toEqual(new Map([[one, known("a", 4)]]));
+  file.saveNow(file.load());
+  expect(readFileSync(peersPath(directory), "utf8")).toContain('"version":2');
+  expect(fileIn(directory).load()).toEqual(new Map([[one, known("a", 4)]]));
+});
+
+test("no bit of the file may flip unnoticed", () => {
+  const directory = freshDirectory();
+  const file = fileIn(directory);
+  const peers = new Map([
+    [one, known("a", 4)],
+    [two, known("b", 70)],
+  ]);
+  file.saveNow(peers);
+  const bytes = readFileSync(peersPath(directory));
+  for (let bit = 0; bit < 8 * bytes.length; bit += 1) {
+    const damaged = Buffer.from(bytes);
+    damaged[bit >> 3]! ^= 1 << (bit & 7);
+    writeFileSync(peersPath(directory), damaged);
+    expect(() => file.load()).toThrow(PeersFileUnreadable);
+  }
+});
+
+test("the file is made with the log, and not again for one that was used", () => {
+  const directory = freshDirectory();
+  const file = fileIn(directory);
+  expect(() => {
+    file.begin(true);
+  }).toThrow(`${peersPath(directory)} is missing`);
+  file.begin(false);
+  expect([file.exists, file.load().size]).toEqual([true, 0]);
+  file.saveNow(new Map([[one, known("a", 4)]]));
+  file.begin(true);
+  expect(file.load().size).toBe(1);
+});
+
 test.each([
   ["no JSON", "{"],
-  ["another version", '{"version":2,"peers":[]}'],
+  ["another version", '{"version":3,"crc":0,"peers":[]}'],
   [
     "an entry without a disk",
     '{"version":1,"peers":[{"node":1,"storageId":"","bootId":"b","promised":1,"slot":1}]}',

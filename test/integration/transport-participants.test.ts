@@ -57,7 +57,7 @@ async function participant(answer: Answer, port = 0, as: unknown = hello): Promi
       });
     },
     {
-      acceptHello: (received) => {
+      acceptHello: () => (received) => {
         hellos.push(received);
         return { accept: true, reply: as };
       },

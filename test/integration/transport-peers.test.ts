@@ -1,91 +1,25 @@
+/** Who is connected with whom, who is let in, and what arrives. */
 import { once } from "node:events";
-import { createServer, type Server } from "node:http";
-import { WebSocket } from "ws";
 import type { PeerMessage } from "../../coordinator/paxos/message.ts";
-import type { PeerMemory } from "../../coordinator/transport/known-peers.ts";
-import { NOWHERE, type Position } from "../../coordinator/transport/position.ts";
-import { NodeRefused, SocketPeers } from "../../coordinator/transport/socket-peers.ts";
-import { freePorts } from "../../demo/ports.ts";
-import { ballot, clusterId, nodeId, slot, type NodeId } from "../../shared/model/ids.ts";
-import { PROTOCOL_VERSION } from "../../shared/model/protocol.ts";
+import { NodeRefused } from "../../coordinator/transport/socket-peers.ts";
+import { ballot, nodeId, slot } from "../../shared/model/ids.ts";
 import { pack } from "../../shared/runtime/channel-frame.ts";
-import { systemRandom } from "../../shared/runtime/clock.ts";
-import { closeChannels, closeLater, HOST, introduction } from "../support/channels.ts";
-import { collectedLog, type CollectedLog } from "../support/collected-log.ts";
+import { closeChannels, introduction } from "../support/channels.ts";
+import {
+  connect,
+  group,
+  hello,
+  introduce,
+  one,
+  start,
+  startAll,
+  three,
+  two,
+} from "../support/peer-nodes.ts";
 import { VolatilePeers } from "../support/volatile-peers.ts";
 import { eventually } from "../support/wait.ts";
 
-const cluster = clusterId("bank");
-const [one, two, three] = [nodeId(1), nodeId(2), nodeId(3)];
-
 afterEach(closeChannels);
-
-interface Node {
-  readonly peers: SocketPeers;
-  readonly server: Server;
-  readonly log: CollectedLog;
-  readonly received: [NodeId, PeerMessage][];
-  readonly lost: NodeId[];
-  /** Upgrades that this node's server saw. */
-  readonly dialled: () => number;
-  readonly stop: () => void;
-  readonly fatal: readonly unknown[];
-}
-
-type Addresses = ReadonlyMap<NodeId, string>;
-
-async function group(...ids: NodeId[]): Promise<Addresses> {
-  const ports = await freePorts(ids.length);
-  return new Map(ids.map((id, index) => [id, `${HOST}:${String(ports[index])}`]));
-}
-
-interface Disk {
-  readonly storageId?: string;
-  readonly holds?: Position;
-  readonly memory?: PeerMemory;
-}
-
-async function start(
-  self: NodeId,
-  peers: Addresses,
-  { storageId = `disk ${self}`, holds = NOWHERE, memory = new VolatilePeers() }: Disk = {},
-): Promise<Node> {
-  const server = createServer();
-  let upgrades = 0;
-  server.on("upgrade", () => (upgrades += 1));
-  await once(server.listen(Number(peers.get(self)!.split(":")[1]), HOST), "listening");
-  const log = collectedLog();
-  const fatal: unknown[] = [];
-  const transport = new SocketPeers({
-    ...{ clusterId: cluster, self, storageId, memory, peers, server },
-    ...{
-      secret: undefined,
-      random: systemRandom,
-      logger: log,
-      onFatal: (error: unknown) => fatal.push(error),
-    },
-  });
-  const received: [NodeId, PeerMessage][] = [];
-  const lost: NodeId[] = [];
-  transport.onMessage((from, message) => received.push([from, message]));
-  transport.onPeerLost((node) => lost.push(node));
-  transport.start(holds);
-  const stop = (): void => {
-    transport.stop();
-    server.close();
-  };
-  closeLater(stop);
-  return { peers: transport, server, log, received, lost, dialled: () => upgrades, stop, fatal };
-}
-
-async function startAll(addresses: Addresses): Promise<readonly Node[]> {
-  const ids = [...addresses.keys()];
-  const nodes = await Promise.all(ids.map((id) => start(id, addresses)));
-  await eventually("all are connected", () =>
-    nodes.every(({ peers }, index) => ids.every((id) => id === ids[index] || peers.connected(id))),
-  );
-  return nodes;
-}
 
 const probe = (attempt: number): PeerMessage => ({ kind: "probe", attempt });
 
@@ -199,83 +133,6 @@ test.each([
   },
 );
 
-const hello = {
-  ...{ protocol: PROTOCOL_VERSION, clusterId: "bank", nodeId: 1, storageId: "disk 1" },
-  ...{ bootId: "first", holds: NOWHERE },
-};
-
-const vote = (round: number, at: number): PeerMessage => {
-  return { kind: "phase2b", ballot: ballot(round, two), slot: slot(at) };
-};
-
-test.each([
-  ["the dialling", one, two],
-  ["the dialled", two, one],
-])(
-  "when %s node comes back with less than it acknowledged, it is refused and must stop",
-  async (_, gone, stays) => {
-    const addresses = await group(one, two);
-    const rest = await start(stays, addresses);
-    const voter = await start(gone, addresses);
-    await eventually("connected", () => rest.peers.connected(gone) && voter.peers.connected(stays));
-    voter.peers.send(stays, vote(3, 7));
-    voter.peers.send(stays, {
-      ...vote(4, 1),
-      kind: "phase1b",
-      fromSlot: slot(1),
-      nextSlot: null,
-      slots: [],
-      truncatedUpTo: slot(0),
-    } as PeerMessage);
-    await eventually("voted", () => rest.received.length === 2);
-    voter.stop();
-    for (const [holds, accepted] of [
-      [{ promised: ballot(4, two), slot: slot(6) }, false],
-      [{ promised: ballot(4, one), slot: slot(7) }, false],
-      [{ promised: ballot(4, two), slot: slot(7) }, true],
-    ] as const) {
-      await eventually("gone", () => !rest.peers.connected(gone));
-      const again = await start(gone, addresses, { holds });
-      await eventually("judged", () => again.fatal.length > 0 || rest.peers.connected(gone));
-      expect(again.fatal.length === 0).toBe(accepted);
-      if (!accepted) expect(String(again.fatal[0])).toContain("acknowledged slot 7, ballot 4.2");
-      again.stop();
-    }
-    expect(rest.fatal).toEqual([]);
-  },
-);
-
-test("a node that stays up may connect again, whatever it has acknowledged since it started", async () => {
-  const addresses = await group(one, two);
-  const memory = new VolatilePeers();
-  const rest = await start(two, addresses, { memory });
-  const voter = await start(one, addresses);
-  await eventually("connected", () => rest.peers.connected(one) && voter.peers.connected(two));
-  voter.peers.send(two, vote(3, 7));
-  await eventually("voted", () => rest.received.length === 1);
-  rest.stop();
-  await eventually("gone", () => !voter.peers.connected(two));
-  const restarted = await start(two, addresses, { memory });
-  await eventually("connected again", () => restarted.peers.connected(one));
-  expect(voter.fatal).toEqual([]);
-});
-
-test("who forgot its peers in a restart remembers what it had written down of them", async () => {
-  const addresses = await group(one, two);
-  const memory = new VolatilePeers();
-  const rest = await start(two, addresses, { memory });
-  const voter = await start(one, addresses);
-  await eventually("connected", () => rest.peers.connected(one) && voter.peers.connected(two));
-  voter.peers.send(two, vote(3, 7));
-  await eventually("voted", () => rest.received.length === 1);
-  voter.stop();
-  rest.stop();
-  await start(two, addresses, { memory });
-  const rolledBack = await start(one, addresses);
-  await eventually("refused", () => rolledBack.fatal.length > 0);
-  expect(String(rolledBack.fatal[0])).toContain("acknowledged slot 7, ballot 3.2");
-});
-
 test("one disk under two node ids is refused for good", async () => {
   const addresses = await group(one, two, three);
   const node = await start(three, addresses);
@@ -301,25 +158,6 @@ test("a disk that cannot be remembered is not accepted, and the node must stop",
   expect(await introduce(addresses.get(two)!, hello)).toBe("4000 the disk of this node has failed");
   expect(String(node.fatal[0])).toContain("the disk is full");
 });
-
-/** Says hello as whoever, and answers how the node takes it: the close reason, or undefined when it is let in. */
-async function introduce(address: string, as: unknown): Promise<string | undefined> {
-  const socket = new WebSocket(`ws://${address}/peer`);
-  closeLater(() => {
-    socket.terminate();
-  });
-  await once(socket, "open");
-  const answer = new Promise<string | undefined>((resolve) => {
-    socket.once("message", () => {
-      resolve(undefined);
-    });
-    socket.once("close", (code, reason) => {
-      resolve(`${code} ${reason.toString()}`);
-    });
-  });
-  socket.send(introduction(as));
-  return answer;
-}
 
 test.each([
   ["another cluster", { ...hello, clusterId: "shop" }, "4000 this is cluster bank"],
@@ -357,11 +195,7 @@ test("the same complaint is logged once, however often it is provoked", async ()
 test("a message that breaks the protocol ends the connection and never reaches the core", async () => {
   const addresses = await group(one, two);
   const node = await start(two, addresses);
-  const socket = new WebSocket(`ws://${addresses.get(two)!}/peer`);
-  closeLater(() => {
-    socket.terminate();
-  });
-  await once(socket, "open");
+  const socket = await connect(addresses.get(two)!);
   socket.send(introduction(hello));
   await once(socket, "message");
   const closed = once(socket, "close");

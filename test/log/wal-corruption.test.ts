@@ -1,4 +1,5 @@
 /** Damage to what was acknowledged: the log refuses to open and names the place. It is never empty, and never shorter. */
+import { join } from "node:path";
 import { LogCorruption, LogIdentityMismatch } from "../../coordinator/log/log-store.ts";
 import { crc32 } from "../../coordinator/log/wal/crc32.ts";
 import { encodeSegmentHeader } from "../../coordinator/log/wal/segment-header.ts";
@@ -6,6 +7,7 @@ import { accepted, acceptedRange, described } from "./records.ts";
 import { SimulatedDisk } from "./simulated-disk.ts";
 import {
   BLOCK,
+  DIRECTORY,
   IDENTITY_PATH,
   logOn,
   recordsOn,
@@ -288,3 +290,13 @@ test("a log that did not open gives its directory back", async () => {
   disk.overwrite(segmentPath(1), bytes);
   expect(described(await recordsOn(disk))).toBe(described(WRITTEN));
 });
+
+test.each(["000000002.segment", "2.segment", "4294967296.segment", "copy of 00000002.segment"])(
+  "%s is no segment's name, and not overlooked",
+  async (name) => {
+    const disk = await writtenDisk();
+    const path = join(DIRECTORY, "log", name);
+    disk.overwrite(path, disk.read(segmentPath(2)));
+    await expectCorruption(disk, path, 0);
+  },
+);

@@ -11,13 +11,28 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { AppendQueue } from "../../coordinator/log/wal/append-queue.ts";
+import { LogDirectory } from "../../coordinator/log/wal/log-directory.ts";
+import { scan } from "../../coordinator/log/wal/recovery.ts";
+import { SegmentWriter } from "../../coordinator/log/wal/segment-writer.ts";
+import { makeBlankSegment } from "../../coordinator/log/wal/segment.ts";
 import { systemDisk } from "../../coordinator/log/wal/system-disk.ts";
 import { WriteAheadLog } from "../../coordinator/log/wal/wal.ts";
 import type { DurableRecord } from "../../coordinator/paxos/record.ts";
+import { InvariantViolation } from "../../shared/model/assert.ts";
+import { slot } from "../../shared/model/ids.ts";
 import { accepted, acceptedRange, described, IDENTITY } from "./records.ts";
 import { SimulatedDisk } from "./simulated-disk.ts";
 import { nothingSurvives } from "./simulated-medium.ts";
-import { BLOCK, openedOn, recordsOn, segmentPath, writtenThenKilled } from "./wal-fixture.ts";
+import {
+  BLOCK,
+  DIRECTORY,
+  IDENTITY_PATH,
+  openedOn,
+  recordsOn,
+  SEGMENT_BYTES,
+  segmentPath,
+  writtenThenKilled,
+} from "./wal-fixture.ts";
 
 const writesOf = (disk: SimulatedDisk): number =>
   disk.performed.filter((operation) => operation === "durableWrite").length;
@@ -178,4 +193,35 @@ test("the system's disk refuses to make a file twice and replaces by renaming", 
   expect(new TextDecoder().decode(systemDisk.read(two))).toBe(one);
   expect(new TextDecoder().decode(systemDisk.readPart(two, 0, 4))).toBe(one.slice(0, 4));
   rmSync(directory, { recursive: true });
+});
+
+test("segments go on, and are found, in order and removed, where their numbers need a ninth digit", async () => {
+  const disk = new SimulatedDisk();
+  await writtenThenKilled(disk, []);
+  const owner = new TextDecoder().decode(disk.read(IDENTITY_PATH));
+  const directory = join(DIRECTORY, "log");
+  const files = new LogDirectory(disk, directory);
+  const found = scan(files.segments(), owner);
+  if (found.kind !== "intact") throw new Error(found.kind);
+  // As after a log of 1.6 PB, of which a snapshot stands for all but the end.
+  const far = 99_999_998;
+  const writer = new SegmentWriter({ disk, directory, owner, segmentBytes: SEGMENT_BYTES });
+  await writer.goOn({
+    ...{ ...found, firstNeeded: far, tail: { ...found.tail, segment: far } },
+    segments: [{ segment: far, highestSlot: slot(0) }],
+  });
+  await files.removeSegments((segment) => segment < far);
+  for (const record of acceptedRange(1, 30)) await writer.write([record]);
+  disk.restart();
+  const numbers = files.segments().map(({ segment }) => segment);
+  expect(numbers[0]).toBe(far);
+  expect(numbers.at(-1)).toBeGreaterThan(100_000_000);
+  expect(described(await recordsOn(disk))).toBe(described(acceptedRange(1, 30)));
+  await files.removeSegments((segment) => segment <= 100_000_000);
+  expect(files.segments().every(({ segment }) => segment > 100_000_000)).toBe(true);
+});
+
+test("no segment is made whose number does not fit into its header", async () => {
+  const blank = { segment: 2 ** 32, directory: DIRECTORY, bytes: BLOCK };
+  await expect(makeBlankSegment(new SimulatedDisk(), blank)).rejects.toThrow(InvariantViolation);
 });

@@ -186,3 +186,16 @@ test("a candidate refused by so many that no quorum is left gives up, and its ol
   promise(group, 4, []);
   expect(group.role(1)).toBe("follower");
 });
+
+test("a candidate whose disk hangs asks nobody again until it writes: what it would ask waits with the rest", () => {
+  const group = new Group(3);
+  group.campaign(1);
+  group.drop();
+  const asked = (logStalledMs: number): number => {
+    group.nowMs += 10;
+    group.tick(1, { logStalledMs });
+    return group.drop(ofKind("phase1a")).length;
+  };
+  expect(group.role(1)).toBe("candidate");
+  expect([asked(99), asked(100), asked(100_000), asked(0)]).toEqual([2, 0, 0, 2]);
+});

@@ -1,7 +1,8 @@
 /** Who leads: probes that disturb nobody, timeouts that differ, and groups of every size. */
 import { canPropose } from "../../coordinator/paxos/leader.ts";
-import type { PaxosMessage } from "../../coordinator/paxos/message.ts";
+import type { Envelope, PaxosMessage } from "../../coordinator/paxos/message.ts";
 import { recover } from "../../coordinator/paxos/recover.ts";
+import { step } from "../../coordinator/paxos/step.ts";
 import { ballot, nodeId, slot } from "../../shared/model/ids.ts";
 import { between, configOf, Group, ofKind, type Sent } from "./support/group.ts";
 
@@ -242,4 +243,22 @@ test("its vote comes back with the next ballot, when the leader cannot do withou
   group.run(300, between(1, 3));
   const leader = [1, 3].find((node) => group.role(node) === "leader");
   expect(group.promised(leader ?? 0)).toBeGreaterThan(ballot(9, nodeId(2)));
+});
+
+test("L11: neither the answer to a heartbeat nor a grant leaves before what was written is durable", () => {
+  const { state } = recover(configOf(2, 3), []);
+  const [leader, other] = [nodeId(1), nodeId(3)];
+  const beat = {
+    kind: "heartbeat",
+    ballot: ballot(1, leader),
+    beat: 1,
+    chosenUpTo: slot(0),
+  } as const;
+  const followed = step(state, { kind: "message", from: leader, message: beat });
+  const granted = step(state, { kind: "message", from: other, message: probe });
+  const kinds = (envelopes: readonly Envelope[]): unknown[] =>
+    envelopes.map(({ message }) => message.kind);
+  expect(kinds(followed.output.release)).toEqual(["heartbeatReply"]);
+  expect(kinds(granted.output.release)).toEqual(["probeReply"]);
+  expect([...followed.output.send, ...granted.output.send]).toEqual([]);
 });

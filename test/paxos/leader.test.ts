@@ -5,7 +5,7 @@ import { InvariantViolation } from "../../shared/model/assert.ts";
 import type { PaxosMessage } from "../../coordinator/paxos/message.ts";
 import { canPropose } from "../../coordinator/paxos/leader.ts";
 import { step } from "../../coordinator/paxos/step.ts";
-import { between, Group, ofKind, to, value } from "./support/group.ts";
+import { between, Group, ofKind, to, value, type Sent } from "./support/group.ts";
 
 const vote = (group: Group, at: number, under = group.promised(1)): PaxosMessage => ({
   kind: "phase2b",
@@ -244,4 +244,43 @@ test("a leader that learns a slot which phase 1 found goes on and skips it", () 
   group.propose(1, "v3");
   group.deliver();
   expect(group.applied(1)).toEqual(["v1", "v2", "v3"]);
+});
+
+test("P4: a leader goes on above the slots that it learned and cut off before it came to them", () => {
+  const group = new Group(3, { windowSlots: 4, trailingSlots: 0 });
+  group.elect(2);
+  // Node 3 accepts four slots and is never told that they are chosen; then four more, under another ballot.
+  const [settled, open] = [
+    ["a", "b", "c", "d"],
+    ["e", "f", "g", "h"],
+  ];
+  group.propose(2, ...settled);
+  group.deliver(to(3));
+  group.deliver(to(2));
+  group.drop();
+  const withoutNews = (sent: Sent): boolean => between(2, 3)(sent) && !ofKind("learnRequest")(sent);
+  group.campaign(2);
+  group.deliver(withoutNews);
+  group.drop();
+  for (const each of open) {
+    group.propose(2, each);
+    group.deliver(withoutNews);
+    group.drop();
+  }
+  group.receive(2, 1, { kind: "learnRequest", fromSlot: slot(1) });
+  const [late] = group.drop(ofKind("learnReply"));
+  if (late === undefined) throw new Error("node 2 knows what node 1 asks for");
+  const silent = (sent: Sent): boolean =>
+    between(1, 3)(sent) && !ofKind("phase2a", "learnReply")(sent);
+  while (group.role(1) !== "leader") {
+    group.campaign(1);
+    group.deliver(silent);
+  }
+  group.receive(1, 2, late.message);
+  expect([group.role(1), group.state(1).chosenUpTo]).toEqual(["leader", 8]);
+  group.snapshot(1);
+  group.nowMs += 10;
+  group.tick(1);
+  group.propose(1, "i");
+  expect(group.entry(1, 9)).toBe(`accepted ${group.promised(1)}: i`);
 });

@@ -32,14 +32,11 @@ test("a slot log holds what a map would hold, whatever is set in whatever order"
         for (const at of [...map.keys(), 1, 32, 1024, 99_999]) {
           expect(log.get(slot(at))).toBe(map.get(at));
         }
-        const low = [...map.keys()]
-          .filter((at) => at <= 40_000)
-          .sort((left, right) => left - right);
-        if (low.length === map.size) {
-          const from = low[Math.floor(low.length / 2)] ?? 1;
-          expect([...log.from(slot(from))].map(([at]) => at)).toEqual(
-            low.filter((at) => at >= from),
-          );
+        // Some are so far apart that whoever looked at each slot between would not come to an end.
+        const inOrder = [...map.keys()].sort((left, right) => left - right);
+        for (const from of [1, inOrder[Math.floor(inOrder.length / 2)] ?? 1, 33]) {
+          const expected = inOrder.filter((at) => at >= from);
+          expect([...log.from(slot(from))].map(([at]) => at)).toEqual(expected);
         }
       },
     ),

@@ -8,6 +8,7 @@ import { WriteAheadLog } from "../../coordinator/log/wal/wal.ts";
 import type { PeerMessage } from "../../coordinator/paxos/message.ts";
 import { Replica } from "../../coordinator/replication/replica.ts";
 import { encodeCommand } from "../../coordinator/transactions/command.ts";
+import { NOWHERE } from "../../coordinator/transport/position.ts";
 import { ballot, clusterId, nodeId, slot, type NodeId } from "../../shared/model/ids.ts";
 import { systemClock, systemRandom } from "../../shared/runtime/clock.ts";
 import { configOf, value } from "../paxos/support/group.ts";
@@ -124,8 +125,8 @@ test("the disk is at work on a slot before the one below it is applied", async (
   expect(replica.chosenUpTo).toBe(1);
 });
 
-test("what was chosen before leadership ended is applied before its end is told", async () => {
-  await start(one);
+/** Node 1 is elected; answers its first proposal. */
+async function leads(): Promise<Extract<PeerMessage, { kind: "phase2a" }>> {
   const { attempt } = await told.heard("probe");
   told.receive(two, { kind: "probeReply", attempt, granted: true, promised: ballot(1, two) });
   const asked = await told.heard("phase1a");
@@ -133,7 +134,25 @@ test("what was chosen before leadership ended is applied before its end is told"
     ...{ kind: "phase1b", ballot: asked.ballot, fromSlot: asked.fromSlot },
     ...{ nextSlot: null, slots: [], truncatedUpTo: slot(0) },
   });
-  const proposed = await told.heard("phase2a");
+  return told.heard("phase2a");
+}
+
+test("what a node says it holds grows with its durable promises and votes, those to itself included", async () => {
+  const { replica } = await start(one);
+  expect(replica.holds).toEqual(NOWHERE);
+  const proposed = await leads();
+  await eventually("the own vote is durable", () => replica.holds.slot > 0);
+  expect(replica.holds).toEqual({ promised: proposed.ballot, slot: proposed.slot });
+  const higher = ballot(1_000, three);
+  const proposal = { ballot: higher, slot: slot(5), value: value("v"), chosenUpTo: slot(0) };
+  told.receive(three, { kind: "phase2a", ...proposal });
+  await eventually("voted", () => told.events.includes("vote 5"));
+  expect(replica.holds).toEqual({ promised: higher, slot: slot(5) });
+});
+
+test("what was chosen before leadership ended is applied before its end is told", async () => {
+  await start(one);
+  const proposed = await leads();
   told.events = [];
   told.receive(two, { kind: "phase2b", ballot: proposed.ballot, slot: proposed.slot });
   told.receive(three, { kind: "phase2b", ballot: proposed.ballot, slot: proposed.slot });

@@ -25,7 +25,7 @@ function freeze(durationMs: number): void {
 test("both sides see the other's hello before the channel is up", async () => {
   const hellos: unknown[] = [];
   const { port } = await serve(nothing, {
-    acceptHello: (hello) => {
+    acceptHello: () => (hello) => {
       hellos.push(hello);
       return { accept: true, reply: { name: "server" } };
     },
@@ -46,7 +46,7 @@ test("a refused client hears the sentence, keeps trying, and gets in once it is 
   let open = false;
   const sentence = "this is another cluster: prüfen Sie die Adresse, " + "ä".repeat(100);
   const { port, accepted } = await serve(nothing, {
-    acceptHello: () => (open ? { accept: true, reply: 1 } : { accept: false, sentence }),
+    acceptHello: () => () => (open ? { accept: true, reply: 1 } : { accept: false, sentence }),
   });
   const { events } = dial(port);
   await eventually("refused", () => events.length > 0);
@@ -166,7 +166,7 @@ test.each([
 ])("a first frame %s is refused before anybody judges it", async (_, frame) => {
   const hellos: unknown[] = [];
   const { port } = await serve(nothing, {
-    acceptHello: (hello) => {
+    acceptHello: () => (hello) => {
       hellos.push(hello);
       return { accept: true, reply: hello };
     },

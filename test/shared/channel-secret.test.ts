@@ -30,7 +30,7 @@ test("two ends that know the same secret speak", async () => {
 
 test("a server takes nobody who knows another secret, or none, and never judges what he says", async () => {
   const hellos: unknown[] = [];
-  const acceptHello = (hello: unknown) => {
+  const acceptHello = () => (hello: unknown) => {
     hellos.push(hello);
     return { accept: true, reply: hello } as const;
   };

@@ -1,7 +1,8 @@
 /**
- * Elections where the network is cut in part: whenever some node reaches a quorum in both directions, one leader works within
- * four election timeouts and stays, and whoever comes back deposes nobody. Production replicas on virtual time; each row of
- * the table printed at the end is one scenario in many variations.
+ * Elections where the network is cut in part or a disk fails: whenever some node whose disk works reaches a quorum of such in
+ * both directions, one leader works within four election timeouts (eight where another's disk is slow) and stays, and whoever
+ * comes back deposes nobody. Production replicas on virtual time; each row of the table printed at the end is one scenario in
+ * many variations.
  */
 import {
   throughFlapping,
@@ -10,6 +11,7 @@ import {
   throughReturn,
   type Setting,
 } from "./elections/courses.ts";
+import { HANGS, IS_SLOW, throughDiskOfAny, throughNeededDisk } from "./elections/disk-courses.ts";
 import { ANY_GRAPH, anOther, PARTIAL_PARTITIONS } from "./elections/faults.ts";
 import { complete, star } from "./elections/graph.ts";
 import { ElectionTable, type Spell } from "./elections/measure.ts";
@@ -58,6 +60,23 @@ const SCENARIOS: readonly Scenario[] = [
   {
     title: "a node comes back that promised more than the leader's ballot",
     run: throughReturn,
+  },
+  {
+    title: "the disk of a follower hangs whose vote the leader needs",
+    run: (setting) => throughNeededDisk(HANGS, setting),
+  },
+  {
+    title: "the disk of a follower is slower than the timeout, whose vote the leader needs",
+    run: (setting) => throughNeededDisk(IS_SLOW, setting),
+  },
+  {
+    title: "one disk hangs, and any graph in which somebody can lead without it",
+    run: (setting) => throughDiskOfAny(HANGS, setting),
+  },
+  {
+    title:
+      "one disk is slower than the timeout, and any graph in which somebody can lead without it",
+    run: (setting) => throughDiskOfAny(IS_SLOW, setting),
   },
 ];
 

@@ -59,7 +59,7 @@ export async function serve(
   const stop = serveChannels({
     server,
     path: PATH,
-    acceptHello: (hello) => ({ accept: true, reply: hello }),
+    acceptHello: () => (hello) => ({ accept: true, reply: hello }),
     onChannel: (channel) => {
       accepted.push(channel);
       onChannel(channel);
@@ -87,7 +87,7 @@ export function dial(port: number, options: Partial<ConnectOptions> = {}): Diall
   let current: Channel | undefined;
   const connection = connectChannel({
     url: `ws://${HOST}:${port}${PATH}`,
-    hello: { name: "client" },
+    hello: () => ({ name: "client" }),
     random: systemRandom,
     acceptReply: () => true,
     onUp: (channel) => {

@@ -1,10 +1,11 @@
 /** The files of a log's directory: which there are, and which may go. */
 import { join } from "node:path";
 import type { Slot } from "../../../shared/model/ids.ts";
+import { LogCorruption } from "../log-store.ts";
 import { BLOCK_BYTES } from "./codec.ts";
 import type { Disk } from "./disk.ts";
 import type { SegmentSource } from "./recovery.ts";
-import { isDraftName, segmentName, segmentOf } from "./segment.ts";
+import { claimsToBeSegment, isDraftName, segmentName, segmentOf } from "./segment.ts";
 import { isSnapshotDraftName, snapshotSlotOf } from "./snapshot-files.ts";
 
 export class LogDirectory {
@@ -16,20 +17,20 @@ export class LogDirectory {
     this.#path = path;
   }
 
-  /** In order of their numbers. */
+  /** In order of their numbers. Throws LogCorruption where something else has the name of a segment. */
   segments(): readonly SegmentSource[] {
-    return this.#disk.list(this.#path).flatMap((name) => {
-      const segment = segmentOf(name);
-      return segment === undefined ? [] : [this.#source(name, segment)];
-    });
+    const names = this.#disk.list(this.#path).filter(claimsToBeSegment);
+    return names.map((name) => this.#source(name)).sort((a, b) => a.segment - b.segment);
   }
 
   get holdsSnapshot(): boolean {
     return this.#disk.list(this.#path).some((name) => snapshotSlotOf(name) !== undefined);
   }
 
-  #source(name: string, segment: number): SegmentSource {
+  #source(name: string): SegmentSource {
     const file = join(this.#path, name);
+    const segment = segmentOf(name);
+    if (segment === undefined) throw new LogCorruption(file, 0, "An unknown segment");
     return {
       ...{ file, segment, predecessor: join(this.#path, segmentName(segment - 1)) },
       readHeader: () => this.#disk.readPart(file, 0, BLOCK_BYTES),
@@ -56,7 +57,7 @@ export class LogDirectory {
     });
   }
 
-  /** In ascending order; durable when it resolves. */
+  /** Durable when it resolves. */
   async #remove(isRemoved: (name: string) => boolean): Promise<void> {
     const removed = this.#disk.list(this.#path).filter(isRemoved);
     for (const name of removed) await this.#disk.remove(join(this.#path, name));

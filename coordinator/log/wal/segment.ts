@@ -15,16 +15,23 @@ import { encodeSegmentHeader, type SegmentHeader } from "./segment-header.ts";
  */
 const FILL_STEP_BYTES = 256 * 1024;
 
+/** Headers and batches hold the number in 32 bits: more than 60 PB of log. */
+const LAST_SEGMENT = 0xffff_ffff;
+
+/** More digits from the hundred millionth segment on. */
 const padded = (segment: number): string => String(segment).padStart(8, "0");
 export const segmentName = (segment: number): string => `${padded(segment)}.segment`;
 const draftName = (segment: number): string => `${padded(segment)}.draft`;
 /** What a crash left of a segment that was being made, or was made ahead of need. */
-export const isDraftName = (name: string): boolean => /^\d{8}\.draft$/.test(name);
+export const isDraftName = (name: string): boolean => /^\d{8,}\.draft$/.test(name);
+/** A segment's name, or one that only looks like it. */
+export const claimsToBeSegment = (name: string): boolean => name.endsWith(".segment");
 
 /** Undefined for what is no segment's name. */
 export function segmentOf(name: string): number | undefined {
-  const match = /^(\d{8})\.segment$/.exec(name);
-  return match === null ? undefined : Number(match[1]);
+  const segment = Number(/^(\d{8,})\.segment$/.exec(name)?.[1]);
+  const isOne = segment <= LAST_SEGMENT && segmentName(segment) === name;
+  return isOne ? segment : undefined;
 }
 
 /** A preallocated draft. */
@@ -36,6 +43,7 @@ export interface BlankSegment {
 
 export async function makeBlankSegment(disk: Disk, blank: BlankSegment): Promise<BlankSegment> {
   const { segment, directory, bytes } = blank;
+  assert(segment <= LAST_SEGMENT, "a segment's number fits into 32 bits");
   const file = await disk.create(join(directory, draftName(segment)));
   try {
     const zeros = new Uint8Array(Math.min(FILL_STEP_BYTES, bytes));

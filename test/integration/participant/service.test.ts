@@ -70,7 +70,7 @@ function link(address: string, change: Partial<CoordinatorHello> = {}): Promise<
   return new Promise((resolve, reject) => {
     const connection = connectChannel({
       url: `ws://${address}/channel`,
-      hello,
+      hello: () => hello,
       random: systemRandom,
       acceptReply: () => true,
       onUp: (channel, reply) => {

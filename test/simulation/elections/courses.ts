@@ -10,7 +10,7 @@ import { ableToLead, complete, without, type Graph } from "./graph.ts";
 import { spellSince, type Spell } from "./measure.ts";
 
 /** In election timeouts of the slowest clock. */
-const BOUND = 4;
+export const BOUND = 4;
 
 export interface Setting {
   readonly size: number;
@@ -25,7 +25,7 @@ export interface Flapping {
   readonly maxElections: number;
 }
 
-async function started(
+export async function started(
   { size, random, clockSpread }: Setting,
   more: Pick<ElectionGroupOptions, "promised" | "absent"> = {},
 ): Promise<ElectionGroup> {
@@ -37,7 +37,7 @@ async function started(
   return group;
 }
 
-async function settled(group: ElectionGroup, random: SeededRandom): Promise<Before> {
+export async function settled(group: ElectionGroup, random: SeededRandom): Promise<Before> {
   await group.leader();
   await group.pass(random.between(0.5, 1.5) * group.electionTimeoutMs);
   const leader = await group.leader();
@@ -53,20 +53,24 @@ function demand(what: string, holds: boolean, spell: Spell, group: ElectionGroup
   if (!holds) throw new Error(`not so: ${what}\n${JSON.stringify(spell)}\n${group.story()}`);
 }
 
+export function demandNoLongPause(spell: Spell, group: ElectionGroup, bound = BOUND): void {
+  demand("somebody works within the bound", spell.untilWorking <= bound, spell, group);
+  demand("nor is there a longer pause later", spell.longestPause <= bound, spell, group);
+}
+
 /** Somebody works within the bound, and then nobody else is elected. */
 function demandOneLeader(spell: Spell, group: ElectionGroup): void {
-  demand("somebody works within the bound", spell.untilWorking <= BOUND, spell, group);
-  demand("nor is there a longer pause later", spell.longestPause <= BOUND, spell, group);
+  demandNoLongPause(spell, group);
   demand("the first who works stays", spell.needlessElections === 0, spell, group);
 }
 
-function demandSameLeader(spell: Spell, group: ElectionGroup): void {
+export function demandSameLeader(spell: Spell, group: ElectionGroup): void {
   const isKept = spell.elections === 0 && spell.longestPause < 1;
   demand("the leader stays and works", isKept, spell, group);
 }
 
 /** All links come back. */
-async function demandNobodyDeposed(group: ElectionGroup): Promise<void> {
+export async function demandNobodyDeposed(group: ElectionGroup): Promise<void> {
   const healedAtMs = group.nowMs;
   group.become(complete(group.nodes));
   await group.pass(2 * group.electionTimeoutMs);

@@ -97,6 +97,7 @@ export class ElectionGroup {
   readonly #network: SimulatedNetwork;
   readonly #peers: SimulatedPeers;
   readonly #members = new Map<number, Member>();
+  readonly #writeTimes = new Map<number, () => number>();
   #graph: Graph;
   #failure: unknown;
 
@@ -155,7 +156,8 @@ export class ElectionGroup {
     const random = this.#random.fork(`node ${node}`);
     const character = { rate: this.#clockRate(node), wallOffsetMs: 0 };
     const clock = new NodeClock(this.#scheduler, process, character, random.between(0, 1_000_000));
-    const nextAppend = (): number => random.exponential(MEAN_APPEND_MS);
+    const nextAppend = (): number =>
+      this.#writeTimes.get(node)?.() ?? random.exponential(MEAN_APPEND_MS);
     let peerLost: (lost: NodeId) => void = nothing;
     const attached = this.#peers.attach(nodeId(node), process, nothing, (message) => {
       if (message.kind !== "heartbeat" && message.kind !== "phase2a") return;
@@ -310,6 +312,19 @@ export class ElectionGroup {
 
   get graph(): Graph {
     return this.#graph;
+  }
+
+  /** No write of this node ends before so much time has passed. */
+  hangDisk(node: number, forMs: number): void {
+    this.trace.line(machineOf(nodeId(node)), "its disk hangs");
+    const untilMs = this.nowMs + forMs;
+    this.#writeTimes.set(node, () => Math.max(untilMs - this.nowMs, 0) * this.#clockRate(node));
+  }
+
+  /** Each write of this node takes so long by its own clock. */
+  slowDisk(node: number, nextWriteMs: () => number): void {
+    this.trace.line(machineOf(nodeId(node)), "its disk is slow");
+    this.#writeTimes.set(node, nextWriteMs);
   }
 
   /** Stops the process where it is: its timers and sockets fill up. */

@@ -1,7 +1,6 @@
 /**
  * First answers by idempotency key, so that a retry gets the same answer whoever leads. Bounded by age, count and bytes;
- * the oldest go first. Age is measured by the `atMs` of the commands, never by a clock, so all replicas forget at the
- * same slot.
+ * the oldest go first. Age is counted in the ledger's own time (ledger-time.ts), so all replicas forget at the same slot.
  */
 import type { OperationResult } from "../../../shared/model/api.ts";
 import type { TransactionId } from "../../../shared/model/ids.ts";
@@ -25,6 +24,7 @@ export interface FirstAnswer {
   readonly transactionId: TransactionId;
   readonly fingerprint: string;
   readonly results: readonly OperationResult[];
+  /** By the wall clock of the leader that gave it. */
   readonly atMs: number;
 }
 
@@ -35,6 +35,8 @@ const ENTRY_OVERHEAD_BYTES = 500;
 
 export interface KeyedAnswer extends FirstAnswer {
   readonly key: string;
+  /** The ledger's time when it was given. */
+  readonly givenMs: number;
 }
 
 export interface AnswersImage {
@@ -56,7 +58,7 @@ export class Answers {
    */
   readonly #oldestFirst = new Queue<string>();
   #bytes = 0;
-  /** The newest `atMs` among forgotten answers: keys made before it may have been used. */
+  /** Keys made before it may have been used: see `usedUpToMs`. */
   #forgottenUpToMs = 0;
 
   constructor(limits: AnswerLimits) {
@@ -81,11 +83,12 @@ export class Answers {
     );
   }
 
-  add(idempotency: Idempotency, answer: Omit<FirstAnswer, "fingerprint">): void {
+  /** `passedMs`: the ledger's time now. */
+  add(idempotency: Idempotency, answer: Omit<FirstAnswer, "fingerprint">, passedMs: number): void {
     const { key, fingerprint } = idempotency;
     const { transactionId, results, atMs } = answer;
-    this.#keep({ key, fingerprint, transactionId, results, atMs });
-    this.forget(atMs);
+    this.#keep({ key, fingerprint, transactionId, results, atMs, givenMs: passedMs });
+    this.forget(passedMs);
   }
 
   /** Cheap: what it holds is never changed, so only the list is copied. */
@@ -112,21 +115,29 @@ export class Answers {
     this.#byKey.set(key, { ...answer, bytes });
   }
 
-  forget(atMs: number): void {
+  forget(passedMs: number): void {
     for (;;) {
       const key = this.#oldestFirst.first;
       const entry = key === undefined ? undefined : this.#byKey.get(key);
       if (entry === undefined) return;
-      const isOld = atMs - entry.atMs > this.#limits.retentionMs;
+      const isOld = passedMs - entry.givenMs > this.#limits.retentionMs;
       const isTooMuch =
         this.#byKey.size > this.#limits.maxEntries || this.#bytes > this.#limits.maxBytes;
       if (!isOld && !isTooMuch) return;
       this.#oldestFirst.shift();
       this.#byKey.delete(entry.key);
       this.#bytes -= entry.bytes;
-      this.#forgottenUpToMs = Math.max(this.#forgottenUpToMs, entry.atMs);
+      this.#forgottenUpToMs = Math.max(this.#forgottenUpToMs, usedUpToMs(entry));
     }
   }
+}
+
+/**
+ * Up to when keys may have been made as this one was: the key's own time, and no later than the answer's. So no clock that runs
+ * ahead, a client's or a leader's, makes keys that others make now look old.
+ */
+function usedUpToMs({ key, atMs }: KeyedAnswer): number {
+  return Math.min(uuid7TimeMs(key) ?? 0, atMs);
 }
 
 const UUID7_PATTERN = /^([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/i;

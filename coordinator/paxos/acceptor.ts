@@ -61,9 +61,26 @@ export function onPhase2a(turn: Turn, from: NodeId, message: Phase2a): void {
     tellReplaced(turn, from, message.slot, known.value);
     return;
   }
+  if (isFarAhead(turn.state, message.slot)) {
+    follow(turn, from, message);
+    if (isFarAhead(turn.state, message.slot)) return;
+  }
   accept(turn, from, message);
-  heardFrom(turn, from, message.ballot);
-  followChosen(turn, from, message.ballot, message.chosenUpTo);
+  follow(turn, from, message);
+}
+
+/**
+ * A7: what is not known to be chosen, and so not in any snapshot, is bounded, however far the others go on meanwhile. Not to
+ * vote is always safe; and a leader that needs this vote goes on from here, for it can choose no more than its window until this node has
+ * caught up.
+ */
+function isFarAhead({ chosenUpTo, config }: PaxosState, slot: Slot): boolean {
+  return slot > chosenUpTo + config.acceptAheadSlots;
+}
+
+function follow(turn: Turn, leader: NodeId, { ballot, chosenUpTo }: Phase2a): void {
+  heardFrom(turn, leader, ballot);
+  followChosen(turn, leader, ballot, chosenUpTo);
 }
 
 /**

@@ -30,6 +30,7 @@ function assertConfig(config: PaxosConfig): void {
   assert(phase1Quorum + phase2Quorum > members.length, "G3: every two quorums intersect");
   assert(phase1Quorum <= members.length && phase2Quorum <= members.length, "quorums can be met");
   assert(config.windowSlots > 0 && config.pageSlots > 0, "bounds are positive");
+  assert(config.acceptAheadSlots >= config.windowSlots, "what a leader proposes can be accepted");
   assert(config.trailingSlots >= 0 && config.trailingBytes >= 0, "bounds are not negative");
   assert(
     config.electionTimeoutMs > 2 * config.heartbeatIntervalMs,

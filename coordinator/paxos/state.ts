@@ -28,6 +28,8 @@ export interface PaxosConfig {
   readonly electionTimeoutMs: number;
   /** Slots that may be proposed beyond the last contiguous chosen one. */
   readonly windowSlots: number;
+  /** Slots that are accepted beyond the last contiguous chosen one that this node knows; the window at least. */
+  readonly acceptAheadSlots: number;
   /** Bounds of one phase1b or learnReply page; a page holds at least one slot. */
   readonly pageSlots: number;
   readonly pageBytes: number;
@@ -150,7 +152,13 @@ export type PaxosInput =
   /** Campaign now, without asking first. */
   | { readonly kind: "campaign" }
   /** The store has a snapshot of everything up to `slot`, durably: of what was applied here, or of a peer (see `fetch`). */
-  | { readonly kind: "snapshotSaved"; readonly slot: Slot; readonly origin: "own" | "peer" };
+  | {
+      readonly kind: "snapshotSaved";
+      readonly slot: Slot;
+      readonly origin: "own" | "peer";
+      /** What comes after this slot stays in the log, for a peer that fetches an older snapshot. */
+      readonly keepAfter?: Slot | undefined;
+    };
 
 /** Whose snapshot of which slot is wanted. */
 export interface SnapshotSource {

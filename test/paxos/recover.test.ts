@@ -118,6 +118,7 @@ test.each([
   ["G3: every two quorums intersect", { phase1Quorum: 1 }],
   ["quorums can be met", { phase1Quorum: 4 }],
   ["bounds are positive", { windowSlots: 0 }],
+  ["what a leader proposes can be accepted", { windowSlots: 4, acceptAheadSlots: 3 }],
   ["an election timeout outlasts a lost heartbeat", { heartbeatIntervalMs: 60 }],
 ])("a group that could not be safe or live is refused: %s", (reason, overrides) => {
   expect(() => recover(configOf(1, 3, overrides), [])).toThrow(reason);

@@ -78,6 +78,28 @@ describe("an own snapshot", () => {
     expect(group.state(1).log.truncatedUpTo).toBe(gone);
   });
 
+  test.each([
+    [2, 2],
+    [4, 3],
+    [0, 0],
+    [undefined, 3],
+  ])("what comes after slot %s stays in the log for a peer: slot %i is gone", (after, gone) => {
+    const group = fiveChosen({ trailingSlots: 2 });
+    const keepAfter = after === undefined ? undefined : slot(after);
+    group.input(1, { kind: "snapshotSaved", slot: slot(5), origin: "own", keepAfter });
+    expect(group.state(1).log.truncatedUpTo).toBe(gone);
+  });
+
+  test("A6: what is kept for a peer never brings back what is gone", () => {
+    const group = fiveChosen({ trailingSlots: 1 });
+    group.snapshot(1);
+    group.propose(1, "six");
+    group.deliver(between(1, 2));
+    const keepAfter = slot(2);
+    group.input(1, { kind: "snapshotSaved", slot: slot(6), origin: "own", keepAfter });
+    expect(group.state(1).log.truncatedUpTo).toBe(4);
+  });
+
   test("A6: a snapshot of what is not chosen stops the node", () => {
     const group = fiveChosen();
     expect(() => {

@@ -61,6 +61,11 @@ function messageSights(
     ...learningSights(before, after, message),
   ];
   if (offers) sights.push("a snapshot is offered");
+  if (message.kind === "phase2a" && !offers) {
+    const isHeard = after.heardLeader?.ballot === message.ballot;
+    const isVoted = says.some(({ kind }) => kind === "phase2b");
+    if (isHeard && !isVoted) sights.push("a proposal far ahead gets no vote");
+  }
   if (message.kind === "probe") {
     const isGranted = says.some((said) => said.kind === "probeReply" && said.granted);
     sights.push(isGranted ? "a probe is granted" : "a probe is refused for a living leader");

@@ -190,6 +190,7 @@ export class ElectionGroup {
       heartbeatIntervalMs: HEARTBEAT_INTERVAL_MS,
       electionTimeoutMs: ELECTION_TIMEOUT_MS,
       windowSlots: 16,
+      acceptAheadSlots: 32,
       pageSlots: 64,
       pageBytes: 64 * 1024,
       trailingSlots: 64,

@@ -18,7 +18,7 @@ const TRAILING_SLOTS = 4_096;
 const TRAILING_BYTES = 4 * 1024 * 1024;
 /**
  * Log between two snapshots while the ledger is small: 8,192 slots of one block each. With the trailing part that is at most
- * 48 MiB of blocks.
+ * 48 MiB of blocks. While a peer fetches a snapshot, the log behind that one stays for two more such growths.
  */
 const SNAPSHOT_GROWTH_BYTES = 32 * 1024 * 1024;
 /** The node looks at its deadlines so many times per heartbeat. */

@@ -19,7 +19,8 @@
  *
  * Beside the core, between those who carry snapshots:
  *   snapshotRequest   anyone → anyone         "send me this piece of your snapshot"
- *   snapshotChunk     anyone → anyone         that piece; or a snapshotOffer where a newer one has taken its place
+ *   snapshotChunk     anyone → anyone         that piece
+ *   snapshotGone      anyone → anyone         "a newer one has taken its place"
  */
 import type { Ballot, NodeId, Slot } from "../../shared/model/ids.ts";
 
@@ -96,7 +97,8 @@ export type SnapshotTransfer =
       readonly bytes: Uint8Array;
       /** The checksum of all bytes of the snapshot, with the last chunk; null before. */
       readonly wholeCrc: number | null;
-    };
+    }
+  | { readonly kind: "snapshotGone"; readonly slot: Slot };
 
 /** Everything that coordinators say to each other. */
 export type PeerMessage = PaxosMessage | SnapshotTransfer;

@@ -31,7 +31,7 @@ export function onSnapshotOffer(
 
 export function onSnapshotSaved(turn: Turn, saved: SnapshotSaved): void {
   if (saved.origin === "own") noteOwn(turn, saved);
-  else install(turn, saved.slot);
+  else install(turn, saved);
 }
 
 /** One that a peer's has overtaken meanwhile is of no use any more. */
@@ -56,13 +56,13 @@ function truncationBelow({ log, config }: PaxosState, snapshotSlot: Slot): Slot 
 }
 
 /** S3: the node may have caught up by itself while the snapshot was on its way; then it is ignored. */
-function install(turn: Turn, slot: Slot): void {
+function install(turn: Turn, { slot, peer }: SnapshotSaved): void {
   if (slot <= turn.state.chosenUpTo) return;
   if (turn.state.role.kind === "leader") turn.follow();
   turn.restore(slot);
   note(turn, slot, slot);
   const { catchUp } = turn.state;
-  if (catchUp !== undefined) goOnCatchingUp(turn, catchUp.peer, slot);
+  if (catchUp !== undefined) goOnCatchingUp(turn, peer ?? catchUp.peer, slot);
 }
 
 function note(turn: Turn, slot: Slot, truncatedUpTo: Slot): void {

@@ -158,6 +158,8 @@ export type PaxosInput =
       readonly origin: "own" | "peer";
       /** What comes after this slot stays in the log, for a peer that fetches an older snapshot. */
       readonly keepAfter?: Slot | undefined;
+      /** Whose it was: what was chosen meanwhile is asked of the same peer, whose log may hold it when no other's does. */
+      readonly peer?: NodeId;
     };
 
 /** Whose snapshot of which slot is wanted. */

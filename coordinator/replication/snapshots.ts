@@ -5,15 +5,16 @@
  *                                                ├──▶ store ──▶ core: snapshotSaved ──▶ record ──▶ (the store truncates)
  *   core: fetch ──▶ chunks from the peer ────────┘                        └──▶ a peer's is restored
  *
- * One snapshot is saved at a time. One that a peer has begun to read stays readable (snapshot-leases.ts). What cannot be fetched is given up: as long as the node is behind, the core asks one peer
+ * One snapshot is saved at a time, and a disk that does not get on with it has failed (save-watch.ts). One that a peer has begun to read stays readable (snapshot-leases.ts). What cannot be fetched is given up: as long as the node is behind, the core asks one peer
  * after the other, and whoever offers a snapshot next is the next source.
  */
 import type { NodeId, Slot } from "../../shared/model/ids.ts";
 import type { Clock } from "../../shared/model/ports.ts";
-import { LogCorruption, SnapshotAbandoned, type LogStore } from "../log/log-store.ts";
+import { LogCorruption, LogFailure, SnapshotAbandoned, type LogStore } from "../log/log-store.ts";
 import type { ChosenSlot, SnapshotTransfer } from "../paxos/message.ts";
 import type { PaxosInput, PaxosState, SnapshotSource } from "../paxos/state.ts";
 import type { PeerTransport } from "../transport/peer-transport.ts";
+import { SaveWatch } from "./save-watch.ts";
 import { FETCH_LIMITS, SnapshotFetch } from "./snapshot-fetch.ts";
 import { SnapshotLeases } from "./snapshot-leases.ts";
 
@@ -58,6 +59,7 @@ export interface SnapshotsOptions {
 export class Snapshots {
   readonly #options: SnapshotsOptions;
   readonly #leases: SnapshotLeases;
+  readonly #saves: SaveWatch;
   /** Chunks that are being read for each peer. */
   readonly #serving = new Map<NodeId, number>();
   #saving: "own" | SnapshotFetch | undefined;
@@ -73,11 +75,15 @@ export class Snapshots {
   constructor(options: SnapshotsOptions) {
     this.#options = options;
     this.#leases = new SnapshotLeases(options.log, options.clock);
+    this.#saves = new SaveWatch(options.clock, () => {
+      this.#fail(new LogFailure("the disk does not get on with a snapshot"));
+    });
   }
 
   stop(): void {
     this.#stopped = true;
     this.#leases.stop();
+    this.#saves.stop();
     if (this.#saving instanceof SnapshotFetch) this.#saving.giveUp("the node stops");
   }
 
@@ -117,7 +123,9 @@ export class Snapshots {
     this.#coveredBytes = this.#appliedBytes;
     const size = { bytes: 0 };
     try {
-      await log.saveSnapshot(slot, counted(events.image(), size));
+      await this.#saves.watch(counted(events.image(), size), (chunks) =>
+        log.saveSnapshot(slot, chunks),
+      );
       if (this.#stopped) return;
       this.#lastBytes = size.bytes;
       this.#isDamaged = false;
@@ -151,7 +159,7 @@ export class Snapshots {
     });
     this.#saving = fetch;
     try {
-      await log.saveSnapshot(source.slot, fetch.chunks());
+      await this.#saves.watch(fetch.chunks(), (chunks) => log.saveSnapshot(source.slot, chunks));
       if (this.#stopped) return;
       this.#fetched = fetch;
       saved({ kind: "snapshotSaved", ...source, origin: "peer" });

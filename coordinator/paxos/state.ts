@@ -40,7 +40,12 @@ export interface PaxosConfig {
 
 export type Entry =
   | { readonly kind: "accepted"; readonly ballot: Ballot; readonly value: Value }
-  | { readonly kind: "chosen"; readonly value: Value };
+  | {
+      readonly kind: "chosen";
+      readonly value: Value;
+      /** Under which ballot this node last accepted that value; ZERO_BALLOT when it learned it otherwise. */
+      readonly acceptedUnder: Ballot;
+    };
 
 export interface Follower {
   readonly kind: "follower";

@@ -161,6 +161,37 @@ test("a later proposal of the chosen value is voted for, and the slot stays chos
   expect(group.promised(3)).toBe(B33);
 });
 
+test("a proposal of a chosen value that comes again is voted for again, and written once", () => {
+  const group = new Group(3);
+  const repeatedly = (of: typeof B11): readonly number[] => {
+    const before = group.records(3).length;
+    for (let times = 0; times < 100; times += 1) group.receive(3, 1, phase2a(of, 1, "v"));
+    return [group.records(3).length - before, group.drop(ofKind("phase2b")).length];
+  };
+  expect(repeatedly(B11)).toEqual([1, 100]);
+  group.receive(3, 1, {
+    ...{ kind: "learnReply", chosenUpTo: slot(1) },
+    slots: [{ slot: slot(1), value: value("v") }],
+  });
+  expect(group.entry(3, 1)).toBe("chosen: v");
+  expect(repeatedly(B11)).toEqual([0, 100]);
+  expect(repeatedly(B22).slice(1)).toEqual([100]);
+  const written = group.records(3).filter(({ kind }) => kind === "accepted");
+  expect(written).toHaveLength(2);
+  group.restart(3);
+  expect(repeatedly(B22)).toEqual([0, 100]);
+});
+
+test("P1: a chosen slot whose value was accepted otherwise remembers no vote of this node for it", () => {
+  const group = new Group(3);
+  group.receive(3, 1, phase2a(B11, 1, "in vain"));
+  const slots = [{ slot: slot(1), value: value("v") }];
+  group.receive(3, 2, { kind: "learnReply", slots, chosenUpTo: slot(1) });
+  expect(group.state(3).log.get(slot(1))).toMatchObject({ kind: "chosen", acceptedUnder: 0 });
+  group.restart(3);
+  expect(group.state(3).log.get(slot(1))).toMatchObject({ kind: "chosen", acceptedUnder: 0 });
+});
+
 test("messages of a node that is no member are not heard", () => {
   const group = new Group(3);
   group.receive(3, 9, phase1a(ballot(9, nodeId(9))));

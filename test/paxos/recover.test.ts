@@ -80,7 +80,8 @@ test("the later record of a slot replaces the earlier, but never one that is cho
   ];
   const { state, apply } = recover(configOf(1, 3), records);
   expect(state.log.get(slot(1))).toEqual({ kind: "accepted", ballot: B22, value: value("new") });
-  expect(state.log.get(slot(2))).toEqual({ kind: "chosen", value: value("learned") });
+  const learned = { kind: "chosen", value: value("learned"), acceptedUnder: B22 };
+  expect(state.log.get(slot(2))).toEqual(learned);
   expect(state.promised).toBe(B22);
   expect(apply).toEqual([]);
 });

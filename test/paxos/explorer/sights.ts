@@ -61,10 +61,10 @@ function messageSights(
     ...learningSights(before, after, message),
   ];
   if (offers) sights.push("a snapshot is offered");
-  if (message.kind === "phase2a" && !offers) {
-    const isHeard = after.heardLeader?.ballot === message.ballot;
+  if (message.kind === "phase2a" && message.ballot >= before.promised) {
+    const isFarAhead = message.slot > after.chosenUpTo + after.config.acceptAheadSlots;
     const isVoted = says.some(({ kind }) => kind === "phase2b");
-    if (isHeard && !isVoted) sights.push("a proposal far ahead gets no vote");
+    if (isFarAhead && !isVoted) sights.push("a proposal far ahead gets no vote");
   }
   if (message.kind === "probe") {
     const isGranted = says.some((said) => said.kind === "probeReply" && said.granted);

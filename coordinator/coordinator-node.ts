@@ -22,6 +22,7 @@ import {
   type AnsweredKeysLimits,
 } from "./transactions/answered-keys.ts";
 import { Carriers } from "./transactions/carriers.ts";
+import { ClockWatch } from "./transactions/clock-watch.ts";
 import { decodeBatch, encodeCommand, type CompleteCommand } from "./transactions/command.ts";
 import type { TransactionCounts } from "./transactions/counts.ts";
 import { DeadlockDetector } from "./transactions/deadlocks/detector.ts";
@@ -102,6 +103,7 @@ class Node implements CoordinatorNode {
   readonly gateway: TransactionGateway;
   readonly #leadership = new Leadership();
   readonly #incidents: Incidents;
+  readonly #clockWatch: ClockWatch;
   readonly #delivery: Delivery;
   readonly #carriers: Carriers;
   readonly #interactive: InteractiveTransactions;
@@ -114,12 +116,15 @@ class Node implements CoordinatorNode {
   readonly #answeredKeys: AnsweredKeys;
   readonly #snapshots = { taken: 0, lastBytes: 0 };
   #leaderChanges = 0;
+  /** What the log held at the start is applied. */
+  #hasStarted = false;
 
   constructor(options: CoordinatorNodeOptions) {
     this.#options = options;
     const { links, clock, logger, random, clusterId } = options;
     this.ledger = new Ledger(options.ledgerOptions ?? DEFAULT_LEDGER_OPTIONS);
     this.#incidents = new Incidents(logger);
+    this.#clockWatch = new ClockWatch(clock, logger);
     const incidents = this.#incidents;
     const failpoint = options.failpoint ?? noFailpoints;
     const leadership = this.#leadership;
@@ -265,8 +270,9 @@ class Node implements CoordinatorNode {
     };
   }
 
-  start(): Promise<void> {
-    return this.replica.start();
+  async start(): Promise<void> {
+    await this.replica.start();
+    this.#hasStarted = true;
   }
 
   async stop(): Promise<void> {
@@ -284,10 +290,22 @@ class Node implements CoordinatorNode {
       const applied = this.ledger.apply(command);
       this.#reads.applied(applied);
       this.#carriers.applied(applied);
-      if (applied.kind !== "barrier") continue;
-      this.#leaderChanges += 1;
-      if (this.#leadership.barrierApplied(applied.ballot, applied.floor)) this.#serve();
+      if (applied.kind === "barrier") this.#barrierApplied(applied.ballot, applied.floor);
+      this.#clockWatch.applied(command.atMs, this.#isFollowing);
     }
+  }
+
+  #barrierApplied(ballot: Ballot, floor: Ballot): void {
+    this.#leaderChanges += 1;
+    if (!this.#leadership.barrierApplied(ballot, floor)) return;
+    this.#clockWatch.closedLower();
+    this.#serve();
+  }
+
+  /** What is applied was chosen just now: a leader may have found it in phase 1, and who catches up learns what is old. */
+  get #isFollowing(): boolean {
+    const { state } = this.replica;
+    return this.#hasStarted && state?.role.kind === "follower" && state.catchUp === undefined;
   }
 
   /** What was applied without having been seen here may have decided what is still waited for. */
@@ -300,6 +318,7 @@ class Node implements CoordinatorNode {
   /** Elected: the barrier is the first thing proposed, and until it is applied nothing else is done. */
   #leads(ballot: Ballot): void {
     this.#leadership.elected(ballot);
+    this.#clockWatch.elected();
     const barrier = { kind: "barrier", ballot, atMs: this.#options.clock.wallMs() } as const;
     this.replica.submit(encodeCommand(barrier), ballot);
     this.#options.logger.info({ ballot }, "elected, closing lower ballots");

@@ -147,6 +147,7 @@ function opened(log: LogStore, contents: LogContents): LogStore {
     },
     append: (records) => log.append(records),
     saveSnapshot: (slot, chunks) => log.saveSnapshot(slot, chunks),
+    keepSnapshots: (slots) => log.keepSnapshots(slots),
     readSnapshotChunk: (slot, index) => log.readSnapshotChunk(slot, index),
     close: () => (closed ??= log.close()),
   };

@@ -13,7 +13,7 @@
  *   this node, makes `open` reject with `LogIdentityMismatch`.
  * - While one owner has the log open, `open` by another rejects with `LogInUse`. An owner that was killed holds nothing.
  *
- * Beside the records stands at most one snapshot that counts: the one that the last `snapshot` record names.
+ * Beside the records stands at most one snapshot that counts (older ones may be kept for readers): the one that the last `snapshot` record names.
  *
  *   saveSnapshot ──▶ durable under its name ──▶ append of the record that names it ──▶ it counts ──▶ older ones and what the
  *   record stands for are removed
@@ -68,8 +68,13 @@ export interface LogStore {
    */
   saveSnapshot(slot: Slot, chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void>;
   /**
-   * Of the snapshot that counts; undefined when that is not the one of `slot`, or has no such chunk. Rejects with
-   * LogCorruption: damaged bytes never leave the node.
+   * From now on those of `slots` that count or are kept stay readable, also when a later one counts, until this is called without
+   * them; every other older one goes. Says which they are. Nothing is kept beyond the process.
+   */
+  keepSnapshots(slots: ReadonlySet<Slot>): ReadonlySet<Slot>;
+  /**
+   * Of the snapshot that counts, or one that is kept; undefined when there is no such one of `slot`, or no such chunk. Rejects
+   * with LogCorruption: damaged bytes never leave the node.
    */
   readSnapshotChunk(slot: Slot, index: number): Promise<SnapshotChunk | undefined>;
   /** Waits for running appends, not for a snapshot's chunks; later appends reject. */

@@ -142,10 +142,15 @@ export class MemoryLog implements LogStore {
     });
   }
 
+  keepSnapshots(slots: ReadonlySet<Slot>): ReadonlySet<Slot> {
+    const { disk } = this.#options;
+    const isOpen = this.#failure === undefined && disk.owner === this;
+    return isOpen ? disk.keepSnapshots(slots) : new Set();
+  }
+
   readSnapshotChunk(slot: Slot, index: number): Promise<SnapshotChunk | undefined> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    const { disk } = this.#options;
-    const chunks = disk.counting?.slot === slot ? disk.snapshots.get(slot) : undefined;
+    const chunks = this.#options.disk.snapshot(slot);
     const bytes = chunks?.[index]?.slice();
     if (chunks === undefined || bytes === undefined) return Promise.resolve(undefined);
     const isLast = index === chunks.length - 1;

@@ -3,11 +3,11 @@
  * was accepted), and everything it says is released only once it is durable.
  */
 import { assert } from "../../shared/model/assert.ts";
-import type { NodeId, Slot } from "../../shared/model/ids.ts";
+import { ZERO_BALLOT, type Ballot, type NodeId, type Slot } from "../../shared/model/ids.ts";
 import { admits, heardFrom, staysWithLeader, yieldTo } from "./ballots.ts";
 import { followChosen, offerSnapshot } from "./learner.ts";
 import type { PaxosMessage, ReportedSlot, Value } from "./message.ts";
-import type { PaxosState } from "./state.ts";
+import type { Entry, PaxosState } from "./state.ts";
 import { sameValue, type Turn } from "./turn.ts";
 
 type Phase1a = Extract<PaxosMessage, { kind: "phase1a" }>;
@@ -43,10 +43,15 @@ function reportFrom(state: PaxosState, fromSlot: Slot): Page {
   for (const [slot, entry] of state.log.from(fromSlot)) {
     const full = slots.length >= state.config.pageSlots || bytes >= state.config.pageBytes;
     if (full) return { slots, nextSlot: slot };
-    slots.push({ slot, ...entry });
+    slots.push(reported(slot, entry));
     bytes += entry.value.length;
   }
   return { slots, nextSlot: null };
+}
+
+function reported(slot: Slot, entry: Entry): ReportedSlot {
+  const { kind, value } = entry;
+  return kind === "chosen" ? { kind, slot, value } : { kind, slot, ballot: entry.ballot, value };
 }
 
 export function onPhase2a(turn: Turn, from: NodeId, message: Phase2a): void {
@@ -61,9 +66,26 @@ export function onPhase2a(turn: Turn, from: NodeId, message: Phase2a): void {
     tellReplaced(turn, from, message.slot, known.value);
     return;
   }
+  if (isFarAhead(turn.state, message.slot)) {
+    follow(turn, from, message);
+    if (isFarAhead(turn.state, message.slot)) return;
+  }
   accept(turn, from, message);
-  heardFrom(turn, from, message.ballot);
-  followChosen(turn, from, message.ballot, message.chosenUpTo);
+  follow(turn, from, message);
+}
+
+/**
+ * A7: what is not known to be chosen, and so not in any snapshot, is bounded, however far the others go on meanwhile. Not to
+ * vote is always safe; and a leader that needs this vote goes on from here, for it can choose no more than its window until this node has
+ * caught up.
+ */
+function isFarAhead({ chosenUpTo, config }: PaxosState, slot: Slot): boolean {
+  return slot > chosenUpTo + config.acceptAheadSlots;
+}
+
+function follow(turn: Turn, leader: NodeId, { ballot, chosenUpTo }: Phase2a): void {
+  heardFrom(turn, leader, ballot);
+  followChosen(turn, leader, ballot, chosenUpTo);
 }
 
 /**
@@ -75,17 +97,23 @@ function tellReplaced(turn: Turn, leader: NodeId, slot: Slot, value: Value): voi
   turn.sendTo(leader, { kind: "learnReply", slots: [{ slot, value }], chosenUpTo });
 }
 
+function acceptedBallot(entry: Entry): Ballot {
+  return entry.kind === "chosen" ? entry.acceptedUnder : entry.ballot;
+}
+
 function accept(turn: Turn, from: NodeId, { ballot, slot, value }: Phase2a): void {
   const known = turn.state.log.get(slot);
-  if (known?.kind === "accepted" && known.ballot === ballot) {
+  const before = known === undefined ? ZERO_BALLOT : acceptedBallot(known);
+  if (known !== undefined && before === ballot) {
     assert(sameValue(known.value, value), "P1: one ballot proposes one value in a slot");
   } else {
+    assert(before < ballot, "A3: accepted ballots never decrease");
     turn.persist({ kind: "accepted", ballot, slot, value });
-    if (known?.kind !== "chosen") {
-      assert(known === undefined || known.ballot < ballot, "A3: accepted ballots never decrease");
-      turn.change({ log: turn.state.log.set(slot, { kind: "accepted", ballot, value }) });
-    }
-    turn.change({ promised: ballot });
+    const entry: Entry =
+      known?.kind === "chosen"
+        ? { ...known, acceptedUnder: ballot }
+        : { kind: "accepted", ballot, value };
+    turn.change({ log: turn.state.log.set(slot, entry), promised: ballot });
   }
   turn.releaseTo(from, { kind: "phase2b", ballot, slot });
 }

@@ -19,7 +19,8 @@
  *
  * Beside the core, between those who carry snapshots:
  *   snapshotRequest   anyone → anyone         "send me this piece of your snapshot"
- *   snapshotChunk     anyone → anyone         that piece; or a snapshotOffer where a newer one has taken its place
+ *   snapshotChunk     anyone → anyone         that piece
+ *   snapshotGone      anyone → anyone         "a newer one has taken its place"
  *
  * And beside heartbeats, of the transport alone: what everybody has acknowledged (transport/acknowledgements.ts).
  */
@@ -98,7 +99,8 @@ export type SnapshotTransfer =
       readonly bytes: Uint8Array;
       /** The checksum of all bytes of the snapshot, with the last chunk; null before. */
       readonly wholeCrc: number | null;
-    };
+    }
+  | { readonly kind: "snapshotGone"; readonly slot: Slot };
 
 /** Everything that coordinators say to each other. */
 export type PeerMessage = PaxosMessage | SnapshotTransfer;

@@ -11,6 +11,7 @@ import type { ChosenSlot } from "./message.ts";
 import type { DurableRecord } from "./record.ts";
 import { SlotLog } from "./slot-log.ts";
 import type { Entry, PaxosConfig, PaxosState } from "./state.ts";
+import { chosenAfter } from "./turn.ts";
 
 export interface RecoveredNode {
   readonly state: PaxosState;
@@ -30,6 +31,7 @@ function assertConfig(config: PaxosConfig): void {
   assert(phase1Quorum + phase2Quorum > members.length, "G3: every two quorums intersect");
   assert(phase1Quorum <= members.length && phase2Quorum <= members.length, "quorums can be met");
   assert(config.windowSlots > 0 && config.pageSlots > 0, "bounds are positive");
+  assert(config.acceptAheadSlots >= config.windowSlots, "what a leader proposes can be accepted");
   assert(config.trailingSlots >= 0 && config.trailingBytes >= 0, "bounds are not negative");
   assert(
     config.electionTimeoutMs > 2 * config.heartbeatIntervalMs,
@@ -58,7 +60,7 @@ export function recover(config: PaxosConfig, records: readonly DurableRecord[]):
       const isHinted = upTo !== undefined && slot <= upTo;
       if (!isHinted && entry?.kind !== "chosen") return;
       assert(entry !== undefined, "C3: every slot below the durable hint is in the log");
-      log = log.set(slot, { kind: "chosen", value: entry.value });
+      if (entry.kind === "accepted") log = log.set(slot, chosenAfter(entry, entry.value));
       if (slot > snapshotSlot) apply.push({ slot, value: entry.value });
       chosenUpTo = slot;
     }
@@ -74,7 +76,7 @@ export function recover(config: PaxosConfig, records: readonly DurableRecord[]):
         break;
       case "learned":
         if (record.slot <= truncatedUpTo) break;
-        log = log.set(record.slot, { kind: "chosen", value: record.value });
+        log = log.set(record.slot, chosenAfter(log.get(record.slot), record.value));
         advance(undefined);
         break;
       case "chosenUpTo":
@@ -107,8 +109,11 @@ function withAccepted(
   log: SlotLog<Entry>,
   { ballot, slot, value }: Extract<DurableRecord, { kind: "accepted" }>,
 ): SlotLog<Entry> {
-  const isSettled = slot <= log.truncatedUpTo || log.get(slot)?.kind === "chosen";
-  return isSettled ? log : log.set(slot, { kind: "accepted", ballot, value });
+  if (slot <= log.truncatedUpTo) return log;
+  const known = log.get(slot);
+  return known?.kind === "chosen"
+    ? log.set(slot, { ...known, acceptedUnder: ballot })
+    : log.set(slot, { kind: "accepted", ballot, value });
 }
 
 function initialState(

@@ -8,10 +8,11 @@
 import type { NodeId, Slot } from "../../shared/model/ids.ts";
 import { goOnCatchingUp, wantUpTo } from "./learner.ts";
 import type { PaxosMessage } from "./message.ts";
-import type { PaxosState } from "./state.ts";
+import type { PaxosInput, PaxosState } from "./state.ts";
 import type { Turn } from "./turn.ts";
 
 type SnapshotOffer = Extract<PaxosMessage, { kind: "snapshotOffer" }>;
+type SnapshotSaved = Extract<PaxosInput, { kind: "snapshotSaved" }>;
 
 /**
  * A leader that somebody is so far ahead of was replaced, or is at least not the one to go on. As a leader it must not take the
@@ -28,15 +29,19 @@ export function onSnapshotOffer(
   wantUpTo(turn, from, slot > chosenUpTo ? slot : chosenUpTo);
 }
 
-export function onSnapshotSaved(turn: Turn, slot: Slot, origin: "own" | "peer"): void {
-  if (origin === "own") noteOwn(turn, slot);
-  else install(turn, slot);
+export function onSnapshotSaved(turn: Turn, saved: SnapshotSaved): void {
+  if (saved.origin === "own") noteOwn(turn, saved);
+  else install(turn, saved);
 }
 
 /** One that a peer's has overtaken meanwhile is of no use any more. */
-function noteOwn(turn: Turn, slot: Slot): void {
+function noteOwn(turn: Turn, { slot, keepAfter = slot }: SnapshotSaved): void {
   const { state } = turn;
-  if (slot > state.snapshotSlot) note(turn, slot, truncationBelow(state, slot));
+  if (slot <= state.snapshotSlot) return;
+  const { truncatedUpTo } = state.log;
+  const allowed = keepAfter > truncatedUpTo ? keepAfter : truncatedUpTo;
+  const below = truncationBelow(state, slot);
+  note(turn, slot, below < allowed ? below : allowed);
 }
 
 /** So far that no more than the trailing part is left below the snapshot; never further back than before. */
@@ -51,13 +56,13 @@ function truncationBelow({ log, config }: PaxosState, snapshotSlot: Slot): Slot 
 }
 
 /** S3: the node may have caught up by itself while the snapshot was on its way; then it is ignored. */
-function install(turn: Turn, slot: Slot): void {
+function install(turn: Turn, { slot, peer }: SnapshotSaved): void {
   if (slot <= turn.state.chosenUpTo) return;
   if (turn.state.role.kind === "leader") turn.follow();
   turn.restore(slot);
   note(turn, slot, slot);
   const { catchUp } = turn.state;
-  if (catchUp !== undefined) goOnCatchingUp(turn, catchUp.peer, slot);
+  if (catchUp !== undefined) goOnCatchingUp(turn, peer ?? catchUp.peer, slot);
 }
 
 function note(turn: Turn, slot: Slot, truncatedUpTo: Slot): void {

@@ -28,6 +28,8 @@ export interface PaxosConfig {
   readonly electionTimeoutMs: number;
   /** Slots that may be proposed beyond the last contiguous chosen one. */
   readonly windowSlots: number;
+  /** Slots that are accepted beyond the last contiguous chosen one that this node knows; the window at least. */
+  readonly acceptAheadSlots: number;
   /** Bounds of one phase1b or learnReply page; a page holds at least one slot. */
   readonly pageSlots: number;
   readonly pageBytes: number;
@@ -38,7 +40,12 @@ export interface PaxosConfig {
 
 export type Entry =
   | { readonly kind: "accepted"; readonly ballot: Ballot; readonly value: Value }
-  | { readonly kind: "chosen"; readonly value: Value };
+  | {
+      readonly kind: "chosen";
+      readonly value: Value;
+      /** Under which ballot this node last accepted that value; ZERO_BALLOT when it learned it otherwise. */
+      readonly acceptedUnder: Ballot;
+    };
 
 export interface Follower {
   readonly kind: "follower";
@@ -150,7 +157,15 @@ export type PaxosInput =
   /** Campaign now, without asking first. */
   | { readonly kind: "campaign" }
   /** The store has a snapshot of everything up to `slot`, durably: of what was applied here, or of a peer (see `fetch`). */
-  | { readonly kind: "snapshotSaved"; readonly slot: Slot; readonly origin: "own" | "peer" };
+  | {
+      readonly kind: "snapshotSaved";
+      readonly slot: Slot;
+      readonly origin: "own" | "peer";
+      /** What comes after this slot stays in the log, for a peer that fetches an older snapshot. */
+      readonly keepAfter?: Slot | undefined;
+      /** Whose it was: what was chosen meanwhile is asked of the same peer, whose log may hold it when no other's does. */
+      readonly peer?: NodeId;
+    };
 
 /** Whose snapshot of which slot is wanted. */
 export interface SnapshotSource {

@@ -52,7 +52,7 @@ export function step(state: PaxosState, input: PaxosInput): Stepped {
       campaign(turn);
       break;
     case "snapshotSaved":
-      onSnapshotSaved(turn, input.slot, input.origin);
+      onSnapshotSaved(turn, input);
       break;
     default:
       unreachable(input);

@@ -4,7 +4,7 @@
  */
 import { assert } from "../../shared/model/assert.ts";
 import type { Ballot, NodeId, Slot } from "../../shared/model/ids.ts";
-import { nextSlot } from "../../shared/model/ids.ts";
+import { nextSlot, ZERO_BALLOT } from "../../shared/model/ids.ts";
 import type { ChosenSlot, Envelope, PaxosMessage, Value } from "./message.ts";
 import type { DurableRecord } from "./record.ts";
 import type { Entry, PaxosOutput, PaxosState, Role, SnapshotSource } from "./state.ts";
@@ -73,7 +73,7 @@ export class Turn {
       "C1: one slot has one chosen value",
     );
     if (known?.kind === "chosen") return;
-    this.change({ log: this.state.log.set(slot, { kind: "chosen", value }) });
+    this.change({ log: this.state.log.set(slot, chosenAfter(known, value)) });
     this.#advance();
   }
 
@@ -116,6 +116,12 @@ export class Turn {
       restore: this.#restore,
     };
   }
+}
+
+/** What a slot holds once this value is known to be chosen there. */
+export function chosenAfter(known: Entry | undefined, value: Value): Entry {
+  const isAccepted = known?.kind === "accepted" && sameValue(known.value, value);
+  return { kind: "chosen", value, acceptedUnder: isAccepted ? known.ballot : ZERO_BALLOT };
 }
 
 export function sameValue(left: Value, right: Value): boolean {

@@ -174,7 +174,8 @@ export class Replica {
   }
 
   #hear(from: NodeId, message: PeerMessage): void {
-    if (message.kind === "snapshotRequest" || message.kind === "snapshotChunk") {
+    const { kind } = message;
+    if (kind === "snapshotRequest" || kind === "snapshotChunk" || kind === "snapshotGone") {
       this.#snapshots.receive(from, message);
     } else {
       this.#receive({ kind: "message", from, message });

@@ -5,16 +5,18 @@
  *                                                ├──▶ store ──▶ core: snapshotSaved ──▶ record ──▶ (the store truncates)
  *   core: fetch ──▶ chunks from the peer ────────┘                        └──▶ a peer's is restored
  *
- * One snapshot is saved at a time. What cannot be fetched is given up: as long as the node is behind, the core asks one peer
+ * One snapshot is saved at a time, and a disk that does not get on with it has failed (save-watch.ts). One that a peer has begun to read stays readable (snapshot-leases.ts). What cannot be fetched is given up: as long as the node is behind, the core asks one peer
  * after the other, and whoever offers a snapshot next is the next source.
  */
 import type { NodeId, Slot } from "../../shared/model/ids.ts";
 import type { Clock } from "../../shared/model/ports.ts";
-import { LogCorruption, SnapshotAbandoned, type LogStore } from "../log/log-store.ts";
+import { LogCorruption, LogFailure, SnapshotAbandoned, type LogStore } from "../log/log-store.ts";
 import type { ChosenSlot, SnapshotTransfer } from "../paxos/message.ts";
 import type { PaxosInput, PaxosState, SnapshotSource } from "../paxos/state.ts";
 import type { PeerTransport } from "../transport/peer-transport.ts";
-import { SnapshotFetch } from "./snapshot-fetch.ts";
+import { SaveWatch } from "./save-watch.ts";
+import { FETCH_LIMITS, SnapshotFetch } from "./snapshot-fetch.ts";
+import { SnapshotLeases } from "./snapshot-leases.ts";
 
 export interface SnapshotPolicy {
   /**
@@ -23,6 +25,12 @@ export interface SnapshotPolicy {
    */
   readonly minGrowthBytes: number;
 }
+
+/**
+ * The log that is kept for a peer's transfer has a bound, in what grows between two snapshots: a peer that fetches faster than the log
+ * grows needs less than one.
+ */
+const KEPT_GROWTHS = 2;
 
 /** What a slot takes in the log at least: it is written in whole blocks. */
 export const SLOT_BYTES = 4096;
@@ -50,33 +58,44 @@ export interface SnapshotsOptions {
 
 export class Snapshots {
   readonly #options: SnapshotsOptions;
-  readonly #serving = new Set<NodeId>();
+  readonly #leases: SnapshotLeases;
+  readonly #saves: SaveWatch;
+  /** Chunks that are being read for each peer. */
+  readonly #serving = new Map<NodeId, number>();
   #saving: "own" | SnapshotFetch | undefined;
   /** Saved, and not yet restored. */
   #fetched: SnapshotFetch | undefined;
-  #growthBytes = 0;
+  /** Of all that was applied; and of what had been when the last snapshot was taken. */
+  #appliedBytes = 0;
+  #coveredBytes = 0;
   #lastBytes = 0;
   #isDamaged = false;
   #stopped = false;
 
   constructor(options: SnapshotsOptions) {
     this.#options = options;
+    this.#leases = new SnapshotLeases(options.log, options.clock);
+    this.#saves = new SaveWatch(options.clock, () => {
+      this.#fail(new LogFailure("the disk does not get on with a snapshot"));
+    });
   }
 
   stop(): void {
     this.#stopped = true;
+    this.#leases.stop();
+    this.#saves.stop();
     if (this.#saving instanceof SnapshotFetch) this.#saving.giveUp("the node stops");
   }
 
   applied({ value }: ChosenSlot): void {
-    this.#growthBytes += Math.max(SLOT_BYTES, value.length);
+    this.#appliedBytes += Math.max(SLOT_BYTES, value.length);
   }
 
   /** Passes on the chunks that are restored, and takes their size for that of the last snapshot. */
   *restoring(chunks: Iterable<Uint8Array>): Generator<Uint8Array> {
     const size = { bytes: 0 };
     yield* counted(chunks, size);
-    this.#growthBytes = 0;
+    this.#coveredBytes = this.#appliedBytes;
     this.#lastBytes = size.bytes;
   }
 
@@ -90,23 +109,32 @@ export class Snapshots {
     const state = this.#options.state();
     if (this.#isBusy || this.#stopped || state === undefined) return;
     if (state.chosenUpTo <= state.snapshotSlot) return;
-    const { minGrowthBytes } = this.#options.policy;
-    const isDue = this.#growthBytes >= Math.max(minGrowthBytes, this.#lastBytes);
+    const isDue = this.#appliedBytes - this.#coveredBytes >= this.#growthOfOne;
     if (isDue || this.#isDamaged) void this.#take(state.chosenUpTo);
+  }
+
+  get #growthOfOne(): number {
+    return Math.max(this.#options.policy.minGrowthBytes, this.#lastBytes);
   }
 
   async #take(slot: Slot): Promise<void> {
     const { events, log, saved } = this.#options;
     this.#saving = "own";
-    this.#growthBytes = 0;
+    this.#coveredBytes = this.#appliedBytes;
     const size = { bytes: 0 };
     try {
-      await log.saveSnapshot(slot, counted(events.image(), size));
+      await this.#saves.watch(counted(events.image(), size), (chunks) =>
+        log.saveSnapshot(slot, chunks),
+      );
       if (this.#stopped) return;
       this.#lastBytes = size.bytes;
       this.#isDamaged = false;
       events.snapshotTaken(slot, size.bytes);
-      saved({ kind: "snapshotSaved", slot, origin: "own" });
+      const keepAfter = this.#leases.keepAfter(
+        this.#appliedBytes,
+        KEPT_GROWTHS * this.#growthOfOne,
+      );
+      saved({ kind: "snapshotSaved", slot, origin: "own", keepAfter });
     } catch (error) {
       this.#fail(error);
     } finally {
@@ -114,13 +142,9 @@ export class Snapshots {
     }
   }
 
-  /** Where one is on its way already, only its sender can say that a newer one has taken its place. */
+  /** Where one is on its way already it goes on, whatever newer one there is: its sender keeps it. */
   fetch(source: SnapshotSource): void {
-    const { slot, peer } = source;
     if (!this.#isBusy && !this.#stopped) void this.#fetch(source);
-    if (!(this.#saving instanceof SnapshotFetch)) return;
-    const { source: present } = this.#saving;
-    if (present.peer === peer && present.slot < slot) this.#saving.giveUp("there is a newer one");
   }
 
   async #fetch(source: SnapshotSource): Promise<void> {
@@ -135,10 +159,10 @@ export class Snapshots {
     });
     this.#saving = fetch;
     try {
-      await log.saveSnapshot(source.slot, fetch.chunks());
+      await this.#saves.watch(fetch.chunks(), (chunks) => log.saveSnapshot(source.slot, chunks));
       if (this.#stopped) return;
       this.#fetched = fetch;
-      saved({ kind: "snapshotSaved", slot: source.slot, origin: "peer" });
+      saved({ kind: "snapshotSaved", ...source, origin: "peer" });
     } catch (error) {
       if (!(error instanceof SnapshotAbandoned)) this.#fail(error);
       else if (!this.#stopped) events.snapshotAbandoned(source, error.message);
@@ -156,27 +180,35 @@ export class Snapshots {
 
   receive(from: NodeId, message: SnapshotTransfer): void {
     if (this.#stopped) return;
-    if (message.kind === "snapshotRequest") void this.#serve(from, message.slot, message.chunk);
-    else if (this.#saving instanceof SnapshotFetch && this.#saving.source.peer === from) {
-      this.#saving.receive(message);
+    if (message.kind === "snapshotRequest") {
+      this.#serve(from, message.slot, message.chunk);
+      return;
+    }
+    if (!(this.#saving instanceof SnapshotFetch)) return;
+    const { source } = this.#saving;
+    if (source.peer !== from || source.slot !== message.slot) return;
+    if (message.kind === "snapshotChunk") this.#saving.receive(message);
+    else this.#saving.giveUp("its sender has it no more");
+  }
+
+  /** A few chunks at a time for each peer: whoever asks for more at once asks again. */
+  #serve(peer: NodeId, slot: Slot, chunk: number): void {
+    const reading = this.#serving.get(peer) ?? 0;
+    if (reading >= FETCH_LIMITS.chunksUnderWay) return;
+    if (this.#leases.use(peer, slot, this.#appliedBytes)) {
+      this.#serving.set(peer, reading + 1);
+      void this.#read(peer, slot, chunk);
+    } else if ((this.#options.state()?.snapshotSlot ?? 0) > slot) {
+      this.#options.peers.send(peer, { kind: "snapshotGone", slot });
     }
   }
 
-  /** One chunk at a time for each peer: whoever asks for more at once asks again. */
-  async #serve(peer: NodeId, slot: Slot, chunk: number): Promise<void> {
-    const { log, peers, state, events } = this.#options;
-    if (this.#serving.has(peer)) return;
-    this.#serving.add(peer);
+  async #read(peer: NodeId, slot: Slot, chunk: number): Promise<void> {
+    const { log, peers, events } = this.#options;
     try {
       const found = await log.readSnapshotChunk(slot, chunk);
-      const present = state();
-      if (this.#stopped || present === undefined) return;
-      const { snapshotSlot, chosenUpTo } = present;
-      if (found !== undefined) {
-        peers.send(peer, { kind: "snapshotChunk", slot, chunk, ...found });
-      } else if (snapshotSlot > slot) {
-        peers.send(peer, { kind: "snapshotOffer", slot: snapshotSlot, chosenUpTo });
-      }
+      if (this.#stopped || found === undefined) return;
+      peers.send(peer, { kind: "snapshotChunk", slot, chunk, ...found });
     } catch (error) {
       if (!(error instanceof LogCorruption)) this.#fail(error);
       else if (!this.#isDamaged) {
@@ -184,7 +216,7 @@ export class Snapshots {
         events.snapshotDamaged(error);
       }
     } finally {
-      this.#serving.delete(peer);
+      this.#serving.set(peer, (this.#serving.get(peer) ?? 1) - 1);
     }
   }
 

@@ -48,7 +48,7 @@ export interface CommitCommand {
   readonly ballot: Ballot;
   readonly branches: readonly DecidedBranch[];
   readonly members: readonly DecidedMember[];
-  /** The leader's wall clock: all replicas forget by it, so that they forget the same. */
+  /** The leader's wall clock. Replicas age by it, within bounds (ledger/ledger-time.ts), so that they forget the same. */
   readonly atMs: number;
 }
 

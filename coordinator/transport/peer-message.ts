@@ -49,6 +49,7 @@ const CHECKS: { readonly [Kind in PeerMessage["kind"]]: Check } = {
     isCount(m["chunk"]) &&
     isValue(m["bytes"]) &&
     isCountOrNull(m["wholeCrc"]),
+  snapshotGone: (m) => isCount(m["slot"]),
 };
 
 /** Only the owner of a ballot speaks as its proposer. */

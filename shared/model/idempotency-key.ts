@@ -29,7 +29,7 @@ const CLOCK_TOLERANCE_MS = 60_000;
 
 /**
  * True for a key that carries its time and was made so long ago that its answer may be forgotten: it must never run again.
- * `forgottenUpToMs`: when the newest forgotten answer was given; 0 when none is forgotten.
+ * `forgottenUpToMs`: the newest time up to which a forgotten key may have been made; 0 when none is forgotten.
  */
 export function isExpiredKey(scoped: string, forgottenUpToMs: number): boolean {
   if (forgottenUpToMs === 0) return false;

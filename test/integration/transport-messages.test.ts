@@ -35,6 +35,7 @@ const MESSAGES: {
   snapshotOffer: { kind: "snapshotOffer", slot: slot(3), chosenUpTo: slot(4) },
   snapshotRequest: { kind: "snapshotRequest", slot: slot(3), chunk: 0 },
   snapshotChunk: { kind: "snapshotChunk", slot: slot(3), chunk: 0, bytes: value, wholeCrc: 17 },
+  snapshotGone: { kind: "snapshotGone", slot: slot(3) },
 };
 const all = Object.values(MESSAGES);
 

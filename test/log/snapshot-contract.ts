@@ -119,6 +119,38 @@ export const SNAPSHOT_CASES: Readonly<Record<string, LogStoreCase>> = {
     expect(described(records)).toBe(described(left));
   },
 
+  "one that is kept is read to its end while later ones count, and goes when it is let go": async (
+    world,
+  ) => {
+    const log = await opened(world);
+    await take(log, 2);
+    const whole = (await allChunks(log, 2)).map(plain);
+    expect(log.keepSnapshots(new Set([slot(2), slot(3)]))).toEqual(new Set([slot(2)]));
+    await take(log, 3);
+    expect(log.keepSnapshots(new Set([slot(2), slot(3)]))).toEqual(new Set([slot(2), slot(3)]));
+    await take(log, 4);
+    expect((await allChunks(log, 2)).map(plain)).toEqual(whole);
+    expect(log.keepSnapshots(new Set([slot(3)]))).toEqual(new Set([slot(3)]));
+    expect(await log.readSnapshotChunk(slot(2), 0)).toBeUndefined();
+    expect(await log.readSnapshotChunk(slot(3), 0)).toBeDefined();
+    expect(log.keepSnapshots(new Set([slot(2)]))).toEqual(new Set());
+    expect(await log.readSnapshotChunk(slot(4), 0)).toBeDefined();
+    await log.close();
+    expect(log.keepSnapshots(new Set([slot(4)]))).toEqual(new Set());
+  },
+
+  "nothing is kept beyond the process": async (world) => {
+    const log = await opened(world);
+    await take(log, 2);
+    log.keepSnapshots(new Set([slot(2)]));
+    await take(log, 3);
+    await log.close();
+    const next = await opened(world);
+    expect(next.keepSnapshots(new Set([slot(2)]))).toEqual(new Set());
+    expect(await next.readSnapshotChunk(slot(2), 0)).toBeUndefined();
+    await next.close();
+  },
+
   "chunks are read one by one, the last with the checksum of all": async (world) => {
     const log = await opened(world);
     await take(log, 5);

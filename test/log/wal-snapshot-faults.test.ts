@@ -15,6 +15,7 @@ import {
 } from "./records.ts";
 import { SimulatedDisk, type Operation } from "./simulated-disk.ts";
 import { nothingSurvives } from "./simulated-medium.ts";
+import { eventually } from "../support/wait.ts";
 import { BLOCK, DIRECTORY, logOn, openedOn, segmentPath } from "./wal-fixture.ts";
 
 const AT = 9;
@@ -267,4 +268,26 @@ test("a removal that fails fails the log", async () => {
   await log.append([snapshotRecord(12)]);
   await log.close();
   await expect(log.append([])).rejects.toThrow("EIO");
+});
+
+test("the file of a snapshot that is kept stays until it is let go, or until the next opening", async () => {
+  const disk = await diskWithSnapshot();
+  const log = await openedOn(disk);
+  log.keepSnapshots(new Set([slot(AT)]));
+  for (const at of [10, 11]) {
+    await log.saveSnapshot(slot(at), chunksOf(at, LENGTHS));
+    await log.append([snapshotRecord(at, 6)]);
+  }
+  const left = (of: SimulatedDisk): readonly string[] =>
+    of.list(`${DIRECTORY}/log`).filter((name) => name.includes("snapshot"));
+  const names = [AT, 11].map((at) => snapshotName(slot(at)));
+  await eventually("the one in between is gone", () => left(disk).length === 2);
+  expect(left(disk)).toEqual(names);
+  const killed = disk.copy();
+  killed.restart();
+  log.keepSnapshots(new Set());
+  await log.close();
+  expect(left(disk)).toEqual(names.slice(1));
+  await openedOn(killed);
+  expect(left(killed)).toEqual(names.slice(1));
 });

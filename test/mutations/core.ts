@@ -104,6 +104,10 @@ const ACCEPTOR: readonly RemovedRule[] = [
       forgetsToRefuse(state, message) ? { state: { ...state, promised: message.ballot } } : {},
     ),
   }),
+  inModel("a node votes however far it is behind", /breaks A7: /, {
+    ...{ nodes: 3, slots: 2, ballots: 1, windowSlots: 1, ignoreHalts: true },
+    step: configuredAs({ acceptAheadSlots: 2 }),
+  }),
   inModel("accepting raises no promise", /halts: A3: accepted ballots never decrease/, {
     ...SMALLEST,
     keepsDead: true,

@@ -14,6 +14,8 @@ import type { Noticed, RemovedRule } from "./rule.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const { answers } = DEFAULT_LEDGER_OPTIONS;
+/** Days may pass from one command to the next. */
+const WITH_LEAPS: LedgerOptions = { ...DEFAULT_LEDGER_OPTIONS, maxAdvanceMs: Infinity };
 /** So far apart that they are forgotten one by one: 1024 sequences share a chunk (committed-set.ts). */
 const NUMBERS = [1, 600, 1200, 1800];
 
@@ -34,7 +36,7 @@ const presuming = (outcome: LedgerOutcome): LedgerOutcome["kind"] =>
 
 /** A transaction that was called committed is never called anything but that, or forgotten. */
 function told(tell: (outcome: LedgerOutcome) => LedgerOutcome["kind"]): Noticed | undefined {
-  const ledger = new Ledger();
+  const ledger = new Ledger(WITH_LEAPS);
   const committed = new Set<number>();
   for (const [index, command] of HISTORY.entries()) {
     ledger.apply(command);
@@ -69,6 +71,20 @@ function answeredAfterSnapshot(options: LedgerOptions): Noticed | undefined {
   return undefined;
 }
 
+/** An answer that was just given outlives a leader whose clock is days ahead. */
+function rememberedUnderAWrongClock(options: LedgerOptions): Noticed | undefined {
+  const ledger = new Ledger(options);
+  ledger.apply(barrier(1));
+  ledger.apply(commit(1, 1, { idempotency: key("k") }));
+  ledger.apply(barrier(2, 2 * DAY_MS));
+  if (ledger.firstAnswer("k") !== undefined) return undefined;
+  return {
+    by: "replicated ledgers",
+    what: "T6: a wrong clock ages an answer",
+    after: "3 commands",
+  };
+}
+
 function quorumsThatNeedNotMeet(): Noticed | undefined {
   try {
     recover(configOf(1, 4, { phase1Quorum: 2, phase2Quorum: 2 }), []);
@@ -94,6 +110,11 @@ export const LEDGER: readonly RemovedRule[] = [
     },
   },
   {
+    mutation: "one command may age all that is remembered",
+    expected: /^T6: /,
+    look: () => Promise.resolve(rememberedUnderAWrongClock(WITH_LEAPS)),
+  },
+  {
     mutation: "quorums need not meet",
     expected: /G3: every two quorums intersect/,
     look: () => Promise.resolve(quorumsThatNeedNotMeet()),
@@ -102,5 +123,9 @@ export const LEDGER: readonly RemovedRule[] = [
 
 /** The same looks at a ledger that keeps its rules. */
 export function complaintsOfTheInnocent(): readonly (Noticed | undefined)[] {
-  return [told(honest), answeredAfterSnapshot(DEFAULT_LEDGER_OPTIONS)];
+  return [
+    told(honest),
+    answeredAfterSnapshot(DEFAULT_LEDGER_OPTIONS),
+    rememberedUnderAWrongClock(DEFAULT_LEDGER_OPTIONS),
+  ];
 }

@@ -23,7 +23,7 @@ test.each(ROWS.map((row) => [row.mutation, row] as const))(
 );
 
 test("nobody complains of a ledger that keeps its rules", () => {
-  expect(complaintsOfTheInnocent()).toEqual([undefined, undefined]);
+  expect(complaintsOfTheInnocent().filter((complaint) => complaint !== undefined)).toEqual([]);
 });
 
 afterAll(() => {

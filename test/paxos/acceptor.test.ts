@@ -3,7 +3,7 @@ import { ballot, nodeId, slot } from "../../shared/model/ids.ts";
 import { InvariantViolation } from "../../shared/model/assert.ts";
 import type { PaxosMessage } from "../../coordinator/paxos/message.ts";
 import { step } from "../../coordinator/paxos/step.ts";
-import { Group, ofKind, to, value } from "./support/group.ts";
+import { between, Group, ofKind, to, value } from "./support/group.ts";
 
 const B11 = ballot(1, nodeId(1));
 const B22 = ballot(2, nodeId(2));
@@ -51,6 +51,40 @@ test("A3: a higher ballot replaces what a slot holds, the same ballot repeats it
   group.receive(3, 2, phase2a(B22, 1, "new"));
   expect(group.records(3)).toHaveLength(written);
   expect(group.drop(ofKind("phase2b"))).toHaveLength(1);
+});
+
+test("A7: what lies too far beyond the known chosen slots gets no vote and no record, but its leader is followed", () => {
+  const group = new Group(3, { windowSlots: 2, acceptAheadSlots: 2 });
+  group.receive(3, 1, phase2a(B11, 2, "near"));
+  group.receive(3, 1, phase2a(B11, 3, "far"));
+  expect([group.entry(3, 2), group.entry(3, 3)]).toEqual([`accepted ${B11}: near`, undefined]);
+  expect(group.drop(ofKind("phase2b"))).toHaveLength(1);
+  expect(group.state(3).heardLeader).toMatchObject({ node: 1, ballot: B11 });
+});
+
+test("A7: the same proposal gets a vote when it says itself that enough is chosen", () => {
+  const group = new Group(3, { windowSlots: 2, acceptAheadSlots: 2 });
+  group.receive(3, 1, phase2a(B11, 1, "one"));
+  group.receive(3, 1, phase2a(B11, 3, "three"));
+  expect(group.entry(3, 3)).toBeUndefined();
+  group.receive(3, 1, { ...phase2a(B11, 3, "three"), chosenUpTo: slot(1) } as PaxosMessage);
+  expect(group.entry(3, 3)).toBe(`accepted ${B11}: three`);
+});
+
+test("A7: a leader that needs the vote of a node far behind gets it, when that has caught up", () => {
+  const group = new Group(3, { windowSlots: 2, acceptAheadSlots: 2 });
+  group.campaign(1);
+  group.deliver(between(1, 2));
+  for (const text of ["one", "two", "three", "four"]) {
+    group.propose(1, text);
+    group.deliver(between(1, 2));
+  }
+  group.drop();
+  group.propose(1, "five");
+  group.deliver(between(1, 3));
+  expect(group.entry(3, 5)).toBeUndefined();
+  group.run(30, between(1, 3));
+  expect(group.applied(3)).toEqual(["one", "two", "three", "four", "five"]);
 });
 
 test("A4: a promise and a vote are released, never sent: they wait for their records", () => {
@@ -125,6 +159,37 @@ test("a later proposal of the chosen value is voted for, and the slot stays chos
   group.restart(3);
   expect(group.entry(3, 1)).toBe("chosen: v");
   expect(group.promised(3)).toBe(B33);
+});
+
+test("a proposal of a chosen value that comes again is voted for again, and written once", () => {
+  const group = new Group(3);
+  const repeatedly = (of: typeof B11): readonly number[] => {
+    const before = group.records(3).length;
+    for (let times = 0; times < 100; times += 1) group.receive(3, 1, phase2a(of, 1, "v"));
+    return [group.records(3).length - before, group.drop(ofKind("phase2b")).length];
+  };
+  expect(repeatedly(B11)).toEqual([1, 100]);
+  group.receive(3, 1, {
+    ...{ kind: "learnReply", chosenUpTo: slot(1) },
+    slots: [{ slot: slot(1), value: value("v") }],
+  });
+  expect(group.entry(3, 1)).toBe("chosen: v");
+  expect(repeatedly(B11)).toEqual([0, 100]);
+  expect(repeatedly(B22).slice(1)).toEqual([100]);
+  const written = group.records(3).filter(({ kind }) => kind === "accepted");
+  expect(written).toHaveLength(2);
+  group.restart(3);
+  expect(repeatedly(B22)).toEqual([0, 100]);
+});
+
+test("P1: a chosen slot whose value was accepted otherwise remembers no vote of this node for it", () => {
+  const group = new Group(3);
+  group.receive(3, 1, phase2a(B11, 1, "in vain"));
+  const slots = [{ slot: slot(1), value: value("v") }];
+  group.receive(3, 2, { kind: "learnReply", slots, chosenUpTo: slot(1) });
+  expect(group.state(3).log.get(slot(1))).toMatchObject({ kind: "chosen", acceptedUnder: 0 });
+  group.restart(3);
+  expect(group.state(3).log.get(slot(1))).toMatchObject({ kind: "chosen", acceptedUnder: 0 });
 });
 
 test("messages of a node that is no member are not heard", () => {

@@ -26,6 +26,7 @@ const LEARNT: readonly Sight[] = [
 ];
 const PIPELINED: Sight = "a slot is chosen before an earlier one";
 const CRASHED: Sight = "a node restarts";
+const FAR_AHEAD: Sight = "a proposal far ahead gets no vote";
 const PREEMPTED: Sight = "a leader is preempted by a nack";
 
 const AGREEMENT: readonly ModelCheck[] = [
@@ -120,6 +121,24 @@ const CATCH_UP: readonly ModelCheck[] = [
     length: "long",
     scope: { nodes: 3, slots: 2, ballots: 2, catchUp: "messages", convergesFromEvery: 7 },
     mustMeet: [...ANYWHERE, ...ASKED, PIPELINED, "a no-op fills a hole"],
+  },
+  {
+    title: "catch-up of who may not vote before, and everybody gets there",
+    length: "brief",
+    scope: {
+      ...{ nodes: 3, slots: 3, ballots: 1, windowSlots: 1 },
+      ...{ catchUp: "messages", convergesFromEvery: 1 },
+    },
+    mustMeet: [...ASKED, FAR_AHEAD],
+  },
+  {
+    title: "catch-up of who may not vote before, while the leader changes",
+    length: "long",
+    scope: {
+      ...{ nodes: 3, slots: 3, ballots: 2, windowSlots: 1 },
+      ...{ catchUp: "messages", convergesFromEvery: 7 },
+    },
+    mustMeet: [...ANYWHERE, ...ASKED, FAR_AHEAD],
   },
 ];
 

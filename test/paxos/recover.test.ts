@@ -80,7 +80,8 @@ test("the later record of a slot replaces the earlier, but never one that is cho
   ];
   const { state, apply } = recover(configOf(1, 3), records);
   expect(state.log.get(slot(1))).toEqual({ kind: "accepted", ballot: B22, value: value("new") });
-  expect(state.log.get(slot(2))).toEqual({ kind: "chosen", value: value("learned") });
+  const learned = { kind: "chosen", value: value("learned"), acceptedUnder: B22 };
+  expect(state.log.get(slot(2))).toEqual(learned);
   expect(state.promised).toBe(B22);
   expect(apply).toEqual([]);
 });
@@ -118,6 +119,7 @@ test.each([
   ["G3: every two quorums intersect", { phase1Quorum: 1 }],
   ["quorums can be met", { phase1Quorum: 4 }],
   ["bounds are positive", { windowSlots: 0 }],
+  ["what a leader proposes can be accepted", { windowSlots: 4, acceptAheadSlots: 3 }],
   ["an election timeout outlasts a lost heartbeat", { heartbeatIntervalMs: 60 }],
 ])("a group that could not be safe or live is refused: %s", (reason, overrides) => {
   expect(() => recover(configOf(1, 3, overrides), [])).toThrow(reason);

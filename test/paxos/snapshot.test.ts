@@ -7,17 +7,13 @@ import type { PaxosState } from "../../coordinator/paxos/state.ts";
 import { recover } from "../../coordinator/paxos/recover.ts";
 import { step } from "../../coordinator/paxos/step.ts";
 import { Turn } from "../../coordinator/paxos/turn.ts";
+import { fiveChosen, offer } from "./support/five-chosen.ts";
 import { between, configOf, Group, ofKind, to, value } from "./support/group.ts";
 
 const B11 = ballot(1, nodeId(1));
 const B12 = ballot(1, nodeId(2));
 const B33 = ballot(3, nodeId(3));
 
-const offer = (at: number, chosenUpTo = at): PaxosMessage => ({
-  kind: "snapshotOffer",
-  slot: slot(at),
-  chosenUpTo: slot(chosenUpTo),
-});
 const learnReply = (
   upTo: number,
   ...slots: readonly (readonly [number, string])[]
@@ -26,18 +22,6 @@ const learnReply = (
   slots: slots.map(([at, text]) => ({ slot: slot(at), value: value(text) })),
   chosenUpTo: slot(upTo),
 });
-
-/** Nodes 1 and 2 have chosen five slots under node 1, and know it; node 3 has heard nothing. */
-function fiveChosen(overrides = {}): Group {
-  const group = new Group(3, { windowSlots: 8, ...overrides });
-  group.campaign(1);
-  group.deliver(between(1, 2));
-  group.propose(1, "one", "two", "three", "four", "five");
-  group.deliver(between(1, 2));
-  group.run(10, between(1, 2));
-  group.drop();
-  return group;
-}
 
 /** The same, and both have truncated all but the last slot. */
 function truncated(): Group {

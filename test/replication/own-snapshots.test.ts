@@ -1,4 +1,7 @@
 /** When a node takes a snapshot of its own, and of what. */
+import type { LogStore } from "../../coordinator/log/log-store.ts";
+import { SAVE_STALL_LIMIT_MS } from "../../coordinator/replication/save-watch.ts";
+import { FETCH_LIMITS } from "../../coordinator/replication/snapshot-fetch.ts";
 import { SLOT_BYTES } from "../../coordinator/replication/snapshots.ts";
 import { slot } from "../../shared/model/ids.ts";
 import { bytes, own, PEER, SnapshotBench } from "./support/snapshot-bench.ts";
@@ -87,4 +90,57 @@ test("own snapshots say nothing once the node has stopped", async () => {
     await bench.settle();
   }
   expect([bench.saved, bench.taken, bench.failures]).toEqual([[], [], []]);
+});
+
+/** A store that is at work for ever once it has taken so many chunks; undefined: on all that comes behind the last. */
+const hanging =
+  (afterChunks: number | undefined) =>
+  (log: LogStore): LogStore => ({
+    open: () => log.open(),
+    append: (records) => log.append(records),
+    keepSnapshots: (slots) => log.keepSnapshots(slots),
+    readSnapshotChunk: (at, chunk) => log.readSnapshotChunk(at, chunk),
+    close: () => log.close(),
+    saveSnapshot: async (_, chunks) => {
+      let taken = 0;
+      if (afterChunks !== 0) {
+        for await (const chunk of chunks) {
+          taken += chunk.length > 0 ? 1 : 0;
+          if (taken === afterChunks) break;
+        }
+      }
+      await new Promise(() => undefined);
+    },
+  });
+
+test.each([0, 1, 2, undefined])(
+  "a snapshot's write that never ends, after %s chunks, stops the node in the end",
+  async (afterChunks) => {
+    const bench = await SnapshotBench.open(1, hanging(afterChunks));
+    await bench.apply(1);
+    bench.clock.pass(SAVE_STALL_LIMIT_MS / 2);
+    bench.clock.pass(SAVE_STALL_LIMIT_MS / 2 - 1);
+    expect(bench.failures).toEqual([]);
+    bench.clock.pass(1);
+    expect(bench.failures).toMatchObject([{ name: "LogFailure" }]);
+  },
+);
+
+test("a process that was stopped for long does not take its disk for hung", async () => {
+  const bench = await SnapshotBench.open(1);
+  bench.writes = 10;
+  await bench.apply(1);
+  for (let count = 0; count < 3; count += 1) {
+    bench.clock.pass(10 * SAVE_STALL_LIMIT_MS);
+    await bench.settle();
+  }
+  expect([bench.failures, bench.saved]).toEqual([[], [own(1)]]);
+  expect(bench.clock.pending).toBe(0);
+});
+
+test("a fetch may wait for its peer as long as it will: only the disk is watched", async () => {
+  const bench = await SnapshotBench.open();
+  bench.fetch(7);
+  await bench.settle();
+  expect(bench.clock.pending).toBe(FETCH_LIMITS.chunksUnderWay);
 });

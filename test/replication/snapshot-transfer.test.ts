@@ -1,8 +1,13 @@
 /** How a snapshot goes from one node to another: what is served, and what is fetched. */
 import { LogCorruption, type LogStore } from "../../coordinator/log/log-store.ts";
 import { checksum } from "../../coordinator/log/snapshot-chunks.ts";
-import { slot } from "../../shared/model/ids.ts";
+import { slot, type NodeId } from "../../shared/model/ids.ts";
+import { FETCH_LIMITS } from "../../coordinator/replication/snapshot-fetch.ts";
+import { LEASE_SILENCE_MS } from "../../coordinator/replication/snapshot-leases.ts";
 import { bytes, OTHER, PEER, peers, SnapshotBench, TIMEOUT_MS } from "./support/snapshot-bench.ts";
+
+/** What a fetch asks for at once. */
+const FIRST = Array.from({ length: FETCH_LIMITS.chunksUnderWay }, (_, index) => index);
 
 test("what is served is handed out chunk by chunk, the last with the checksum of the whole", async () => {
   const bench = await SnapshotBench.open(1);
@@ -17,28 +22,77 @@ test("what is served is handed out chunk by chunk, the last with the checksum of
   expect(await bench.ask(PEER, 1, 2)).toEqual([]);
 });
 
-test("a newer one is offered where the one asked for is gone", async () => {
+test("whoever asks for one that is gone is told so; nothing is said of one that is not there yet", async () => {
   const bench = await SnapshotBench.open(1);
   await bench.apply(4);
   await bench.count(4);
-  expect(await bench.ask(PEER, 2, 0)).toEqual([{ kind: "snapshotOffer", slot: 4, chosenUpTo: 4 }]);
+  expect(await bench.ask(PEER, 2, 0)).toEqual([{ kind: "snapshotGone", slot: 2 }]);
   expect(await bench.ask(PEER, 5, 0)).toEqual([]);
 });
 
-test("one chunk is read at a time for each peer", async () => {
+test("one that a peer has begun to read is served although newer ones count, until it has been silent for long", async () => {
+  const bench = await SnapshotBench.open(1);
+  await bench.apply(1);
+  await bench.count(1);
+  await bench.ask(PEER, 1, 0);
+  for (const at of [2, 3]) {
+    bench.clock.pass(LEASE_SILENCE_MS - 1);
+    await bench.settle();
+    expect(await bench.ask(PEER, 1, 1)).toMatchObject([{ kind: "snapshotChunk", chunk: 1 }]);
+    await bench.apply(1);
+    await bench.count(at);
+  }
+  expect(await bench.ask(OTHER, 2, 0)).toEqual([{ kind: "snapshotGone", slot: 2 }]);
+  expect(await bench.ask(OTHER, 3, 0)).toMatchObject([{ kind: "snapshotChunk", slot: 3 }]);
+  bench.clock.pass(LEASE_SILENCE_MS);
+  await bench.settle();
+  expect(await bench.ask(PEER, 1, 1)).toEqual([{ kind: "snapshotGone", slot: 1 }]);
+  expect(await bench.ask(PEER, 3, 1)).toMatchObject([{ kind: "snapshotChunk", slot: 3 }]);
+});
+
+test("what one peer reads ends with what it begins next", async () => {
+  const bench = await SnapshotBench.open(1);
+  await bench.apply(1);
+  await bench.count(1);
+  await bench.ask(PEER, 1, 0);
+  await bench.apply(1);
+  await bench.count(2);
+  await bench.ask(PEER, 2, 0);
+  expect(await bench.ask(PEER, 1, 1)).toEqual([{ kind: "snapshotGone", slot: 1 }]);
+});
+
+test("the log behind a snapshot that a peer reads is kept, until it has grown twice as much as between two snapshots", async () => {
+  const bench = await SnapshotBench.open(2);
+  await bench.apply(2);
+  await bench.count(2);
+  await bench.ask(PEER, 2, 0);
+  for (const at of [4, 6, 8]) {
+    await bench.apply(2);
+    await bench.count(at);
+  }
+  const kept = bench.saved.map((input) => input.kind === "snapshotSaved" && input.keepAfter);
+  expect(kept).toEqual([undefined, 2, 2, undefined]);
+});
+
+test("a few chunks are read at a time for each peer", async () => {
   const bench = await SnapshotBench.open(1);
   await bench.apply(1);
   await bench.count(1);
   const request = { kind: "snapshotRequest", slot: slot(1), chunk: 0 } as const;
-  bench.snapshots.receive(PEER, request);
+  for (let count = 0; count < FETCH_LIMITS.chunksUnderWay; count += 1) {
+    bench.snapshots.receive(PEER, request);
+  }
   bench.snapshots.receive(PEER, { ...request, chunk: 1 });
   bench.snapshots.receive(OTHER, request);
   await bench.settle();
-  const answers = bench.sent.map(({ to, message }) => [to, "chunk" in message && message.chunk]);
-  expect(answers).toEqual([
-    [PEER, 0],
-    [OTHER, 0],
-  ]);
+  const chunks = (node: NodeId): readonly unknown[] =>
+    bench.sent
+      .filter(({ to }) => to === node)
+      .map(({ message }) => "chunk" in message && message.chunk);
+  expect(chunks(PEER)).toEqual(new Array(FETCH_LIMITS.chunksUnderWay).fill(0));
+  expect(chunks(OTHER)).toEqual([0]);
+  bench.sent.length = 0;
+  expect(await bench.ask(PEER, 1, 1)).toMatchObject([{ chunk: 1 }]);
 });
 
 test("damaged bytes do not leave the node, and a new snapshot takes their place", async () => {
@@ -46,6 +100,7 @@ test("damaged bytes do not leave the node, and a new snapshot takes their place"
     open: () => log.open(),
     append: (records) => log.append(records),
     saveSnapshot: (at, chunks) => log.saveSnapshot(at, chunks),
+    keepSnapshots: (slots) => log.keepSnapshots(slots),
     readSnapshotChunk: () => Promise.reject(new LogCorruption("snapshot", 7, "A bad checksum")),
     close: () => log.close(),
   });
@@ -61,13 +116,13 @@ test("damaged bytes do not leave the node, and a new snapshot takes their place"
   expect(bench.failures).toEqual([]);
 });
 
-test("a fetch asks for one chunk after the other, and hands over what came when all is saved", async () => {
+test("a fetch asks for a few chunks at a time, and hands over what came when all is saved", async () => {
   const bench = await SnapshotBench.open();
   bench.fetch(7);
   await bench.settle();
-  expect(bench.asked()).toEqual([0]);
+  expect(bench.asked()).toEqual(FIRST);
   await bench.chunk(7, 0, bytes(1, 2));
-  expect(bench.asked()).toEqual([1]);
+  expect(bench.asked()).toEqual([FIRST.length]);
   expect(bench.saved).toEqual([]);
   await bench.chunk(7, 1, bytes(3), checksum(bytes(1, 2, 3)));
   expect(bench.saved).toEqual([peers(7)]);
@@ -75,6 +130,23 @@ test("a fetch asks for one chunk after the other, and hands over what came when 
   expect(bench.snapshots.takeFetched()).toEqual([]);
   await bench.count(7);
   expect(await bench.ask(OTHER, 7, 0)).toMatchObject([{ bytes: bytes(1, 2) }]);
+});
+
+test("chunks may come in any order, and no more are asked for than are not handed on", async () => {
+  const bench = await SnapshotBench.open();
+  bench.fetch(7);
+  await bench.settle();
+  bench.asked();
+  await bench.chunk(7, 2, bytes(3), checksum(bytes(1, 2, 3)));
+  await bench.chunk(7, 1, bytes(2));
+  expect([bench.asked(), bench.saved]).toEqual([[], []]);
+  bench.clock.pass(TIMEOUT_MS);
+  await bench.settle();
+  expect(bench.asked()).toEqual([0]);
+  await bench.chunk(7, 0, bytes(1));
+  expect(bench.saved).toEqual([peers(7)]);
+  expect(bench.snapshots.takeFetched()).toEqual([bytes(1), bytes(2), bytes(3)]);
+  expect(bench.clock.pending).toBe(0);
 });
 
 test("until a fetched snapshot is restored, no other is taken or fetched", async () => {
@@ -101,13 +173,13 @@ test("a fetch takes no chunk of another peer, slot or place, and none that is em
   await bench.settle();
   await bench.chunk(7, 0, bytes(1), null, OTHER);
   await bench.chunk(8, 0, bytes(1));
-  await bench.chunk(7, 1, bytes(1));
+  await bench.chunk(7, FIRST.length, bytes(1));
   await bench.chunk(7, 0, bytes());
   await bench.chunk(7, 0, new Uint8Array(64 * 1024 + 1));
-  expect(bench.asked()).toEqual([0]);
+  expect(bench.asked()).toEqual(FIRST);
   await bench.chunk(7, 0, bytes(1));
   await bench.chunk(7, 0, bytes(1));
-  expect(bench.asked()).toEqual([1]);
+  expect(bench.asked()).toEqual([FIRST.length]);
 });
 
 test("a snapshot whose checksum is another is not saved", async () => {
@@ -131,26 +203,40 @@ test("a chunk that does not come is asked for again, a few times, and then the n
     bench.clock.pass(TIMEOUT_MS);
     await bench.settle();
   }
-  expect(bench.asked()).toEqual([0, 0, 0, 0, 0]);
+  expect(bench.asked().filter((chunk) => chunk === 0)).toEqual([0, 0, 0, 0, 0]);
   expect(bench.abandoned).toEqual([expect.stringContaining("does not come")]);
   bench.fetch(6, OTHER);
   await bench.settle();
-  expect(bench.sent.map(({ to }) => to)).toEqual([OTHER]);
+  expect(bench.sent.map(({ to }) => to)).toEqual(FIRST.map(() => OTHER));
 });
 
-test("another peer's offer changes nothing for a fetch, the same peer's newer one ends the transfer", async () => {
+test("offers change nothing for a fetch, also the same peer's of a newer one", async () => {
   const bench = await SnapshotBench.open();
   bench.fetch(7);
   bench.fetch(9, OTHER);
   bench.fetch(7);
-  await bench.settle();
-  expect(bench.asked()).toEqual([0]);
   bench.fetch(8);
   await bench.settle();
-  expect(bench.abandoned).toEqual([expect.stringContaining("newer")]);
+  expect(bench.asked()).toEqual(FIRST);
+  await bench.chunk(7, 0, bytes(1), checksum(bytes(1)));
+  expect(bench.saved).toEqual([peers(7)]);
+});
+
+test("a fetch ends when its sender, and nobody else, says that this one is gone", async () => {
+  const bench = await SnapshotBench.open();
+  bench.fetch(7);
+  await bench.settle();
+  bench.snapshots.receive(OTHER, { kind: "snapshotGone", slot: slot(7) });
+  bench.snapshots.receive(PEER, { kind: "snapshotGone", slot: slot(6) });
+  await bench.settle();
+  expect(bench.abandoned).toEqual([]);
+  bench.snapshots.receive(PEER, { kind: "snapshotGone", slot: slot(7) });
+  await bench.settle();
+  expect(bench.abandoned).toEqual([expect.stringContaining("no more")]);
+  bench.asked();
   bench.fetch(8);
   await bench.settle();
-  expect(bench.sent).toMatchObject([{ to: PEER, message: { slot: 8 } }]);
+  expect(bench.sent[0]).toMatchObject({ to: PEER, message: { slot: 8 } });
 });
 
 test("a fetch ends when the node has come as far by itself", async () => {
@@ -159,7 +245,7 @@ test("a fetch ends when the node has come as far by itself", async () => {
   await bench.settle();
   bench.state = { ...bench.state, chosenUpTo: slot(7) };
   await bench.chunk(7, 0, bytes(1));
-  expect(bench.asked()).toEqual([0]);
+  expect(bench.asked()).toEqual(FIRST);
   expect(bench.abandoned).toEqual([expect.stringContaining("not needed")]);
 });
 
@@ -177,7 +263,7 @@ test("a fetch waits for an own snapshot that is being written, and keeps off the
   expect(bench.taken).toEqual([1]);
   bench.fetch(7);
   await bench.apply(5);
-  expect(bench.asked()).toEqual([0]);
+  expect(bench.asked()).toEqual(FIRST);
   expect(bench.taken).toEqual([1]);
 });
 
@@ -189,5 +275,5 @@ test("a fetch ends with the node", async () => {
   await bench.settle();
   expect([bench.abandoned, bench.failures, bench.clock.pending]).toEqual([[], [], 0]);
   bench.fetch(7);
-  expect(bench.asked()).toEqual([0]);
+  expect(bench.asked()).toEqual(FIRST);
 });

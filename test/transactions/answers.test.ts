@@ -6,10 +6,14 @@ import { key, transaction } from "./support/commands.ts";
 const MINUTE_MS = 60_000;
 const LIMITS = { retentionMs: 60 * MINUTE_MS, maxEntries: 3, maxBytes: 100_000 };
 
+function give(answers: Answers, name: string, atMs: number, passedMs = atMs): void {
+  answers.add(key(name), { transactionId: transaction(1, 1), results: [], atMs }, passedMs);
+}
+
 function answersAt(limits: Partial<typeof LIMITS>, ...timesMs: readonly number[]): Answers {
   const answers = new Answers({ ...LIMITS, ...limits });
   timesMs.forEach((atMs, index) => {
-    answers.add(key(`k${index}`), { transactionId: transaction(1, index + 1), results: [], atMs });
+    give(answers, `k${index}`, atMs);
   });
   return answers;
 }
@@ -20,7 +24,7 @@ function uuid7(atMs: number): string {
   return `${time.slice(0, 8)}-${time.slice(8)}-7abc-8def-0123456789ab`;
 }
 
-test("an answer is kept until it is older than the retention, by the commands' own time", () => {
+test("an answer is kept until it is older than the retention, by the ledger's own time", () => {
   const answers = answersAt({}, 1_000);
   answers.forget(1_000 + 60 * MINUTE_MS);
   expect(answers.find("k0")).toBeDefined();
@@ -41,28 +45,27 @@ test("beyond the greatest size the oldest go, and one that is too large alone go
   expect(answers.size).toBe(2);
   const rows = [{ text: "x".repeat(600) }];
   const large = { transactionId: transaction(1, 9), results: [{ rowCount: 1, rows }], atMs: 3 };
-  answers.add(key("large"), large);
+  answers.add(key("large"), large, 3);
   expect([answers.find("k0"), answers.find("k1")]).toEqual([undefined, undefined]);
   expect(answers.find("large")?.results).toBe(large.results);
-  answers.add(key("huge"), {
-    ...large,
-    results: [{ rowCount: 1, rows: [{ text: "x".repeat(2_000) }] }],
-  });
+  const results = [{ rowCount: 1, rows: [{ text: "x".repeat(2_000) }] }];
+  answers.add(key("huge"), { ...large, results }, 3);
   expect(answers.size).toBe(0);
 });
 
 test("what was forgotten gives its bytes back", () => {
   const answers = answersAt({ maxBytes: 1_200, maxEntries: 100 });
   for (let number = 0; number < 50; number += 1) {
-    const atMs = number * 60 * MINUTE_MS + number;
-    answers.add(key(`k${number}`), { transactionId: transaction(1, 1), results: [], atMs });
+    give(answers, `k${number}`, number * 60 * MINUTE_MS + number);
   }
   expect(answers.size).toBe(1);
 });
 
 test("a key with a time in it that may have been forgotten is expired; a younger one, or another kind, is not", () => {
   const forgottenAtMs = 5 * MINUTE_MS;
-  const answers = answersAt({ maxEntries: 1 }, forgottenAtMs, 9 * MINUTE_MS);
+  const answers = answersAt({ maxEntries: 1 });
+  give(answers, uuid7(forgottenAtMs), forgottenAtMs + 1_000);
+  give(answers, uuid7(9 * MINUTE_MS), 9 * MINUTE_MS);
   expect(answers.isExpired(uuid7(forgottenAtMs))).toBe(true);
   expect(answers.isExpired(uuid7(forgottenAtMs + MINUTE_MS - 1))).toBe(true);
   expect(answers.isExpired(uuid7(forgottenAtMs + MINUTE_MS))).toBe(false);
@@ -72,10 +75,26 @@ test("a key with a time in it that may have been forgotten is expired; a younger
 test("whoever's key it is, the time in it counts", () => {
   const scoped = scopedKey("client-7", uuid7(5));
   expect(keyTimeMs(scoped)).toBe(5);
-  const answers = answersAt({ maxEntries: 1 }, 5 * MINUTE_MS, 9 * MINUTE_MS);
+  const answers = new Answers({ ...LIMITS, maxEntries: 0 });
+  give(answers, uuid7(5 * MINUTE_MS), 5 * MINUTE_MS);
   expect(answers.isExpired(scoped)).toBe(true);
   expect(scopedKey("a", "k")).not.toBe(scopedKey("b", "k"));
   expect(scopedKey(null, "k")).toBe("k");
+});
+
+test("a leader's clock that ran ahead, or a client's alone, makes no key look old that others make now", () => {
+  const [nowMs, aheadMs] = [1_000 * MINUTE_MS, 500_000 * MINUTE_MS];
+  const answers = answersAt({ maxEntries: 0 });
+  give(answers, uuid7(nowMs), aheadMs, nowMs);
+  give(answers, uuid7(aheadMs), nowMs, nowMs);
+  expect(answers.size).toBe(0);
+  expect(answers.isExpired(uuid7(nowMs + MINUTE_MS))).toBe(false);
+  expect(answers.isExpired(uuid7(nowMs))).toBe(true);
+});
+
+test("a key that says no time, forgotten, makes no other one expired", () => {
+  const answers = answersAt({ maxEntries: 0 }, 9 * MINUTE_MS);
+  expect(answers.isExpired(uuid7(1))).toBe(false);
 });
 
 test("before anything was forgotten no key is expired, however old", () => {

@@ -72,6 +72,8 @@ export class SnapshotFiles {
   /** Durable under their names, and not older than the one that counts. */
   readonly #saved = new Map<Slot, Layout>();
   #counting: Layout | undefined;
+  /** Readable although a later one counts, or will. */
+  #kept: ReadonlyMap<Slot, Layout> = new Map();
   /** By the last record that was given to the log. */
   #named: SnapshotRecord | undefined;
 
@@ -154,9 +156,27 @@ export class SnapshotFiles {
     for (const other of this.#saved.keys()) if (other < slot) this.#saved.delete(other);
   }
 
+  keep(slots: ReadonlySet<Slot>): ReadonlySet<Slot> {
+    const layouts = [...slots].map((slot) => this.#readable(slot));
+    const kept = layouts.flatMap((layout) =>
+      layout === undefined ? [] : [[layout.slot, layout] as const],
+    );
+    this.#kept = new Map(kept);
+    return new Set(this.#kept.keys());
+  }
+
+  /** Nobody needs it any more; one above may be waiting for its record. */
+  isObsolete(slot: Slot): boolean {
+    return slot < (this.#counting?.slot ?? ZERO_SLOT) && !this.#kept.has(slot);
+  }
+
+  #readable(slot: Slot): Layout | undefined {
+    return this.#counting?.slot === slot ? this.#counting : this.#kept.get(slot);
+  }
+
   async readChunk(slot: Slot, index: number): Promise<SnapshotChunk | undefined> {
-    const layout = this.#counting;
-    if (layout?.slot !== slot || !isChunkOf(layout, index)) return undefined;
+    const layout = this.#readable(slot);
+    if (layout === undefined || !isChunkOf(layout, index)) return undefined;
     const { file, offsets, wholeCrc } = layout;
     const { offset, length } = placeOf(layout, index);
     try {
@@ -165,7 +185,7 @@ export class SnapshotFiles {
       return { bytes: checkedChunk(layout, index, bytes), wholeCrc: isLast ? wholeCrc : null };
     } catch (error) {
       // Another one may count by now, and this one be gone.
-      if (this.#counting !== layout) return undefined;
+      if (this.#readable(slot) !== layout) return undefined;
       if (error instanceof LogCorruption) throw error;
       throw new LogCorruption(file, offset, `A snapshot that cannot be read (${String(error)})`);
     }

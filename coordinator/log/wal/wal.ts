@@ -202,6 +202,13 @@ export class WriteAheadLog implements LogStore {
     return running;
   }
 
+  keepSnapshots(slots: ReadonlySet<Slot>): ReadonlySet<Slot> {
+    if (this.#snapshots === undefined || this.#refusal() !== undefined) return new Set();
+    const kept = this.#snapshots.keep(slots);
+    this.#tidying = this.#tidying.then(() => this.#tidy());
+    return kept;
+  }
+
   readSnapshotChunk(slot: Slot, index: number): Promise<SnapshotChunk | undefined> {
     const refusal = this.#refusal();
     if (refusal !== undefined) return Promise.reject(refusal);
@@ -264,14 +271,14 @@ export class WriteAheadLog implements LogStore {
     this.#snapshots?.count(named.slot);
     // Taken now: what the next batch says of it is not durable yet.
     const firstNeeded = this.#writer?.firstNeeded ?? 1;
-    this.#tidying = this.#tidying.then(() => this.#tidy(firstNeeded, named.slot));
+    this.#tidying = this.#tidying.then(() => this.#tidy(firstNeeded));
   }
 
-  /** Never rejects. A snapshot above `slot` may be waiting for its record. */
-  async #tidy(firstNeeded: number, slot: Slot): Promise<void> {
+  /** Never rejects. */
+  async #tidy(firstNeeded = 0): Promise<void> {
     try {
       if (this.#failure !== undefined) return;
-      await this.#files.removeSnapshots((other) => other < slot);
+      await this.#files.removeSnapshots((slot) => this.#snapshots?.isObsolete(slot) === true);
       await this.#files.removeSegments((segment) => segment < firstNeeded);
     } catch (cause) {
       this.#fail(cause);

@@ -1,10 +1,9 @@
 /**
  * First answers by idempotency key, so that a retry gets the same answer whoever leads. Bounded by age, count and bytes;
- * the oldest go first. Age is measured by the `atMs` of the commands, never by a clock, so all replicas forget at the
- * same slot.
+ * the oldest go first. Age is counted in the ledger's own time (ledger-time.ts), so all replicas forget at the same slot.
  */
 import type { OperationResult } from "../../../shared/model/api.ts";
-import { isExpiredKey } from "../../../shared/model/idempotency-key.ts";
+import { isExpiredKey, keyTimeMs } from "../../../shared/model/idempotency-key.ts";
 import type { TransactionId } from "../../../shared/model/ids.ts";
 import type { Idempotency } from "../../../shared/model/protocol.ts";
 import { Queue } from "./queue.ts";
@@ -26,6 +25,7 @@ export interface FirstAnswer {
   readonly transactionId: TransactionId;
   readonly fingerprint: string;
   readonly results: readonly OperationResult[];
+  /** By the wall clock of the leader that gave it. */
   readonly atMs: number;
 }
 
@@ -34,6 +34,8 @@ const ENTRY_OVERHEAD_BYTES = 500;
 
 export interface KeyedAnswer extends FirstAnswer {
   readonly key: string;
+  /** The ledger's time when it was given. */
+  readonly givenMs: number;
 }
 
 export interface AnswersImage {
@@ -55,7 +57,7 @@ export class Answers {
    */
   readonly #oldestFirst = new Queue<string>();
   #bytes = 0;
-  /** The newest `atMs` among forgotten answers: keys made before it may have been used. */
+  /** Keys made before it may have been used: see `usedUpToMs`. */
   #forgottenUpToMs = 0;
 
   constructor(limits: AnswerLimits) {
@@ -85,11 +87,12 @@ export class Answers {
     return isExpiredKey(key, this.#forgottenUpToMs);
   }
 
-  add(idempotency: Idempotency, answer: Omit<FirstAnswer, "fingerprint">): void {
+  /** `passedMs`: the ledger's time now. */
+  add(idempotency: Idempotency, answer: Omit<FirstAnswer, "fingerprint">, passedMs: number): void {
     const { key, fingerprint } = idempotency;
     const { transactionId, results, atMs } = answer;
-    this.#keep({ key, fingerprint, transactionId, results, atMs });
-    this.forget(atMs);
+    this.#keep({ key, fingerprint, transactionId, results, atMs, givenMs: passedMs });
+    this.forget(passedMs);
   }
 
   /** Cheap: what it holds is never changed, so only the list is copied. */
@@ -116,19 +119,27 @@ export class Answers {
     this.#byKey.set(key, { ...answer, bytes });
   }
 
-  forget(atMs: number): void {
+  forget(passedMs: number): void {
     for (;;) {
       const key = this.#oldestFirst.first;
       const entry = key === undefined ? undefined : this.#byKey.get(key);
       if (entry === undefined) return;
-      const isOld = atMs - entry.atMs > this.#limits.retentionMs;
+      const isOld = passedMs - entry.givenMs > this.#limits.retentionMs;
       const isTooMuch =
         this.#byKey.size > this.#limits.maxEntries || this.#bytes > this.#limits.maxBytes;
       if (!isOld && !isTooMuch) return;
       this.#oldestFirst.shift();
       this.#byKey.delete(entry.key);
       this.#bytes -= entry.bytes;
-      this.#forgottenUpToMs = Math.max(this.#forgottenUpToMs, entry.atMs);
+      this.#forgottenUpToMs = Math.max(this.#forgottenUpToMs, usedUpToMs(entry));
     }
   }
+}
+
+/**
+ * Up to when keys may have been made as this one was: the key's own time, and no later than the answer's. So no clock that runs
+ * ahead, a client's or a leader's, makes keys that others make now look old.
+ */
+function usedUpToMs({ key, atMs }: KeyedAnswer): number {
+  return Math.min(keyTimeMs(key) ?? 0, atMs);
 }

@@ -1,6 +1,7 @@
 /**
  * Which sequences committed, one bit each, in chunks of 1024 per ballot, and when a chunk may be forgotten: when nothing in
- * it is owed any more and its newest commit or completion is older than the retention.
+ * it is owed any more and its newest commit or completion is older than the retention. Times are the ledger's own
+ * (ledger-time.ts), which never goes back: so chunks age in the order in which they were active.
  *
  * Chunks are forgotten one by one, not ballot by ballot: a leader may serve for years, and a branch that never confirms
  * keeps its own chunk alone. All that is remembered of the forgotten is the highest one: at or below it, what is in no
@@ -25,8 +26,8 @@ export interface ChunkPlace {
 }
 
 export interface ChunkImage extends ChunkPlace {
-  /** The time of the newest commit or completion: what retention goes by. */
-  readonly lastActiveAtMs: number;
+  /** The ledger's time at the newest commit or completion: what retention goes by. */
+  readonly lastActiveMs: number;
   readonly words: Readonly<Chunk>;
 }
 
@@ -37,7 +38,7 @@ export interface CommittedImage {
 }
 
 interface KeptChunk extends ChunkPlace {
-  lastActiveAtMs: number;
+  lastActiveMs: number;
   words: Chunk;
   /** The last image that may hold `words`: they are copied before they change after it. */
   copiedAfterImage: number;
@@ -75,31 +76,31 @@ export class CommittedSet {
   }
 
   /** Committed, and owed until `settle`. */
-  add(ballot: Ballot, sequence: number, atMs: number): void {
+  add(ballot: Ballot, sequence: number, passedMs: number): void {
     assert(!this.isForgotten(ballot, sequence), "what is forgotten is never committed");
-    const chunk = this.#find(ballot, sequence) ?? this.#begin(ballot, sequence, atMs);
+    const chunk = this.#find(ballot, sequence) ?? this.#begin(ballot, sequence, passedMs);
     if (chunk.copiedAfterImage < this.#images) {
       chunk.words = chunk.words.slice();
       chunk.copiedAfterImage = this.#images;
     }
     setSequence(chunk.words, sequence);
     chunk.owed += 1;
-    chunk.lastActiveAtMs = Math.max(chunk.lastActiveAtMs, atMs);
+    chunk.lastActiveMs = passedMs;
     this.#ageing.delete(chunk);
   }
 
-  settle(ballot: Ballot, sequence: number, atMs: number): void {
+  settle(ballot: Ballot, sequence: number, passedMs: number): void {
     const chunk = this.#find(ballot, sequence);
     assert(chunk !== undefined && chunk.owed > 0, "a chunk is kept while it owes something");
     chunk.owed -= 1;
-    chunk.lastActiveAtMs = Math.max(chunk.lastActiveAtMs, atMs);
+    chunk.lastActiveMs = passedMs;
     if (chunk.owed === 0) this.#ageing.add(chunk);
   }
 
-  /** Costs what is forgotten, and no more. A clock that ran ahead keeps things for that much longer. */
-  forget(floor: Ballot, atMs: number, retentionMs: number): void {
+  /** Costs what is forgotten, and no more. */
+  forget(floor: Ballot, passedMs: number, retentionMs: number): void {
     for (const chunk of this.#ageing) {
-      if (atMs - chunk.lastActiveAtMs <= retentionMs) return;
+      if (passedMs - chunk.lastActiveMs <= retentionMs) return;
       if (!this.#mayGrow(chunk, floor)) this.#drop(chunk);
     }
   }
@@ -111,7 +112,7 @@ export class CommittedSet {
       for (const chunk of chunks.values()) if (chunk.owed > 0) owing.push(chunk);
     }
     const chunks = [...owing.sort(compare), ...this.#ageing].map(
-      ({ ballot, index, lastActiveAtMs, words }) => ({ ballot, index, lastActiveAtMs, words }),
+      ({ ballot, index, lastActiveMs, words }) => ({ ballot, index, lastActiveMs, words }),
     );
     this.#images += 1;
     return { forgottenUpTo: this.#forgottenUpTo, chunks };
@@ -121,9 +122,9 @@ export class CommittedSet {
   static of(image: CommittedImage, owed: Iterable<readonly [Ballot, number]>): CommittedSet {
     const set = new CommittedSet();
     set.#forgottenUpTo = image.forgottenUpTo;
-    for (const { ballot, index, lastActiveAtMs, words } of image.chunks) {
+    for (const { ballot, index, lastActiveMs, words } of image.chunks) {
       if (set.#byBallot.get(ballot)?.chunks.has(index) === true) malformed("a chunk comes twice");
-      set.#keep({ ballot, index }, lastActiveAtMs, words.slice());
+      set.#keep({ ballot, index }, lastActiveMs, words.slice());
     }
     for (const [ballot, sequence] of owed) {
       const chunk = set.#find(ballot, sequence);
@@ -140,22 +141,22 @@ export class CommittedSet {
     return this.#byBallot.get(ballot)?.chunks.get(Math.floor(sequence / CHUNK_BITS));
   }
 
-  #begin(ballot: Ballot, sequence: number, atMs: number): KeptChunk {
+  #begin(ballot: Ballot, sequence: number, passedMs: number): KeptChunk {
     const index = Math.floor(sequence / CHUNK_BITS);
     const known = this.#byBallot.get(ballot);
     const before = known?.chunks.get(known.newest);
-    if (before !== undefined && before.index < index) this.#renew(before, atMs);
-    return this.#keep({ ballot, index }, atMs, new Uint32Array(CHUNK_WORDS));
+    if (before !== undefined && before.index < index) this.#renew(before, passedMs);
+    return this.#keep({ ballot, index }, passedMs, new Uint32Array(CHUNK_WORDS));
   }
 
-  #renew(chunk: KeptChunk, atMs: number): void {
-    chunk.lastActiveAtMs = Math.max(chunk.lastActiveAtMs, atMs);
+  #renew(chunk: KeptChunk, passedMs: number): void {
+    chunk.lastActiveMs = passedMs;
     if (this.#ageing.delete(chunk)) this.#ageing.add(chunk);
   }
 
-  #keep({ ballot, index }: ChunkPlace, lastActiveAtMs: number, words: Chunk): KeptChunk {
+  #keep({ ballot, index }: ChunkPlace, lastActiveMs: number, words: Chunk): KeptChunk {
     const copiedAfterImage = this.#images;
-    const chunk = { ballot, index, lastActiveAtMs, words, copiedAfterImage, owed: 0 };
+    const chunk = { ballot, index, lastActiveMs, words, copiedAfterImage, owed: 0 };
     const known = this.#byBallot.get(ballot) ?? { chunks: new Map(), newest: index };
     known.chunks.set(index, chunk);
     known.newest = Math.max(known.newest, index);

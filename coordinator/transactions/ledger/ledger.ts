@@ -19,12 +19,15 @@ import { carrierOrigin, transactionOrigin, ZERO_BALLOT } from "../../../shared/m
 import type { Command, CommitCommand } from "../command.ts";
 import { Answers, DEFAULT_ANSWER_LIMITS, type AnswerLimits, type FirstAnswer } from "./answers.ts";
 import { CommittedSet } from "./committed-set.ts";
+import { LedgerTime, MAX_ADVANCE_PER_COMMAND_MS } from "./ledger-time.ts";
 import { decodeImage, encodeImage } from "./snapshot.ts";
 
 export interface LedgerOptions {
   readonly answers: AnswerLimits;
   /** How long "it committed" is kept after the last commit or completion among its 1024 neighbours. */
   readonly decisionRetentionMs: number;
+  /** How far one command may advance the time that ages are counted in. */
+  readonly maxAdvanceMs: number;
   /**
    * Always true in production. Tests switch the floor rule off to show that they would notice its absence.
    */
@@ -34,6 +37,7 @@ export interface LedgerOptions {
 export const DEFAULT_LEDGER_OPTIONS: LedgerOptions = {
   answers: DEFAULT_ANSWER_LIMITS,
   decisionRetentionMs: 24 * 60 * 60 * 1000,
+  maxAdvanceMs: MAX_ADVANCE_PER_COMMAND_MS,
   voidsCommitsBelowFloor: true,
 };
 
@@ -58,12 +62,14 @@ export class Ledger {
   readonly #incomplete = new Map<CarrierId, CommitCommand>();
   /** Members of incomplete carriers. */
   readonly #carrierOf = new Map<TransactionId, CarrierId>();
+  readonly #time: LedgerTime;
   #committed = new CommittedSet();
   #answers: Answers;
   #floor: Ballot = ZERO_BALLOT;
 
   constructor(options: LedgerOptions = DEFAULT_LEDGER_OPTIONS) {
     this.#options = options;
+    this.#time = new LedgerTime(options.maxAdvanceMs);
     this.#answers = new Answers(options.answers);
   }
 
@@ -130,16 +136,17 @@ export class Ledger {
   }
 
   apply(command: Command): Applied {
+    this.#time.heard(command.atMs);
     switch (command.kind) {
       case "barrier":
         if (command.ballot > this.#floor) this.#floor = command.ballot;
-        this.#forget(command.atMs);
+        this.#forget();
         return { kind: "barrier", ballot: command.ballot, floor: this.#floor };
       case "commit":
         return this.#commit(command);
       case "complete":
-        for (const carrierId of command.carrierIds) this.#complete(carrierId, command.atMs);
-        this.#forget(command.atMs);
+        for (const carrierId of command.carrierIds) this.#complete(carrierId);
+        this.#forget();
         return { kind: "completed", carrierIds: command.carrierIds };
       default:
         return unreachable(command);
@@ -147,7 +154,8 @@ export class Ledger {
   }
 
   #commit(command: CommitCommand): Applied {
-    const { carrierId, ballot, members, atMs } = command;
+    const { carrierId, ballot, members } = command;
+    const { passedMs } = this.#time;
     const origins = originsOf(command);
     const [carrierAt] = origins;
     assert(carrierAt.ballot === ballot, "a commit carries the ballot its carrier was begun under");
@@ -163,7 +171,7 @@ export class Ledger {
     if (isForgotten || isLate || members.some((member) => this.#isAnsweredElsewhere(member))) {
       return { kind: "void", carrierId };
     }
-    for (const at of origins) this.#committed.add(at.ballot, at.sequence, atMs);
+    for (const at of origins) this.#committed.add(at.ballot, at.sequence, passedMs);
     this.#incomplete.set(carrierId, command);
     for (const member of members) this.#commitMember(command, member);
     return { kind: "committed", carrier: command };
@@ -173,7 +181,8 @@ export class Ledger {
     const { transactionId, idempotency, results } = member;
     this.#carrierOf.set(transactionId, command.carrierId);
     if (idempotency === null) return;
-    this.#answers.add(idempotency, { transactionId, results: results ?? [], atMs: command.atMs });
+    const answer = { transactionId, results: results ?? [], atMs: command.atMs };
+    this.#answers.add(idempotency, answer, this.#time.passedMs);
   }
 
   #isAnsweredElsewhere({ idempotency, transactionId }: CommitCommand["members"][number]): boolean {
@@ -182,17 +191,19 @@ export class Ledger {
     return answer !== undefined && answer.transactionId !== transactionId;
   }
 
-  #complete(carrierId: CarrierId, atMs: number): void {
+  #complete(carrierId: CarrierId): void {
     const carrier = this.#incomplete.get(carrierId);
     if (carrier === undefined) return;
     this.#incomplete.delete(carrierId);
-    for (const at of originsOf(carrier)) this.#committed.settle(at.ballot, at.sequence, atMs);
+    const { passedMs } = this.#time;
+    for (const at of originsOf(carrier)) this.#committed.settle(at.ballot, at.sequence, passedMs);
     for (const { transactionId } of carrier.members) this.#carrierOf.delete(transactionId);
   }
 
-  #forget(atMs: number): void {
-    this.#answers.forget(atMs);
-    this.#committed.forget(this.#floor, atMs, this.#options.decisionRetentionMs);
+  #forget(): void {
+    const { passedMs } = this.#time;
+    this.#answers.forget(passedMs);
+    this.#committed.forget(this.#floor, passedMs, this.#options.decisionRetentionMs);
   }
 
   /**
@@ -202,6 +213,7 @@ export class Ledger {
   snapshot(): Iterable<Uint8Array> {
     return encodeImage({
       floor: this.#floor,
+      time: this.#time.image(),
       incomplete: [...this.#incomplete.values()],
       committed: this.#committed.image(),
       answers: this.#answers.image(),
@@ -215,6 +227,7 @@ export class Ledger {
     const committed = CommittedSet.of(image.committed, owed);
     const answers = Answers.of(image.answers, this.#options.answers);
     this.#floor = image.floor;
+    this.#time.restore(image.time);
     this.#committed = committed;
     this.#answers = answers;
     this.#incomplete.clear();

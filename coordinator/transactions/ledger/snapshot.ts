@@ -1,10 +1,10 @@
 /**
  * The ledger as bytes, for snapshots: records.ts says how records become chunks, this file what is in them.
  *
- *   head                JSON: format version, floor, what is forgotten, and how many records of each kind follow
+ *   head                JSON: format version, floor, time, what is forgotten, and how many records of each kind follow
  *   carriers            JSON, one each: committed and not complete, oldest first
  *   committed chunks    ballot, index, time of last activity (float64 each), then 1024 bits; order as in CommittedImage
- *   answers             JSON, one each: [key, fingerprint, transaction id, time, results], oldest first
+ *   answers             JSON, one each: [key, fingerprint, transaction id, wall clock, time, results], oldest first
  *
  * The log's checksums guard the bytes; what is checked here is that they are a ledger, so that a mistake in this file or
  * another version of it stops a node instead of giving it a memory that it never had.
@@ -21,17 +21,19 @@ import { CHUNK_WORDS } from "../../../shared/model/sequence-set.ts";
 import type { CommitCommand } from "../command.ts";
 import type { AnswersImage, KeyedAnswer } from "./answers.ts";
 import type { ChunkImage, CommittedImage } from "./committed-set.ts";
+import type { LedgerTimeImage } from "./ledger-time.ts";
 import { chunksOf, malformed, recordsOf } from "./records.ts";
 
 export interface LedgerImage {
   readonly floor: Ballot;
+  readonly time: LedgerTimeImage;
   readonly incomplete: readonly CommitCommand[];
   readonly committed: CommittedImage;
   readonly answers: AnswersImage;
 }
 
 /** Raised with every change of the format. An older version is refused: it must be migrated by the code that knew it. */
-const FORMAT_VERSION = 1;
+const FORMAT_VERSION = 2;
 const CHUNK_HEAD_BYTES = 24;
 const CHUNK_RECORD_BYTES = CHUNK_HEAD_BYTES + 4 * CHUNK_WORDS;
 
@@ -40,6 +42,7 @@ const Head = z.strictObject({
   format: z.literal("synod ledger"),
   version: z.literal(FORMAT_VERSION),
   floor: count,
+  time: z.strictObject({ passedMs: z.number().min(0), lastAtMs: z.number() }),
   forgottenUpTo: z.strictObject({ ballot: count, index: count }).nullable(),
   answersForgottenUpToMs: z.number(),
   carriers: count,
@@ -72,9 +75,9 @@ export function encodeImage(image: LedgerImage): Iterable<Uint8Array> {
 }
 
 function* recordsFrom(image: LedgerImage): Generator<Uint8Array> {
-  const { floor, incomplete, committed, answers } = image;
+  const { floor, time, incomplete, committed, answers } = image;
   const head: z.input<typeof Head> = {
-    ...{ format: "synod ledger", version: FORMAT_VERSION, floor },
+    ...{ format: "synod ledger", version: FORMAT_VERSION, floor, time },
     forgottenUpTo: committed.forgottenUpTo,
     answersForgottenUpToMs: answers.forgottenUpToMs,
     carriers: incomplete.length,
@@ -84,8 +87,8 @@ function* recordsFrom(image: LedgerImage): Generator<Uint8Array> {
   yield json(head);
   for (const carrier of incomplete) yield json(carrier);
   for (const chunk of committed.chunks) yield chunkRecord(chunk);
-  for (const { key, fingerprint, transactionId, atMs, results } of answers.answers) {
-    yield json([key, fingerprint, transactionId, atMs, results]);
+  for (const { key, fingerprint, transactionId, atMs, givenMs, results } of answers.answers) {
+    yield json([key, fingerprint, transactionId, atMs, givenMs, results]);
   }
 }
 
@@ -103,6 +106,7 @@ export function decodeImage(chunks: Iterable<Uint8Array>): LedgerImage {
   const head = Head.safeParse(parsed(next())).data ?? malformed("no head of this version");
   const image: LedgerImage = {
     floor: head.floor as Ballot,
+    time: head.time,
     incomplete: times(head.carriers, carrierFrom),
     committed: {
       forgottenUpTo: head.forgottenUpTo as CommittedImage["forgottenUpTo"],
@@ -136,26 +140,27 @@ function carrierFrom(record: Uint8Array): CommitCommand {
 function answerFrom(record: Uint8Array): KeyedAnswer {
   const answer = parsed(record);
   const fields: readonly unknown[] = Array.isArray(answer) ? answer : [];
-  const [key, fingerprint, id, atMs, results] = fields;
+  const [key, fingerprint, id, atMs, givenMs, results] = fields;
   const transactionId = typeof id === "string" ? parseTransactionId(id) : undefined;
   if (
     typeof key !== "string" ||
     typeof fingerprint !== "string" ||
     transactionId === undefined ||
     typeof atMs !== "number" ||
+    typeof givenMs !== "number" ||
     !Array.isArray(results)
   ) {
     return malformed("an answer is none");
   }
-  return { key, fingerprint, transactionId, atMs, results: results as OperationResult[] };
+  return { key, fingerprint, transactionId, atMs, givenMs, results: results as OperationResult[] };
 }
 
-function chunkRecord({ ballot, index, lastActiveAtMs, words }: ChunkImage): Uint8Array {
+function chunkRecord({ ballot, index, lastActiveMs, words }: ChunkImage): Uint8Array {
   const record = new Uint8Array(CHUNK_RECORD_BYTES);
   const view = new DataView(record.buffer);
   view.setFloat64(0, ballot, true);
   view.setFloat64(8, index, true);
-  view.setFloat64(16, lastActiveAtMs, true);
+  view.setFloat64(16, lastActiveMs, true);
   words.forEach((word, place) => {
     view.setUint32(CHUNK_HEAD_BYTES + 4 * place, word, true);
   });
@@ -166,11 +171,11 @@ function chunkFrom(record: Uint8Array): ChunkImage {
   if (record.length !== CHUNK_RECORD_BYTES) malformed("committed sequences of another length");
   const view = new DataView(record.buffer, record.byteOffset, record.length);
   const [ballot, index] = [view.getFloat64(0, true), view.getFloat64(8, true)];
-  const lastActiveAtMs = view.getFloat64(16, true);
+  const lastActiveMs = view.getFloat64(16, true);
   const areCounts = [ballot, index].every((value) => Number.isSafeInteger(value) && value >= 0);
-  if (!areCounts || !Number.isFinite(lastActiveAtMs)) malformed("committed sequences of nobody");
+  if (!areCounts || !Number.isFinite(lastActiveMs)) malformed("committed sequences of nobody");
   const words = Uint32Array.from({ length: CHUNK_WORDS }, (_word, place) =>
     view.getUint32(CHUNK_HEAD_BYTES + 4 * place, true),
   );
-  return { ballot: ballot as Ballot, index, lastActiveAtMs, words };
+  return { ballot: ballot as Ballot, index, lastActiveMs, words };
 }

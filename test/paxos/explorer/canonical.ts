@@ -52,7 +52,7 @@ function catchUpText({ catchUp: wanted }: PaxosState, { catchUp }: Scope): strin
 
 function entryText(entry: Entry): string {
   return entry.kind === "chosen"
-    ? `=${valueText(entry.value)}`
+    ? `=${valueText(entry.value)}@${entry.acceptedUnder}`
     : `@${entry.ballot}:${valueText(entry.value)}`;
 }
 

@@ -1,6 +1,6 @@
 /**
- * What one step of one node must keep, seen from outside: A4, E2 (nothing promised or accepted leaves before it is durable)
- * and that a probe raises no ballot.
+ * What one step of one node must keep, seen from outside: A4, E2 (nothing promised or accepted leaves before it is durable),
+ * A7 (no vote far ahead), and that a probe raises no ballot.
  */
 import type { PaxosInput, PaxosOutput, PaxosState } from "../../../coordinator/paxos/state.ts";
 
@@ -23,6 +23,11 @@ export function breach(
     ({ message }) => message.kind === "phase1a" && before.role.kind !== "candidate",
   );
   if (isAsked) return "breaks E2: phase 1 leaves before the own promise is durable";
+  const bound = after.chosenUpTo + after.config.acceptAheadSlots;
+  const isFarAhead = output.release.some(
+    ({ message }) => message.kind === "phase2b" && message.slot > bound,
+  );
+  if (isFarAhead) return "breaks A7: a vote lies far beyond what is known to be chosen";
   return input.kind === "message" ? probeBreach(before, after, input.message, output) : undefined;
 }
 

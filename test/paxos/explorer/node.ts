@@ -92,6 +92,7 @@ export class Nodes {
       heartbeatIntervalMs: 0,
       electionTimeoutMs: TIMEOUT_MS,
       windowSlots: windowSlots ?? slots,
+      acceptAheadSlots: windowSlots ?? slots,
       pageSlots,
       pageBytes: 1_000_000,
       trailingSlots: trailingSlots ?? 0,

@@ -118,6 +118,7 @@ export type Sight =
   | "a leader is elected by way of probes"
   | "a node asks another peer for what it lacks"
   | "a chosen slot arrives on a page"
+  | "a proposal far ahead gets no vote"
   | "a log is truncated below a snapshot"
   | "a snapshot is offered"
   | "a peer's snapshot is installed"

@@ -61,6 +61,11 @@ function messageSights(
     ...learningSights(before, after, message),
   ];
   if (offers) sights.push("a snapshot is offered");
+  if (message.kind === "phase2a" && message.ballot >= before.promised) {
+    const isFarAhead = message.slot > after.chosenUpTo + after.config.acceptAheadSlots;
+    const isVoted = says.some(({ kind }) => kind === "phase2b");
+    if (isFarAhead && !isVoted) sights.push("a proposal far ahead gets no vote");
+  }
   if (message.kind === "probe") {
     const isGranted = says.some((said) => said.kind === "probeReply" && said.granted);
     sights.push(isGranted ? "a probe is granted" : "a probe is refused for a living leader");

@@ -48,6 +48,7 @@ export function configOf(
     heartbeatIntervalMs: 10,
     electionTimeoutMs: 100,
     windowSlots: 4,
+    acceptAheadSlots: 100,
     pageSlots: 100,
     pageBytes: 100_000,
     trailingSlots: 2,

@@ -19,7 +19,12 @@ import { WalkGhost } from "./walk-ghost.ts";
 /** Beyond, the oldest messages are lost. */
 const MAX_ON_THE_WIRE = 150;
 const MAX_DOWN_MS = 300;
-const CONFIG: Partial<PaxosConfig> = { windowSlots: 3, pageSlots: 2, trailingSlots: 2 };
+const CONFIG: Partial<PaxosConfig> = {
+  windowSlots: 3,
+  acceptAheadSlots: 3,
+  pageSlots: 2,
+  trailingSlots: 2,
+};
 
 const TROUBLES = ["crash", "cutOrHeal", "healAll", "hangDisk", "losePeer", "snapshot"] as const;
 type Trouble = (typeof TROUBLES)[number];

@@ -139,4 +139,5 @@ export const peers = (at: number): PaxosInput => ({
   kind: "snapshotSaved",
   slot: slot(at),
   origin: "peer",
+  peer: PEER,
 });

@@ -25,14 +25,14 @@ import { complete, edgesOf, type Graph } from "./graph.ts";
 const ELECTION_TIMEOUT_MS = 600;
 const HEARTBEAT_INTERVAL_MS = 75;
 const TICK_INTERVAL_MS = 25;
-const SUBMIT_INTERVAL_MS = 90;
+const CALM_SUBMIT_INTERVAL_MS = 90;
 const PATIENCE_MS = 20 * ELECTION_TIMEOUT_MS;
 const MEAN_APPEND_MS = 1;
 /** Chance that a node notices at once that its connection to a peer broke. */
 const NOTICE_CHANCE = 0.5;
 
-/** The logs here stay short, so nobody takes snapshots, and nobody can be behind one. */
-const NO_SNAPSHOTS: Omit<SnapshotEvents, "failed"> & { readonly restore: () => void } = {
+/** Without a load the logs stay short, so nobody takes snapshots, and nobody can be behind one. */
+const NO_SNAPSHOTS: Omit<SnapshotEvents, "failed"> & Pick<ReplicaEvents, "restore"> = {
   image: () => [],
   restore: unexpected,
   snapshotTaken: unexpected,
@@ -53,6 +53,16 @@ export interface ElectionGroupOptions {
   readonly promised?: (node: number) => Ballot | undefined;
   /** Nodes that `start` leaves out. */
   readonly absent?: readonly number[];
+  readonly load?: Load;
+}
+
+/** So much is submitted that snapshots are taken, and whoever was away needs one. */
+export interface Load {
+  readonly submitIntervalMs: number;
+  readonly commandBytes: number;
+  readonly meanDelayMs: number;
+  readonly snapshotChunks: number;
+  readonly snapshotChunkBytes: number;
 }
 
 /** A leader submitted a command and saw it chosen while it led. */
@@ -90,6 +100,11 @@ export class ElectionGroup {
   readonly works: Work[] = [];
   readonly elected: Elected[] = [];
   readonly spoken: Spoken[] = [];
+  /** Which snapshots were taken, restored and given up, by whom. */
+  readonly snapshots: {
+    readonly node: number;
+    readonly what: "taken" | "restored" | "given up";
+  }[] = [];
   readonly trace: Trace;
   readonly #options: ElectionGroupOptions;
   readonly #random: SeededRandom;
@@ -112,7 +127,7 @@ export class ElectionGroup {
       lossChance: 0,
       duplicateChance: 0,
       minDelayMs: 0.2,
-      meanDelayMs: this.#random.pick([0.5, 2, 8]),
+      meanDelayMs: options.load?.meanDelayMs ?? this.#random.pick([0.5, 2, 8]),
     };
     const network = this.#random.fork("network");
     this.#network = new SimulatedNetwork(this.#scheduler, network, character, new Tally());
@@ -172,7 +187,7 @@ export class ElectionGroup {
     const replica = new Replica({
       config: this.#config(node),
       tickIntervalMs: TICK_INTERVAL_MS,
-      snapshots: { minGrowthBytes: Infinity },
+      snapshots: { minGrowthBytes: this.#options.load === undefined ? Infinity : 0 },
       log: new MemoryLog({ disk: this.#disk(node), clock, nextAppend }),
       events: this.#events(node),
       ...{ peers, clock, random },
@@ -192,6 +207,7 @@ export class ElectionGroup {
       heartbeatIntervalMs: HEARTBEAT_INTERVAL_MS,
       electionTimeoutMs: ELECTION_TIMEOUT_MS,
       windowSlots: 16,
+      acceptAheadSlots: 32,
       pageSlots: 64,
       pageBytes: 64 * 1024,
       trailingSlots: 64,
@@ -211,7 +227,7 @@ export class ElectionGroup {
       this.trace.line(machineOf(nodeId(node)), text);
     };
     return {
-      ...NO_SNAPSHOTS,
+      ...this.#snapshotEvents(node),
       apply: ({ value }) => {
         this.#applied(node, value);
       },
@@ -230,6 +246,25 @@ export class ElectionGroup {
     };
   }
 
+  #snapshotEvents(node: number): typeof NO_SNAPSHOTS {
+    const { load } = this.#options;
+    if (load === undefined) return NO_SNAPSHOTS;
+    const note = (what: "taken" | "restored" | "given up") => (): void => {
+      this.snapshots.push({ node, what });
+    };
+    const { snapshotChunks, snapshotChunkBytes } = load;
+    return {
+      ...NO_SNAPSHOTS,
+      image: () => Array.from({ length: snapshotChunks }, () => new Uint8Array(snapshotChunkBytes)),
+      restore: (_, chunks) => {
+        expect([...chunks]).toHaveLength(snapshotChunks);
+        note("restored")();
+      },
+      snapshotTaken: note("taken"),
+      snapshotAbandoned: note("given up"),
+    };
+  }
+
   #member(node: number): Member {
     const member = this.#members.get(node);
     if (member === undefined) throw new Error(`node ${node} does not run`);
@@ -241,17 +276,22 @@ export class ElectionGroup {
   }
 
   #submitAgainAndAgain(): void {
-    this.#scheduler.after(SUBMIT_INTERVAL_MS, undefined, () => {
-      for (const member of this.#members.values()) {
-        if (!member.process.paused) this.#submit(member);
-      }
-      this.#submitAgainAndAgain();
-    });
+    this.#scheduler.after(
+      this.#options.load?.submitIntervalMs ?? CALM_SUBMIT_INTERVAL_MS,
+      undefined,
+      () => {
+        for (const member of this.#members.values()) {
+          if (!member.process.paused) this.#submit(member);
+        }
+        this.#submitAgainAndAgain();
+      },
+    );
   }
 
   #submit({ leads, replica }: Member): void {
     if (leads === undefined) return;
-    const command = { kind: "barrier", ballot: leads, atMs: this.nowMs } as const;
+    const padding = "x".repeat(this.#options.load?.commandBytes ?? 0);
+    const command = { kind: "barrier", ballot: leads, atMs: this.nowMs, padding } as const;
     replica.submit(encodeCommand(command), leads);
   }
 

@@ -301,6 +301,7 @@ export class CoordinatorHost {
       heartbeatIntervalMs: paxos.heartbeatIntervalMs,
       electionTimeoutMs: paxos.electionTimeoutMs,
       windowSlots: paxos.windowSlots,
+      acceptAheadSlots: paxos.windowSlots,
       pageSlots: paxos.pageSlots,
       trailingSlots: paxos.trailingSlots,
       trailingBytes: TRAILING_BYTES,

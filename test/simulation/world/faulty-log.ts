@@ -59,6 +59,10 @@ export class FaultyLog implements LogStore {
     if (this.#died()) return never();
   }
 
+  keepSnapshots(slots: ReadonlySet<Slot>): ReadonlySet<Slot> {
+    return this.#log.keepSnapshots(slots);
+  }
+
   readSnapshotChunk(slot: Slot, index: number): Promise<SnapshotChunk | undefined> {
     if (!this.#faults.damages()) return this.#log.readSnapshotChunk(slot, index);
     return Promise.reject(new LogCorruption(`snapshot ${slot}`, 0, "A damaged chunk"));

@@ -129,6 +129,8 @@ function describe(message: PeerMessage): string {
       return `snapshotOffer ${message.slot}, chosen ${message.chosenUpTo}`;
     case "snapshotRequest":
       return `snapshotRequest ${message.slot} chunk ${message.chunk}`;
+    case "snapshotGone":
+      return `snapshotGone ${message.slot}`;
     case "snapshotChunk": {
       const last = message.wholeCrc === null ? "" : ", the last";
       return `snapshotChunk ${message.slot} chunk ${message.chunk} (${message.bytes.length} bytes${last})`;

@@ -132,15 +132,22 @@ const WORLDS: Readonly<Record<SeededMutation, (knobs: Knobs) => Knobs>> = {
   "snapshot not restored": (knobs) => snapping(knobs, { coordinatorCrashIntervalMs: 500 }),
   "answers not kept": (knobs) => impatient(knobs, {}),
   "a key for each node": (knobs) => impatient(knobs, { leaderCrashIntervalMs: 300 }),
-  // A second attempt at whoever was replaced while it stood still, while the first is held up under its successor.
+  // A second attempt at whoever was replaced while it stood still or was cut off, while the first runs under its successor.
   "aborted without proof": (knobs) => {
     const world = impatient(knobs, {
       pauseIntervalMs: 100,
       meanPauseMs: 400,
-      clogIntervalMs: 50,
+      leaderIsolationIntervalMs: 300,
+      meanPartitionMs: 300,
+      clogIntervalMs: 200,
       meanClogMs: 400,
     });
-    return { ...world, workload: { ...world.workload, impatientChance: 0.9, clients: 8 } };
+    return {
+      ...world,
+      activeMs: 12_000,
+      database: { ...world.database, meanStatementMs: 20 },
+      workload: { ...world.workload, impatientChance: 0.9, clients: 16 },
+    };
   },
   "aborts forgotten": (knobs) => heldUp(knobs, {}),
   "unknown told as aborted": contested,

@@ -3,13 +3,12 @@
  * can tell at any moment what was seen: every minute, and when it is interrupted.
  */
 import { fork, type ChildProcess } from "node:child_process";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import type { Mutation } from "./mutation.ts";
 import { Totals, type SeedReport } from "./totals.ts";
 
 export interface HuntOptions {
-  readonly firstSeed: number;
-  readonly maxSeeds: number;
+  readonly seeds: Iterable<number>;
   readonly forMs: number;
   readonly jobs: number;
   readonly mutation: Mutation;
@@ -26,27 +25,32 @@ export interface HuntTask {
   readonly lines: number | undefined;
 }
 
+/** The seeds from one on, `count` of them; after the greatest comes 0. */
+export function* seedsFrom(first: number, count: number): Iterable<number> {
+  for (let index = 0; index < count; index += 1) yield (first + index) % MAX_SEED;
+}
+
 export const MAX_SEED = 2 ** 31;
 const PROGRESS_INTERVAL_MS = 60_000;
-const WORKER = fileURLToPath(new URL("./hunt-worker.ts", import.meta.url));
+const WORKER = join(import.meta.dirname, "hunt-worker.ts");
 
 /** Resolves when the seeds or the time are used up, or Ctrl-C was pressed, and every worker has ended. */
 export async function hunt(options: HuntOptions): Promise<Totals> {
   const totals = new Totals();
-  const { firstSeed, maxSeeds, forMs, jobs, mutation, world, lines } = options;
-  let [handedOut, isInterrupted] = [0, false];
+  const { forMs, jobs, mutation, world, lines } = options;
+  const seeds = options.seeds[Symbol.iterator]();
+  let isInterrupted = false;
   const next = (): HuntTask | undefined => {
-    if (isInterrupted || handedOut >= maxSeeds || totals.realMs >= forMs) return undefined;
-    const seed = (firstSeed + handedOut) % MAX_SEED;
-    handedOut += 1;
-    return { seed, mutation, world, lines };
+    if (isInterrupted || totals.realMs >= forMs) return undefined;
+    const seed = seeds.next();
+    return seed.done === true ? undefined : { seed: seed.value, mutation, world, lines };
   };
   const interrupt = (): void => {
     isInterrupted = true;
   };
   process.once("SIGINT", interrupt);
   const progress = setInterval(() => {
-    console.log(totals.line());
+    tell(totals.line());
   }, PROGRESS_INTERVAL_MS);
   try {
     await Promise.all(Array.from({ length: jobs }, () => work(next, totals)));
@@ -58,7 +62,7 @@ export async function hunt(options: HuntOptions): Promise<Totals> {
 }
 
 function work(next: () => HuntTask | undefined, totals: Totals): Promise<void> {
-  const worker = fork(WORKER, { serialization: "advanced" });
+  const worker = fork(WORKER, { execArgv: ["--import", "tsx"], serialization: "advanced" });
   return new Promise((resolve, reject) => {
     let seed: number | undefined;
     const handOut = (): void => {
@@ -70,7 +74,7 @@ function work(next: () => HuntTask | undefined, totals: Totals): Promise<void> {
     worker.on("message", (message) => {
       const report = message as SeedReport;
       totals.add(report);
-      if (report.story !== undefined) console.log(`\n${report.story}\n`);
+      if (report.story !== undefined) tell(`\n${report.story}\n`);
       handOut();
     });
     worker.once("error", reject);
@@ -84,4 +88,8 @@ function work(next: () => HuntTask | undefined, totals: Totals): Promise<void> {
 
 function send(worker: ChildProcess, task: HuntTask): void {
   worker.send(task);
+}
+
+function tell(text: string): void {
+  process.stdout.write(`${text}\n`);
 }

@@ -6,7 +6,7 @@
 import { randomInt } from "node:crypto";
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
-import { hunt, MAX_SEED } from "./hunt.ts";
+import { hunt, MAX_SEED, seedsFrom } from "./hunt.ts";
 import { readMutation } from "./mutation.ts";
 import { storyOf } from "./report.ts";
 import { simulate } from "./simulation.ts";
@@ -52,10 +52,10 @@ async function huntAsTold(): Promise<number> {
   const minutes = hours === undefined ? numberFrom("minutes") : hours * 60;
   const firstSeed = numberFrom("from") ?? randomInt(MAX_SEED);
   const jobs = Math.max(1, numberFrom("jobs") ?? availableParallelism());
+  const count = numberFrom("seeds") ?? (minutes === undefined ? DEFAULT_SEEDS : MAX_SEED);
   console.log(`seeds from ${firstSeed} on, in ${jobs} processes`);
   const totals = await hunt({
-    ...{ firstSeed, jobs, mutation, world, lines },
-    maxSeeds: numberFrom("seeds") ?? (minutes === undefined ? DEFAULT_SEEDS : MAX_SEED),
+    ...{ seeds: seedsFrom(firstSeed, count), jobs, mutation, world, lines },
     forMs: (minutes ?? Infinity) * MS_IN_A_MINUTE,
   });
   console.log(`\n${totals.tables()}`);

@@ -168,7 +168,8 @@ class Node implements CoordinatorNode {
     this.#reads = new Reads({
       ...{ links, clock, logger, ledger, leadership, delivery, leader, stillLeads },
     });
-    this.#deadlocks = new DeadlockDetector({ parties: [carriers], links, clock, logger });
+    const parties = [carriers, interactive];
+    this.#deadlocks = new DeadlockDetector({ parties, links, clock, logger });
     const keysLimits = options.answeredKeys ?? DEFAULT_ANSWERED_KEYS_LIMITS;
     this.#answeredKeys = new AnsweredKeys(clock, keysLimits);
     this.#service = new TransactionService({

@@ -8,39 +8,36 @@
 import type { TransactionResponse } from "../../../shared/model/api.ts";
 import { assert, unreachable } from "../../../shared/model/assert.ts";
 import { SynodError } from "../../../shared/model/errors.ts";
-import type {
-  Ballot,
-  CarrierId,
-  GlobalId,
-  ShardId,
-  TransactionId,
-} from "../../../shared/model/ids.ts";
+import type { CarrierId, GlobalId, ShardId, TransactionId } from "../../../shared/model/ids.ts";
 import {
-  type BeginRequest,
   type CommitBody,
   INTERACTIVE_LIMITS,
   type StepResponse,
 } from "../../../shared/model/interactive.ts";
-import type { Cancel } from "../../../shared/model/ports.ts";
 import type { StatementReply } from "../../../shared/model/protocol.ts";
 import type { Carriers } from "../carriers.ts";
+import type { DeadlockParties, SlowCarrier } from "../deadlocks/detector.ts";
 import type { StepAnswer } from "../gateway.ts";
 import { Branches, type InteractiveBranchesOptions } from "./branches.ts";
 import { Deferred } from "./deferred.ts";
 import { asEnded, endError, failureError, objectionError, sentenceOf } from "./errors.ts";
 import { FinishedTransactions } from "./finished.ts";
+import {
+  type HeldInteractive,
+  isBeforeCommit,
+  isLast,
+  type NewInteractive,
+} from "./held-interactive.ts";
 import { Keeper } from "./keeper.ts";
 import {
   type AskedStep,
+  awaitedShards,
   BEGUN,
   type EndReason,
   type InteractiveEffect,
   type InteractiveEvent,
-  type InteractiveState,
   judgeStep,
   objectionToCommit,
-  type Open,
-  type Running,
   stepInteractive,
 } from "./machine.ts";
 
@@ -48,34 +45,10 @@ export interface InteractiveTransactionsOptions extends InteractiveBranchesOptio
   readonly carriers: Carriers;
 }
 
-export interface NewInteractive {
-  readonly ballot: Ballot;
-  readonly carrierId: CarrierId;
-  readonly transactionId: TransactionId;
-  readonly request: BeginRequest;
-}
-
-/** A transaction that is held. */
-export interface HeldInteractive extends NewInteractive {
-  readonly branches: Branches;
-  state: InteractiveState;
-  /** Of the last step that was begun. */
-  answer: Deferred<StepResponse>;
-  response: StepResponse;
-  cancelIdle: Cancel;
-  cancelTooLong: Cancel;
-  /** The client's answer, once the commit has been handed over. */
-  committing: Promise<TransactionResponse> | undefined;
-  /** Resolves when the outcome of a commit that was handed over is final. */
-  final: Promise<void>;
-  /** Resolves when every branch has been told to roll back, and has. */
-  rolledBack: Promise<void>;
-}
-
-export class InteractiveTransactions {
+export class InteractiveTransactions implements DeadlockParties {
   readonly #options: InteractiveTransactionsOptions;
   readonly #held = new Map<TransactionId, HeldInteractive>();
-  readonly #carrierIds = new Set<CarrierId>();
+  readonly #byCarrier = new Map<CarrierId, HeldInteractive>();
   readonly finished = new FinishedTransactions();
   readonly #keeper: Keeper;
 
@@ -112,7 +85,7 @@ export class InteractiveTransactions {
   }
 
   holds(carrierId: CarrierId): boolean {
-    return this.#carrierIds.has(carrierId);
+    return this.#byCarrier.has(carrierId);
   }
 
   begin(transaction: NewInteractive): void {
@@ -128,6 +101,7 @@ export class InteractiveTransactions {
       ...transaction,
       branches: new Branches(this.#options, { ballot, carrierId, request, untilMs }),
       state: BEGUN,
+      sentAtMs: 0,
       answer: new Deferred(),
       response: { seq: 0 },
       cancelIdle: () => undefined,
@@ -139,7 +113,7 @@ export class InteractiveTransactions {
       rolledBack: Promise.resolve(),
     };
     this.#held.set(transactionId, held);
-    this.#carrierIds.add(carrierId);
+    this.#byCarrier.set(carrierId, held);
     this.#awaitClient(held);
     this.#keeper.start();
   }
@@ -195,6 +169,25 @@ export class InteractiveTransactions {
     );
   }
 
+  slow(forMs: number): readonly SlowCarrier[] {
+    const beforeMs = this.#options.clock.monotonicMs() - forMs;
+    return [...this.#held.values()].flatMap(({ carrierId, state, sentAtMs }) => {
+      const shards = awaitedShards(state);
+      return shards.length === 0 || sentAtMs > beforeMs ? [] : [{ carrierId, shards }];
+    });
+  }
+
+  /** Not while it waits for its client: a wait that a shard tells of is over then. */
+  mayYield(carrierId: CarrierId): boolean {
+    const held = this.#byCarrier.get(carrierId);
+    return held !== undefined && awaitedShards(held.state).length > 0;
+  }
+
+  yieldToOthers(carrierId: CarrierId): void {
+    const held = this.#byCarrier.get(carrierId);
+    if (held !== undefined) this.#handle(held, { kind: "ends", reason: { kind: "deadlock" } });
+  }
+
   #branchLost(gid: GlobalId): void {
     for (const held of [...this.#held.values()]) {
       const branch = held.branches.all.find((other) => other.gid === gid);
@@ -247,6 +240,7 @@ export class InteractiveTransactions {
         void this.#admit(held, effect.shard);
         return;
       case "send":
+        held.sentAtMs = this.#options.clock.monotonicMs();
         for (const shard of effect.shards) void this.#run(held, shard, effect);
         return;
       case "answerRan":
@@ -364,15 +358,7 @@ export class InteractiveTransactions {
     held.cancelIdle();
     held.cancelTooLong();
     this.#held.delete(held.transactionId);
-    this.#carrierIds.delete(held.carrierId);
+    this.#byCarrier.delete(held.carrierId);
     if (this.#held.size === 0) this.#keeper.stop();
   }
-}
-
-function isLast({ state }: HeldInteractive, asked: AskedStep): boolean {
-  return state.kind === "open" && state.last === asked;
-}
-
-export function isBeforeCommit(state: InteractiveState): state is Open | Running {
-  return state.kind === "open" || state.kind === "running";
 }

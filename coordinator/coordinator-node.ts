@@ -23,7 +23,7 @@ import {
 } from "./transactions/answered-keys.ts";
 import { Carriers } from "./transactions/carriers.ts";
 import { decodeBatch, encodeCommand, type CompleteCommand } from "./transactions/command.ts";
-import type { TransactionCounts } from "./transactions/counts.ts";
+import { TransactionCounts } from "./transactions/counts.ts";
 import { DeadlockDetector } from "./transactions/deadlocks/detector.ts";
 import { Delivery } from "./transactions/delivery.ts";
 import type { NodeView, TransactionGateway } from "./transactions/gateway.ts";
@@ -112,6 +112,7 @@ class Node implements CoordinatorNode {
   readonly #deadlocks: DeadlockDetector;
   readonly #service: TransactionService;
   readonly #answeredKeys: AnsweredKeys;
+  readonly #counts = new TransactionCounts();
   readonly #snapshots = { taken: 0, lastBytes: 0 };
   #leaderChanges = 0;
 
@@ -148,7 +149,7 @@ class Node implements CoordinatorNode {
     const capacity = (shard: ShardId): number => links.connected(shard)?.maxBranches ?? 0;
     const admission = new Admission(capacity, clock);
     this.#interactive = new InteractiveTransactions({
-      ...{ clusterId, links, clock, logger, carriers, admission },
+      ...{ clusterId, links, clock, logger, carriers, admission, counts: this.#counts },
       share: new Admission((shard) => interactiveShare(capacity(shard)), clock),
     });
     const interactive = this.#interactive;
@@ -174,7 +175,7 @@ class Node implements CoordinatorNode {
     this.#answeredKeys = new AnsweredKeys(clock, keysLimits);
     this.#service = new TransactionService({
       ...{ links, clock, random, ledger, leadership, carriers, onePhase, delivery, admission },
-      ...{ answeredKeys: this.#answeredKeys, leader, stillLeads },
+      ...{ answeredKeys: this.#answeredKeys, counts: this.#counts, leader, stillLeads },
       isInteractive: (id) => interactive.find(id) !== undefined,
     });
     this.gateway = this.#createGateway();
@@ -252,7 +253,7 @@ class Node implements CoordinatorNode {
     const { ledger } = this;
     const oldest = ledger.incomplete().next();
     return {
-      counts: this.#service.counts,
+      counts: this.#counts,
       undelivered: ledger.incompleteCount,
       oldestUndeliveredAtMs: oldest.done === true ? undefined : oldest.value.atMs,
       leaderChanges: this.#leaderChanges,

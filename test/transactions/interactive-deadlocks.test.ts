@@ -149,7 +149,8 @@ test("one that waits for a place on a shard waits for no lock there", async () =
   const leader = world.lead();
   const [holder, client] = [await leader.begin(), await leader.begin()];
   await holder.step(1, add(S1, 1));
-  const running = problem(client.step(1, add(S1, 1)));
+  await client.step(1, add(S2, 1));
+  const running = problem(client.step(2, add(S1, 1)));
   await settled();
   expect(leader.transactions.mayYield(carrier(1, 2))).toBe(false);
   expect(leader.transactions.slow(0)).toEqual([]);

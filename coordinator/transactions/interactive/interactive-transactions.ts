@@ -16,6 +16,7 @@ import {
 } from "../../../shared/model/interactive.ts";
 import type { StatementReply } from "../../../shared/model/protocol.ts";
 import type { Carriers } from "../carriers.ts";
+import type { TransactionCounts } from "../counts.ts";
 import type { DeadlockParties, SlowCarrier } from "../deadlocks/detector.ts";
 import type { StepAnswer } from "../gateway.ts";
 import { Branches, type InteractiveBranchesOptions } from "./branches.ts";
@@ -41,8 +42,12 @@ import {
   stepInteractive,
 } from "./machine.ts";
 
+/** Once each, by what its client is told or would be. */
+const COUNTED_AS = "interactive two_phase";
+
 export interface InteractiveTransactionsOptions extends InteractiveBranchesOptions {
   readonly carriers: Carriers;
+  readonly counts: TransactionCounts;
 }
 
 export class InteractiveTransactions implements DeadlockParties {
@@ -250,6 +255,7 @@ export class InteractiveTransactions implements DeadlockParties {
         held.answer.reject(failureError(effect.shard, effect.refusal, held.transactionId));
         return;
       case "answerCommitted":
+        this.#options.counts.committed(COUNTED_AS);
         this.finished.add(held.transactionId, { kind: "committed" });
         this.#forget(held);
         return;
@@ -321,7 +327,7 @@ export class InteractiveTransactions implements DeadlockParties {
 
   #handOver(held: HeldInteractive, terms: CommitBody): void {
     const { ballot, carrierId, transactionId, branches } = held;
-    const { carriers } = this.#options;
+    const { carriers, counts } = this.#options;
     const release = (): void => {
       branches.release();
     };
@@ -329,6 +335,14 @@ export class InteractiveTransactions implements DeadlockParties {
     const committing = carriers.prepare(carrier).catch((error: unknown) => {
       throw error instanceof SynodError ? asEnded(error) : error;
     });
+    committing.then(
+      () => {
+        counts.committed(COUNTED_AS);
+      },
+      (error: unknown) => {
+        counts.failed(COUNTED_AS, error);
+      },
+    );
     held.committing = committing;
     held.final = carriers.whenFinal(carrierId).then(() => this.#final(held, committing));
   }
@@ -348,9 +362,13 @@ export class InteractiveTransactions implements DeadlockParties {
 
   #end(held: HeldInteractive, reason: EndReason, shards: readonly ShardId[]): void {
     const { transactionId: id, branches, answer } = held;
+    const { counts } = this.#options;
+    const error = endError(reason, id);
+    if (reason.kind === "rolledBack") counts.rolledBack(COUNTED_AS);
+    else counts.failed(COUNTED_AS, error);
     this.finished.add(id, { kind: "aborted", cause: sentenceOf(reason) });
     held.rolledBack = branches.rollBack(shards);
-    answer.reject(endError(reason, id));
+    answer.reject(error);
     this.#forget(held);
   }
 

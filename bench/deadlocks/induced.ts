@@ -15,7 +15,10 @@ export interface Induced {
    * another had its first. One that nobody finds ends in timeouts.
    */
   readonly codes: readonly string[];
-  /** From the moment at which all are sure to wait to the answer of the one that gave way. */
+  /**
+   * From the moment at which all are sure to wait to the answer of the one that gave way. Interactive ones wait a few calls later,
+   * which counts as well.
+   */
   readonly detectedAfterMs: number;
 }
 

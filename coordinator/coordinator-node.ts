@@ -24,7 +24,7 @@ import {
 import { Carriers } from "./transactions/carriers.ts";
 import { ClockWatch } from "./transactions/clock-watch.ts";
 import { decodeBatch, encodeCommand, type CompleteCommand } from "./transactions/command.ts";
-import type { TransactionCounts } from "./transactions/counts.ts";
+import { TransactionCounts } from "./transactions/counts.ts";
 import { DeadlockDetector } from "./transactions/deadlocks/detector.ts";
 import { Delivery } from "./transactions/delivery.ts";
 import type { NodeView, TransactionGateway } from "./transactions/gateway.ts";
@@ -114,6 +114,7 @@ class Node implements CoordinatorNode {
   readonly #deadlocks: DeadlockDetector;
   readonly #service: TransactionService;
   readonly #answeredKeys: AnsweredKeys;
+  readonly #counts = new TransactionCounts();
   readonly #snapshots = { taken: 0, lastBytes: 0 };
   #leaderChanges = 0;
   /** What the log held at the start is applied. */
@@ -153,7 +154,7 @@ class Node implements CoordinatorNode {
     const capacity = (shard: ShardId): number => links.connected(shard)?.maxBranches ?? 0;
     const admission = new Admission(capacity, clock);
     this.#interactive = new InteractiveTransactions({
-      ...{ clusterId, links, clock, logger, carriers, admission },
+      ...{ clusterId, links, clock, logger, carriers, admission, counts: this.#counts },
       share: new Admission((shard) => interactiveShare(capacity(shard)), clock),
     });
     const interactive = this.#interactive;
@@ -173,12 +174,13 @@ class Node implements CoordinatorNode {
     this.#reads = new Reads({
       ...{ links, clock, logger, ledger, leadership, delivery, leader, stillLeads },
     });
-    this.#deadlocks = new DeadlockDetector({ parties: [carriers], links, clock, logger });
+    const parties = [carriers, interactive];
+    this.#deadlocks = new DeadlockDetector({ parties, links, clock, logger });
     const keysLimits = options.answeredKeys ?? DEFAULT_ANSWERED_KEYS_LIMITS;
     this.#answeredKeys = new AnsweredKeys(clock, keysLimits);
     this.#service = new TransactionService({
       ...{ links, clock, random, ledger, leadership, carriers, onePhase, delivery, admission },
-      ...{ answeredKeys: this.#answeredKeys, leader, stillLeads },
+      ...{ answeredKeys: this.#answeredKeys, counts: this.#counts, leader, stillLeads },
       isInteractive: (id) => interactive.find(id) !== undefined,
     });
     this.gateway = this.#createGateway();
@@ -256,7 +258,7 @@ class Node implements CoordinatorNode {
     const { ledger } = this;
     const oldest = ledger.incomplete().next();
     return {
-      counts: this.#service.counts,
+      counts: this.#counts,
       undelivered: ledger.incompleteCount,
       oldestUndeliveredAtMs: oldest.done === true ? undefined : oldest.value.atMs,
       leaderChanges: this.#leaderChanges,

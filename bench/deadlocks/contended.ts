@@ -12,6 +12,7 @@ import pg from "pg";
 import {
   type Database,
   fail,
+  type Kind,
   openRows,
   type Operation,
   pause,
@@ -24,11 +25,11 @@ const HOLD_MS = 15;
 const FOREIGN_HOLD_MS = 40;
 const FOREIGN_PAUSE_MS = 100;
 const LONG_TIMEOUT_MS = 10_000;
+const INTERACTIVE_SHARE = 0.3;
 const SHORT_TIMEOUTS_MS = [60, 120, 250, 500];
 
-export interface Contended {
-  /** How often each answer was given. */
-  readonly answers: ReadonlyMap<string, number>;
+/** How often each answer was given. */
+export interface Contended extends Readonly<Record<Kind, ReadonlyMap<string, number>>> {
   readonly elapsedMs: number;
 }
 
@@ -44,18 +45,20 @@ export async function runContended(
   await openRows(databases, [...hot, ...own.flat()]);
   const beganAtMs = performance.now();
   const goesOn = (): boolean => performance.now() - beganAtMs < durationMs;
-  const answers = new Map<string, number>();
+  const answers = { oneShot: new Map<string, number>(), interactive: new Map<string, number>() };
   const client = async (index: number): Promise<void> => {
     while (goesOn()) {
-      const { code } = await transact(url, nextOperations(shards, index), nextTimeoutMs());
-      answers.set(code, (answers.get(code) ?? 0) + 1);
+      const kind = chance(INTERACTIVE_SHARE) ? "interactive" : "oneShot";
+      const operations = nextOperations(shards, index);
+      const { code } = await transact(url, operations, nextTimeoutMs(), kind);
+      answers[kind].set(code, (answers[kind].get(code) ?? 0) + 1);
     }
   };
   await Promise.all([
     ...Array.from({ length: clients }, (_, index) => client(index)),
     ...databases.map((database) => occupy(database, hot, goesOn)),
   ]);
-  return { answers, elapsedMs: performance.now() - beganAtMs };
+  return { ...answers, elapsedMs: performance.now() - beganAtMs };
 }
 
 function nextTimeoutMs(): number {

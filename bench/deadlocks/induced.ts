@@ -3,7 +3,7 @@
  * that the next one has taken on another shard.
  */
 import { quantile } from "../load.ts";
-import { type Database, openRows, pause, take, transact } from "./transactions.ts";
+import { type Database, type Kind, openRows, pause, take, transact } from "./transactions.ts";
 
 /** Long enough for all to have their first row, on a busy machine too. */
 const HEAD_START_MS = 60;
@@ -15,22 +15,26 @@ export interface Induced {
    * another had its first. One that nobody finds ends in timeouts.
    */
   readonly codes: readonly string[];
-  /** From the moment at which all are sure to wait to the answer of the one that gave way. */
+  /**
+   * From the moment at which all are sure to wait to the answer of the one that gave way. Interactive ones wait a few calls later,
+   * which counts as well.
+   */
   readonly detectedAfterMs: number;
 }
 
-/** One transaction for each of the shards. */
+/** One transaction for each of the shards, of these kinds in turn. */
 export async function induceDeadlock(
   url: string,
   shards: readonly string[],
   row: string,
+  kinds: readonly Kind[] = ["oneShot"],
 ): Promise<Induced> {
   const beganAtMs = performance.now();
   const answers = await Promise.all(
     shards.map((shard, place) => {
       const next = shards[(place + 1) % shards.length] ?? shard;
       const operations = [take(shard, row), pause(next, HEAD_START_MS), take(next, row)];
-      return transact(url, operations, TIMEOUT_MS);
+      return transact(url, operations, TIMEOUT_MS, kinds[place % kinds.length]);
     }),
   );
   const aborted = answers.filter(({ code }) => code !== "committed");
@@ -41,19 +45,31 @@ export async function induceDeadlock(
   };
 }
 
-export interface Detection {
+export interface Figures {
   readonly made: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
   readonly maxMs: number;
+}
+
+export interface Detection {
+  readonly all: Figures;
+  /** By what the circle is made of. */
+  readonly ofMix: ReadonlyMap<string, Figures>;
   /** What came of those that did not end in exactly one `deadlock`. */
   readonly others: ReadonlyMap<string, number>;
 }
 
+const MIXES: readonly (readonly [string, readonly Kind[]])[] = [
+  ["in one request", ["oneShot"]],
+  ["interactive", ["interactive"]],
+  ["of both kinds", ["interactive", "oneShot"]],
+];
+
 /** Rows of which as many are deadlocked at once. */
 const ROWS = ["row 0", "row 1", "row 2", "row 3"];
 /** Until programs and connections are warm. */
-const WARM_UP_ROUNDS = 5;
+const WARM_UP_ROUNDS = 2;
 
 /** Over two and three shards in turn, several at a time. */
 export async function induceMany(
@@ -63,26 +79,38 @@ export async function induceMany(
 ): Promise<Detection> {
   const shards = databases.map(({ shard }) => shard);
   await openRows(databases, ROWS);
-  const times: number[] = [];
+  const times = new Map<string, number[]>(MIXES.map(([mix]) => [mix, []]));
   const others = new Map<string, number>();
-  for (let round = -WARM_UP_ROUNDS; times.length < deadlocks; round += 1) {
-    const induced = await Promise.all(
-      ROWS.map((row, place) => induceDeadlock(url, shards.slice((round + place) & 1), row)),
-    );
-    if (round < 0) continue;
-    for (const { codes, detectedAfterMs } of induced) {
-      if (codes.length === 0) continue;
-      times.push(detectedAfterMs);
-      const end = codes.join(" and ");
-      if (end !== "deadlock") others.set(end, (others.get(end) ?? 0) + 1);
+  for (let [round, made] = [-WARM_UP_ROUNDS, 0]; made < deadlocks; round += 1) {
+    for (const [mix, kinds] of MIXES) {
+      const induced = await Promise.all(
+        ROWS.map((row, place) =>
+          induceDeadlock(url, shards.slice((round + place) & 1), row, kinds),
+        ),
+      );
+      if (round < 0) continue;
+      for (const { codes, detectedAfterMs } of induced) {
+        if (codes.length === 0) continue;
+        made += 1;
+        times.get(mix)?.push(detectedAfterMs);
+        const end = codes.join(" and ");
+        if (end !== "deadlock") others.set(end, (others.get(end) ?? 0) + 1);
+      }
     }
   }
+  return {
+    all: figuresOf([...times.values()].flat()),
+    ofMix: new Map([...times].map(([mix, each]) => [mix, figuresOf(each)])),
+    others,
+  };
+}
+
+function figuresOf(times: readonly number[]): Figures {
   const ascending = Float64Array.from(times).sort();
   return {
     made: times.length,
     p50Ms: quantile(ascending, 0.5),
     p99Ms: quantile(ascending, 0.99),
     maxMs: quantile(ascending, 1),
-    others,
   };
 }

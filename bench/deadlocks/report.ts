@@ -1,23 +1,39 @@
 /** What the deadlock measurements tell. */
 import type { Contended } from "./contended.ts";
-import type { Detection } from "./induced.ts";
+import type { Detection, Figures } from "./induced.ts";
 
 const MS_PER_MINUTE = 60_000;
 
-export function describeDetection({ made, p50Ms, p99Ms, maxMs, others }: Detection): string {
-  const figures = [p50Ms, p99Ms, maxMs].map((ms) => `${ms.toFixed(0)} ms`);
+export function describeDetection({ all, ofMix, others }: Detection): string {
   return [
-    `${made} deadlocks over two and three shards: found after ${figures[0]} (p50), ${figures[1]} (p99), ${figures[2]} (max)`,
+    `${all.made} deadlocks over two and three shards: ${describeFigures(all)}`,
+    ...[...ofMix].map(([mix, figures]) => {
+      return `  ${figures.made} of transactions ${mix}: ${describeFigures(figures)}`;
+    }),
     `ended in another way: ${describeCounts(others)}`,
   ].join("\n");
 }
 
-export function describeContended({ answers, elapsedMs }: Contended): string {
+function describeFigures({ p50Ms, p99Ms, maxMs }: Figures): string {
+  const [p50, p99, max] = [p50Ms, p99Ms, maxMs].map((ms) => `${ms.toFixed(0)} ms`);
+  return `found after ${p50} (p50), ${p99} (p99), ${max} (max)`;
+}
+
+export function describeContended({ oneShot, interactive, elapsedMs }: Contended): string {
   const minutes = (elapsedMs / MS_PER_MINUTE).toFixed(1);
   return [
-    `${minutes} minutes of waiting without a deadlock: ${describeCounts(answers)}`,
-    `false victims: ${answers.get("deadlock") ?? 0}`,
+    `${minutes} minutes of waiting without a deadlock`,
+    `  in one request: ${describeCounts(oneShot)}`,
+    `  interactive: ${describeCounts(interactive)}`,
+    `false victims: ${falseVictims({ oneShot, interactive })}`,
   ].join("\n");
+}
+
+export function falseVictims({
+  oneShot,
+  interactive,
+}: Pick<Contended, "oneShot" | "interactive">): number {
+  return (oneShot.get("deadlock") ?? 0) + (interactive.get("deadlock") ?? 0);
 }
 
 function describeCounts(counts: ReadonlyMap<string, number>): string {

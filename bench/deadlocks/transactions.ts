@@ -1,6 +1,6 @@
 /**
  * The transactions of the deadlock measurements: rows that they meet on, and statements that take them in an order that the
- * measurement chooses. The shards of one transaction run in parallel, so a pause before a statement decides who comes first.
+ * measurement chooses. The shards of a transaction in one request run in parallel, so a pause before a statement decides who comes first.
  */
 import pg from "pg";
 import { request } from "undici";
@@ -26,7 +26,10 @@ export interface Answer {
 
 const TABLE = `create table if not exists deadlock_rows (name text primary key, value bigint not null default 0)`;
 const ADD_ROW = "insert into deadlock_rows (name) values ($1) on conflict do nothing";
+const COMMITTED = "committed";
 const OK = 200;
+const CREATED = 201;
+const Begun = z.object({ id: z.string() });
 const Problem = z.object({ code: z.string() });
 
 export async function openRows(
@@ -57,17 +60,54 @@ export function fail(shard: string): Operation {
   return take(shard, "no such row");
 }
 
+export type Kind = "oneShot" | "interactive";
+
+/** Interactive ones run the operations one after the other, whatever their shards. */
 export async function transact(
   url: string,
   operations: readonly Operation[],
   timeoutMs: number,
+  kind: Kind = "oneShot",
 ): Promise<Answer> {
-  const response = await request(`${url}/v1/transactions`, {
+  const run = kind === "oneShot" ? oneShot : interactive;
+  const code = await run(`${url}/v1/transactions`, operations, timeoutMs);
+  return { code, atMs: performance.now() };
+}
+
+async function oneShot(
+  url: string,
+  operations: readonly Operation[],
+  timeoutMs: number,
+): Promise<string> {
+  return (await post(url, { operations, timeoutMs })).code;
+}
+
+async function interactive(
+  url: string,
+  operations: readonly Operation[],
+  timeoutMs: number,
+): Promise<string> {
+  const begun = await post(`${url}/begin`, { timeoutMs });
+  if (begun.code !== COMMITTED) return begun.code;
+  const { id } = Begun.parse(begun.body);
+  for (const [index, operation] of operations.entries()) {
+    const { code } = await post(`${url}/${id}/statements`, { seq: index + 1, ...operation });
+    if (code !== COMMITTED) return code;
+  }
+  return (await post(`${url}/${id}/commit`, {})).code;
+}
+
+/** `code`: as of an answer, where whatever succeeds is called committed. */
+async function post(
+  url: string,
+  content: object,
+): Promise<{ readonly code: string; readonly body: unknown }> {
+  const response = await request(url, {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify({ operations, timeoutMs }),
+    body: JSON.stringify(content),
   });
   const body = await response.body.json();
-  const code = response.statusCode === OK ? "committed" : Problem.parse(body).code;
-  return { code, atMs: performance.now() };
+  const isGood = response.statusCode === OK || response.statusCode === CREATED;
+  return { code: isGood ? COMMITTED : Problem.parse(body).code, body };
 }

@@ -44,14 +44,12 @@ function measureTransactions(metrics: Metrics, { node, errors, clock }: Measured
       node
         .measures()
         .counts.ended()
-        .map(({ path, outcome, count }) => {
-          return sample({ kind: "one_shot", path, outcome }, count);
-        }),
+        .map(({ kind, path, outcome, count }) => sample({ kind, path, outcome }, count)),
     ["kind", "path", "outcome"],
   );
   metrics.counter(
     "synod_aborts_total",
-    "Attempts that this node ran as the leader and that were aborted, by error code",
+    "Attempts that this node ran as the leader and that were aborted, by error code; rolled-back: as the client asked",
     () => byName("reason", node.measures().counts.aborts),
     ["reason"],
   );

@@ -70,6 +70,13 @@ function refusalDetail(shard: ShardId, refusal: Refusal): ErrorDetail {
   };
 }
 
+export const DEADLOCK_SENTENCE =
+  "it waited for transactions that waited for it, on several shards, and was the youngest of them";
+
+export function deadlockError(transactionId: TransactionId): SynodError {
+  return new SynodError("deadlock", DEADLOCK_SENTENCE, { transactionId });
+}
+
 export function abortError(reason: AbortReason, transactionId: TransactionId): SynodError {
   switch (reason.kind) {
     case "refused":
@@ -86,11 +93,7 @@ export function abortError(reason: AbortReason, transactionId: TransactionId): S
         { transactionId },
       );
     case "deadlock":
-      return new SynodError(
-        "deadlock",
-        "it waited for transactions that waited for it, on several shards, and was the youngest of them",
-        { transactionId },
-      );
+      return deadlockError(transactionId);
     case "leadershipLost":
       return new SynodError(
         "coordinator-changed",

@@ -2,15 +2,20 @@
 import { SynodError, type Outcome } from "../../shared/model/errors.ts";
 import type { SubmissionAnswer } from "./gateway.ts";
 
-type CommitPath = "one_phase" | "two_phase";
+type Way = "one_shot one_phase" | "one_shot two_phase" | "interactive two_phase";
 
 interface Tallied {
-  readonly path: CommitPath;
+  readonly kind: "one_shot" | "interactive";
+  readonly path: "one_phase" | "two_phase";
   readonly outcome: Outcome;
   readonly count: number;
 }
 
-const PATHS: readonly CommitPath[] = ["one_phase", "two_phase"];
+const WAYS: readonly (Pick<Tallied, "kind" | "path"> & { readonly way: Way })[] = [
+  { way: "one_shot one_phase", kind: "one_shot", path: "one_phase" },
+  { way: "one_shot two_phase", kind: "one_shot", path: "two_phase" },
+  { way: "interactive two_phase", kind: "interactive", path: "two_phase" },
+];
 const OUTCOMES: readonly Outcome[] = ["committed", "aborted", "not_started", "unknown"];
 
 export class TransactionCounts {
@@ -20,18 +25,31 @@ export class TransactionCounts {
   readonly #replays = { committed: 0, aborted: 0 };
 
   /** Passes on what comes of it. */
-  async counted(path: CommitPath, attempt: Promise<SubmissionAnswer>): Promise<SubmissionAnswer> {
+  async counted(way: Way, attempt: Promise<SubmissionAnswer>): Promise<SubmissionAnswer> {
     try {
       const answer = await attempt;
-      if (!answer.replayed) increment(this.#ended, `${path} committed`);
+      if (!answer.replayed) this.committed(way);
       return answer;
     } catch (error) {
-      if (error instanceof SynodError) {
-        increment(this.#ended, `${path} ${error.outcome}`);
-        if (error.outcome === "aborted") increment(this.#aborts, error.code);
-      }
+      this.failed(way, error);
       throw error;
     }
+  }
+
+  committed(way: Way): void {
+    increment(this.#ended, `${way} committed`);
+  }
+
+  failed(way: Way, error: unknown): void {
+    if (!(error instanceof SynodError)) return;
+    increment(this.#ended, `${way} ${error.outcome}`);
+    if (error.outcome === "aborted") increment(this.#aborts, error.code);
+  }
+
+  /** Nothing has failed: its client asked for that. */
+  rolledBack(way: Way): void {
+    increment(this.#ended, `${way} aborted`);
+    increment(this.#aborts, "rolled-back");
   }
 
   replayed(outcome: "committed" | "aborted"): void {
@@ -39,14 +57,14 @@ export class TransactionCounts {
   }
 
   ended(): readonly Tallied[] {
-    return PATHS.flatMap((path) =>
+    return WAYS.flatMap(({ way, kind, path }) =>
       OUTCOMES.map((outcome) => {
-        return { path, outcome, count: this.#ended.get(`${path} ${outcome}`) ?? 0 };
+        return { kind, path, outcome, count: this.#ended.get(`${way} ${outcome}`) ?? 0 };
       }),
     );
   }
 
-  /** By error code. */
+  /** By error code; `rolled-back` where there was none. */
   get aborts(): ReadonlyMap<string, number> {
     return this.#aborts;
   }

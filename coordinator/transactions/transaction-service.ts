@@ -19,7 +19,7 @@ import type { AnsweredKeys } from "./answered-keys.ts";
 import { assertReachable } from "./reachable.ts";
 import type { Carriers } from "./carriers.ts";
 import type { CommitCommand } from "./command.ts";
-import { TransactionCounts } from "./counts.ts";
+import type { TransactionCounts } from "./counts.ts";
 import type { Delivery } from "./delivery.ts";
 import { NotLeader, type LeaderHint, type Submission, type SubmissionAnswer } from "./gateway.ts";
 import type { Leadership } from "./leadership.ts";
@@ -40,6 +40,7 @@ export interface TransactionServiceOptions {
   readonly delivery: Delivery;
   readonly admission: Admission;
   readonly answeredKeys: AnsweredKeys;
+  readonly counts: TransactionCounts;
   /** True while the interactive transaction runs. */
   readonly isInteractive: (id: TransactionId) => boolean;
   readonly leader: () => LeaderHint | undefined;
@@ -50,13 +51,11 @@ export interface TransactionServiceOptions {
 export class TransactionService {
   readonly #options: TransactionServiceOptions;
   readonly #keyed: KeyedAttempts;
-  readonly counts = new TransactionCounts();
 
   constructor(options: TransactionServiceOptions) {
     this.#options = options;
     this.#keyed = new KeyedAttempts({
       ...options,
-      counts: this.counts,
       begin: (submission, attempt) => this.#begin(submission, attempt),
       pendingShards: (id) => this.pendingShards(id),
     });
@@ -84,9 +83,13 @@ export class TransactionService {
     }
     const [shard] = shards;
     assert(shard !== undefined, "a transaction has operations");
-    return shards.length === 1
-      ? this.counts.counted("one_phase", this.#runOnePhase(submission, ballot, shard, release))
-      : this.counts.counted("two_phase", this.#runTwoPhase(submission, attempt, ballot, release));
+    const { counts } = this.#options;
+    if (shards.length === 1) {
+      const running = this.#runOnePhase(submission, ballot, shard, release);
+      return counts.counted("one_shot one_phase", running);
+    }
+    const running = this.#runTwoPhase(submission, attempt, ballot, release);
+    return counts.counted("one_shot two_phase", running);
   }
 
   async #runOnePhase(

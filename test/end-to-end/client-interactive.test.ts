@@ -11,6 +11,7 @@ import {
   removeClusterDirectory,
   startLocalCluster,
 } from "../../demo/local-cluster.ts";
+import { eventually } from "../support/wait.ts";
 
 const CLI = join(import.meta.dirname, "..", "..", "dist", "client", "cli.js");
 const home = mkdtempSync(join(tmpdir(), "synod-interactive-client-"));
@@ -92,6 +93,20 @@ test("a transaction that waited too long is aborted; the closure runs again", as
   expect(runs).toBeGreaterThanOrEqual(2);
   expect([await balance("s1"), await balance("s2")]).toEqual(["52", "151"]);
 }, 60_000);
+
+test("a closure that was the victim of a deadlock runs again, and both commit", async () => {
+  let [runs, arrived] = [0, 0];
+  const cross = (first: string, second: string): Promise<void> =>
+    synod.begin(async (tx) => {
+      runs += 1;
+      await tx.query(first, sql`update accounts set balance = balance`);
+      arrived += 1;
+      await eventually("each has its first row", () => Promise.resolve(arrived >= 2));
+      await tx.query(second, sql`update accounts set balance = balance`);
+    });
+  await Promise.all([cross("s1", "s2"), cross("s2", "s1")]);
+  expect(runs).toBeGreaterThanOrEqual(3);
+});
 
 test("a leader that is killed between two statements costs a run, and no money", async () => {
   let runs = 0;

@@ -266,6 +266,34 @@ test("a rollback is answered when the row locks are free", async () => {
   expect(await Promise.all(shards.map((shard) => lockIsFree(shard)))).toEqual([true, true]);
 });
 
+test("of two that take rows on two shards in opposite order the younger is a deadlock, the older commits", async () => {
+  const [older, younger] = [await begin(), await begin()];
+  await older.add(1, "s1", 5);
+  await younger.add(1, "s2", 50);
+  const goesOn = older.add(2, "s2", 5);
+  const deadlock = { status: 409, data: { code: "deadlock", outcome: "aborted", retryable: true } };
+  expect(await younger.add(2, "s1", 50)).toMatchObject(deadlock);
+  expect(await goesOn).toMatchObject({ status: 200 });
+  expect(await younger.commit()).toMatchObject({
+    status: 410,
+    data: { detail: expect.stringContaining("waited for transactions that waited") as unknown },
+  });
+  expect(await older.commit()).toMatchObject({ status: 200 });
+  expect(await balances()).toEqual([105, 105]);
+});
+
+test("beside a transaction in one request it is the younger as well that gives way", async () => {
+  const transaction = await begin();
+  await transaction.add(1, "s2", 5);
+  const operations = ["s1", "s2"].map((shard) => ({ shard, sql: ADD, params: [50, "a"] }));
+  const other = call("POST", "", { operations, timeoutMs: 20_000 });
+  await eventually("the other one has its first row", async () => !(await lockIsFree(shards[0])));
+  expect(await transaction.add(2, "s1", 5)).toMatchObject({ status: 200 });
+  expect(await other).toMatchObject({ status: 409, data: { code: "deadlock" } });
+  expect(await transaction.commit()).toMatchObject({ status: 200 });
+  expect(await balances()).toEqual([105, 105]);
+});
+
 test("serializable on every shard is not serializable across shards: a write skew commits", async () => {
   // At least one of the two accounts `a`, of s1 and of s2, is to keep its money. Each transaction looks at both, and takes one.
   const both = [

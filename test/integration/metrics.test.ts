@@ -30,6 +30,8 @@ const body = (id: string, ...shards: readonly string[]) => ({
   })),
 });
 
+const JSON_HEADERS = { "content-type": "application/json" };
+
 const transactions = (read: MetricsRead, path: string, outcome: string): number =>
   read.of("synod_transactions_total", { kind: "one_shot", path, outcome });
 
@@ -64,6 +66,36 @@ function testMetrics(): void {
     expect(grown("synod_idempotency_bytes", { store: "ledger" })).toBeGreaterThan(0);
     expect(grown("synod_wal_fsync_duration_seconds_count", {})).toBeGreaterThan(0);
     expect(grown("synod_paxos_applied_index", {})).toBeGreaterThan(0);
+  });
+
+  test("interactive transactions are counted by outcome, apart from the others", async () => {
+    const { url } = await group.leader();
+    const before = await readMetrics(url);
+    const base = `${url}/v1/transactions`;
+    const send = (method: string, path: string, content?: object): Promise<Response> =>
+      fetch(base + path, {
+        method,
+        ...(content !== undefined && { body: JSON.stringify(content), headers: JSON_HEADERS }),
+      });
+    const begin = async (): Promise<string> => {
+      const { id } = (await (await send("POST", "/begin")).json()) as { readonly id: string };
+      return `/${id}`;
+    };
+    const statement = { seq: 1, shard: "s1", sql: "insert into entries (id) values ('i')" };
+    const [committed, failed, rolledBack] = [await begin(), await begin(), await begin()];
+    expect((await send("POST", `${committed}/statements`, statement)).status).toBe(200);
+    expect((await send("POST", `${committed}/commit`)).status).toBe(200);
+    expect((await send("POST", `${failed}/statements`, statement)).status).toBe(422);
+    expect((await send("DELETE", rolledBack)).status).toBe(200);
+    const after = await readMetrics(url);
+    const grown = (name: string, labels: Readonly<Record<string, string>>): number =>
+      after.of(name, labels) - before.of(name, labels);
+    const more = (kind: string, outcome: string): number =>
+      grown("synod_transactions_total", { kind, path: "two_phase", outcome });
+    expect([more("interactive", "committed"), more("interactive", "aborted")]).toEqual([1, 2]);
+    expect(grown("synod_transactions_total", { kind: "one_shot" })).toBe(0);
+    expect(grown("synod_aborts_total", { reason: "constraint-violation" })).toBe(1);
+    expect(grown("synod_aborts_total", { reason: "rolled-back" })).toBe(1);
   });
 
   test("one node leads, all hear a leader, and all apply the same", async () => {

@@ -45,6 +45,7 @@ const MUST_BE_SEEN = [
   "already-committed (committed)",
   "interactive verdict committed",
   "interactive verdict aborted",
+  "interactive step: deadlock",
   "settle: committed",
   "settle: aborted",
   "replayed",

@@ -37,6 +37,7 @@ const failed = (shard: ShardId): InteractiveEvent => ({ kind: "failed", shard, r
 const admitted: InteractiveEvent = { kind: "admitted" };
 const commitAsked: InteractiveEvent = { kind: "commitAsked", terms: CommitBody.parse({}) };
 const idle: InteractiveEvent = { kind: "ends", reason: { kind: "idle" } };
+const deadlock: InteractiveEvent = { kind: "ends", reason: { kind: "deadlock" } };
 const refused: InteractiveEvent = {
   kind: "ends",
   reason: { kind: "refused", shard: S1, refusal: REFUSAL },
@@ -78,6 +79,7 @@ const ROWS: readonly [string, readonly InteractiveEvent[], InteractiveEvent, str
   ["opening", OPENED.slice(0, 2), failed(S1), "open", "answerFailed"],
   ["opening", OPENED.slice(0, 2), ran(S2), "running", ""],
   ["opening", OPENED.slice(0, 2), refused, "ended", "end"],
+  ["opening", OPENED.slice(0, 2), deadlock, "ended", "end"],
   ["open", OPENED, ask(2, on(S1)), "running", "send"],
   ["open", OPENED, ask(2, on(S2)), "running", "admit"],
   ["open", OPENED, ask(2, save), "running", "send"],
@@ -86,6 +88,7 @@ const ROWS: readonly [string, readonly InteractiveEvent[], InteractiveEvent, str
   ["failed", FAILED, ask(3, back), "running", "send"],
   ["failed", FAILED, idle, "ended", "end"],
   ["handed over", [...OPENED, commitAsked], idle, "handedOver", ""],
+  ["handed over", [...OPENED, commitAsked], deadlock, "handedOver", ""],
   ["handed over", [...OPENED, commitAsked], commitAsked, "handedOver", ""],
   ["ended", [idle], ran(S1), "ended", ""],
   ["ended", [idle], admitted, "ended", ""],

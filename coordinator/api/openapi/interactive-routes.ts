@@ -10,7 +10,7 @@ const OF_ONE: readonly ErrorCode[] = [...PROBLEMS, "not-found", "transaction-exp
 const OF_STEPS: readonly ErrorCode[] = [
   ...OF_ONE,
   ...(["sequence-conflict", "transaction-failed", "unknown-shard", "shard-unavailable"] as const),
-  ...(["participant-conflict", "lock-timeout", "transaction-timeout"] as const),
+  ...(["participant-conflict", "deadlock", "lock-timeout", "transaction-timeout"] as const),
   ...(["constraint-violation", "sql-error", "expectation-failed", "not-preparable"] as const),
   ...(["statement-not-allowed", "result-too-large", "coordinator-changed"] as const),
 ];

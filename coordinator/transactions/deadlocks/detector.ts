@@ -1,7 +1,7 @@
 /**
  * The leader's watch for deadlocks between shards, which no Postgres can see.
  *
- * Nobody is asked while votes come in soon. When transactions have been waiting for votes of at least two shards, those shards
+ * Nobody is asked while votes and answers come in soon. When transactions have been waiting for at least two shards, those
  * are asked who waits for whom. Their answers are of different moments, so a cycle in them may never have been there at
  * any one moment: its shards are asked again, after all have answered, and only waits that have lasted from the first answer to
  * the second count. All of those were there together in between, so a cycle of them is a deadlock, and does not go away
@@ -14,7 +14,7 @@ import { type Deadlock, findDeadlocks, lastingWaits, type ShardWait } from "./wa
 
 /** Together, with some 20 ms for two looks at every shard, a deadlock ends within a quarter of a second. */
 const DETECTION_TIMES = {
-  /** A vote that takes less than this is not called slow. */
+  /** A vote, or an answer to a step, that takes less than this is not called slow. */
   slowAfterMs: 50,
   /** From the end of one look to the next. */
   intervalMs: 100,
@@ -31,7 +31,7 @@ export interface SlowCarrier {
 export interface DeadlockParties {
   /** Those of which something has been running for at least that long. */
   slow(forMs: number): readonly SlowCarrier[];
-  /** It is known here and runs: neither ended nor on its way to commit. */
+  /** It is known here and something of it runs that may be waiting: it has neither ended nor is it on its way to commit. */
   mayYield(carrierId: CarrierId): boolean;
   /** Aborts it with the code `deadlock`. */
   yieldToOthers(carrierId: CarrierId): void;

@@ -3,7 +3,7 @@ import { unreachable } from "../../../shared/model/assert.ts";
 import { SynodError } from "../../../shared/model/errors.ts";
 import type { ShardId, TransactionId } from "../../../shared/model/ids.ts";
 import type { Refusal } from "../../../shared/model/protocol.ts";
-import { refusalError } from "../answer.ts";
+import { DEADLOCK_SENTENCE, deadlockError, refusalError } from "../answer.ts";
 import type { EndReason, Objection } from "./machine.ts";
 
 export function objectionError(
@@ -23,6 +23,7 @@ export function failureError(shard: ShardId, refusal: Refusal, id: TransactionId
 /** For the call that is under way when the transaction ends. */
 export function endError(reason: EndReason, id: TransactionId): SynodError {
   if (reason.kind === "refused") return asEnded(refusalError(reason.shard, reason.refusal, id));
+  if (reason.kind === "deadlock") return deadlockError(id);
   if (reason.kind !== "unreachable") return expired(id, sentenceOf(reason));
   const { shard } = reason;
   const detail = { shard, transactionId: id };
@@ -58,6 +59,8 @@ export function sentenceOf(reason: EndReason): string {
       return "it waited too long for its client";
     case "tooLong":
       return "its time was over";
+    case "deadlock":
+      return DEADLOCK_SENTENCE;
     case "leadershipLost":
       return "the leader has changed";
     default:

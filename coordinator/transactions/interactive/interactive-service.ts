@@ -39,11 +39,8 @@ import {
   stillDeciding,
   UNKNOWN_HERE,
 } from "./errors.ts";
-import {
-  type HeldInteractive,
-  type InteractiveTransactions,
-  isBeforeCommit,
-} from "./interactive-transactions.ts";
+import { type HeldInteractive, isBeforeCommit } from "./held-interactive.ts";
+import type { InteractiveTransactions } from "./interactive-transactions.ts";
 import type { AskedStep } from "./machine.ts";
 
 const TAIL_LENGTH = 12;

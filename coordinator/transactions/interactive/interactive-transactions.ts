@@ -8,74 +8,52 @@
 import type { TransactionResponse } from "../../../shared/model/api.ts";
 import { assert, unreachable } from "../../../shared/model/assert.ts";
 import { SynodError } from "../../../shared/model/errors.ts";
-import type {
-  Ballot,
-  CarrierId,
-  GlobalId,
-  ShardId,
-  TransactionId,
-} from "../../../shared/model/ids.ts";
+import type { CarrierId, GlobalId, ShardId, TransactionId } from "../../../shared/model/ids.ts";
 import {
-  type BeginRequest,
   type CommitBody,
   INTERACTIVE_LIMITS,
   type StepResponse,
 } from "../../../shared/model/interactive.ts";
-import type { Cancel } from "../../../shared/model/ports.ts";
 import type { StatementReply } from "../../../shared/model/protocol.ts";
 import type { Carriers } from "../carriers.ts";
+import type { TransactionCounts } from "../counts.ts";
+import type { DeadlockParties, SlowCarrier } from "../deadlocks/detector.ts";
 import type { StepAnswer } from "../gateway.ts";
 import { Branches, type InteractiveBranchesOptions } from "./branches.ts";
 import { Deferred } from "./deferred.ts";
 import { asEnded, endError, failureError, objectionError, sentenceOf } from "./errors.ts";
 import { FinishedTransactions } from "./finished.ts";
+import {
+  type HeldInteractive,
+  isBeforeCommit,
+  isLast,
+  type NewInteractive,
+} from "./held-interactive.ts";
 import { Keeper } from "./keeper.ts";
 import {
   type AskedStep,
+  awaitedShards,
   BEGUN,
   type EndReason,
   type InteractiveEffect,
   type InteractiveEvent,
-  type InteractiveState,
   judgeStep,
   objectionToCommit,
-  type Open,
-  type Running,
   stepInteractive,
 } from "./machine.ts";
 
+/** Once each, by what its client is told or would be. */
+const COUNTED_AS = "interactive two_phase";
+
 export interface InteractiveTransactionsOptions extends InteractiveBranchesOptions {
   readonly carriers: Carriers;
+  readonly counts: TransactionCounts;
 }
 
-export interface NewInteractive {
-  readonly ballot: Ballot;
-  readonly carrierId: CarrierId;
-  readonly transactionId: TransactionId;
-  readonly request: BeginRequest;
-}
-
-/** A transaction that is held. */
-export interface HeldInteractive extends NewInteractive {
-  readonly branches: Branches;
-  state: InteractiveState;
-  /** Of the last step that was begun. */
-  answer: Deferred<StepResponse>;
-  response: StepResponse;
-  cancelIdle: Cancel;
-  cancelTooLong: Cancel;
-  /** The client's answer, once the commit has been handed over. */
-  committing: Promise<TransactionResponse> | undefined;
-  /** Resolves when the outcome of a commit that was handed over is final. */
-  final: Promise<void>;
-  /** Resolves when every branch has been told to roll back, and has. */
-  rolledBack: Promise<void>;
-}
-
-export class InteractiveTransactions {
+export class InteractiveTransactions implements DeadlockParties {
   readonly #options: InteractiveTransactionsOptions;
   readonly #held = new Map<TransactionId, HeldInteractive>();
-  readonly #carrierIds = new Set<CarrierId>();
+  readonly #byCarrier = new Map<CarrierId, HeldInteractive>();
   readonly finished = new FinishedTransactions();
   readonly #keeper: Keeper;
 
@@ -112,7 +90,7 @@ export class InteractiveTransactions {
   }
 
   holds(carrierId: CarrierId): boolean {
-    return this.#carrierIds.has(carrierId);
+    return this.#byCarrier.has(carrierId);
   }
 
   begin(transaction: NewInteractive): void {
@@ -128,6 +106,7 @@ export class InteractiveTransactions {
       ...transaction,
       branches: new Branches(this.#options, { ballot, carrierId, request, untilMs }),
       state: BEGUN,
+      sentAtMs: 0,
       answer: new Deferred(),
       response: { seq: 0 },
       cancelIdle: () => undefined,
@@ -139,7 +118,7 @@ export class InteractiveTransactions {
       rolledBack: Promise.resolve(),
     };
     this.#held.set(transactionId, held);
-    this.#carrierIds.add(carrierId);
+    this.#byCarrier.set(carrierId, held);
     this.#awaitClient(held);
     this.#keeper.start();
   }
@@ -195,6 +174,25 @@ export class InteractiveTransactions {
     );
   }
 
+  slow(forMs: number): readonly SlowCarrier[] {
+    const beforeMs = this.#options.clock.monotonicMs() - forMs;
+    return [...this.#held.values()].flatMap(({ carrierId, state, sentAtMs }) => {
+      const shards = awaitedShards(state);
+      return shards.length === 0 || sentAtMs > beforeMs ? [] : [{ carrierId, shards }];
+    });
+  }
+
+  /** Not while it waits for its client: a wait that a shard tells of is over then. */
+  mayYield(carrierId: CarrierId): boolean {
+    const held = this.#byCarrier.get(carrierId);
+    return held !== undefined && awaitedShards(held.state).length > 0;
+  }
+
+  yieldToOthers(carrierId: CarrierId): void {
+    const held = this.#byCarrier.get(carrierId);
+    if (held !== undefined) this.#handle(held, { kind: "ends", reason: { kind: "deadlock" } });
+  }
+
   #branchLost(gid: GlobalId): void {
     for (const held of [...this.#held.values()]) {
       const branch = held.branches.all.find((other) => other.gid === gid);
@@ -247,6 +245,7 @@ export class InteractiveTransactions {
         void this.#admit(held, effect.shard);
         return;
       case "send":
+        held.sentAtMs = this.#options.clock.monotonicMs();
         for (const shard of effect.shards) void this.#run(held, shard, effect);
         return;
       case "answerRan":
@@ -256,6 +255,7 @@ export class InteractiveTransactions {
         held.answer.reject(failureError(effect.shard, effect.refusal, held.transactionId));
         return;
       case "answerCommitted":
+        this.#options.counts.committed(COUNTED_AS);
         this.finished.add(held.transactionId, { kind: "committed" });
         this.#forget(held);
         return;
@@ -327,7 +327,7 @@ export class InteractiveTransactions {
 
   #handOver(held: HeldInteractive, terms: CommitBody): void {
     const { ballot, carrierId, transactionId, branches } = held;
-    const { carriers } = this.#options;
+    const { carriers, counts } = this.#options;
     const release = (): void => {
       branches.release();
     };
@@ -335,6 +335,14 @@ export class InteractiveTransactions {
     const committing = carriers.prepare(carrier).catch((error: unknown) => {
       throw error instanceof SynodError ? asEnded(error) : error;
     });
+    committing.then(
+      () => {
+        counts.committed(COUNTED_AS);
+      },
+      (error: unknown) => {
+        counts.failed(COUNTED_AS, error);
+      },
+    );
     held.committing = committing;
     held.final = carriers.whenFinal(carrierId).then(() => this.#final(held, committing));
   }
@@ -354,9 +362,13 @@ export class InteractiveTransactions {
 
   #end(held: HeldInteractive, reason: EndReason, shards: readonly ShardId[]): void {
     const { transactionId: id, branches, answer } = held;
+    const { counts } = this.#options;
+    const error = endError(reason, id);
+    if (reason.kind === "rolledBack") counts.rolledBack(COUNTED_AS);
+    else counts.failed(COUNTED_AS, error);
     this.finished.add(id, { kind: "aborted", cause: sentenceOf(reason) });
     held.rolledBack = branches.rollBack(shards);
-    answer.reject(endError(reason, id));
+    answer.reject(error);
     this.#forget(held);
   }
 
@@ -364,15 +376,7 @@ export class InteractiveTransactions {
     held.cancelIdle();
     held.cancelTooLong();
     this.#held.delete(held.transactionId);
-    this.#carrierIds.delete(held.carrierId);
+    this.#byCarrier.delete(held.carrierId);
     if (this.#held.size === 0) this.#keeper.stop();
   }
-}
-
-function isLast({ state }: HeldInteractive, asked: AskedStep): boolean {
-  return state.kind === "open" && state.last === asked;
-}
-
-export function isBeforeCommit(state: InteractiveState): state is Open | Running {
-  return state.kind === "open" || state.kind === "running";
 }

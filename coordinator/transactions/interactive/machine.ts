@@ -6,7 +6,7 @@
  *     ▲  every branch has answered   │              │
  *     └──────────────────────────────┘              └── nothing was run at all ──▶ ended(committed)
  *
- *    open, running ── rolled back, a time limit, leadership or a branch lost, a failure that nothing can mend ──▶ ended
+ *    open, running ── rolled back, a time limit, a deadlock, leadership or a branch lost, an unmendable failure ──▶ ended
  *
  * Rules that the shape enforces:
  * - One step at a time, and each once: it has the next `seq`, or is the last one again.
@@ -62,7 +62,7 @@ export type EndReason =
   /** A step was not answered. */
   | { readonly kind: "unreachable"; readonly shard: ShardId }
   | { readonly kind: "participantLost"; readonly shard: ShardId }
-  | { readonly kind: "rolledBack" | "idle" | "tooLong" | "leadershipLost" };
+  | { readonly kind: "rolledBack" | "idle" | "tooLong" | "deadlock" | "leadershipLost" };
 
 export type InteractiveEvent =
   /** Only a step to which `judgeStep` has no objection. */
@@ -113,6 +113,11 @@ export const BEGUN: Open = {
   savepoints: [],
   failure: null,
 };
+
+/** Where a step has been sent to and has not been answered. */
+export function awaitedShards(state: InteractiveState): readonly ShardId[] {
+  return state.kind === "running" ? (state.awaited ?? []) : [];
+}
 
 const unchanged = (state: InteractiveState): InteractiveStep => ({ state, effects: [] });
 

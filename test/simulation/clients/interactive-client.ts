@@ -126,6 +126,7 @@ export class InteractiveClient {
       if (lesson.kind === "said") return "ran";
       if (lesson.kind === "failed") {
         const { code, outcome, message } = lesson.error;
+        if (code === "deadlock") this.#options.tally.count("interactive step: deadlock");
         if (outcome === "aborted") return "over";
         if (code === "sequence-conflict" || code === "already-committed") {
           throw new Violation("honest errors", `${call.name} in turn: ${code}, ${message}`);

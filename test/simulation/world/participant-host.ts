@@ -220,7 +220,8 @@ export class ParticipantHost {
         receive: (linkId, request) => {
           this.#heard?.push(request);
           const receive = (): Promise<unknown> => handle(linkId, request);
-          const isRun = request.kind === "execute" || request.kind === "executeOnePhase";
+          const { kind } = request;
+          const isRun = kind === "execute" || kind === "executeOnePhase" || kind === "statement";
           return isRun ? this.database.during(request.carrierId, receive) : receive();
         },
         lost: (linkId) => {

@@ -5,6 +5,7 @@
 import { Admission, interactiveShare } from "../../../coordinator/transactions/admission.ts";
 import { Carriers } from "../../../coordinator/transactions/carriers.ts";
 import { decodeBatch, encodeBatch } from "../../../coordinator/transactions/command.ts";
+import { TransactionCounts } from "../../../coordinator/transactions/counts.ts";
 import { Delivery } from "../../../coordinator/transactions/delivery.ts";
 import { Incidents } from "../../../coordinator/transactions/incidents.ts";
 import { InteractiveService } from "../../../coordinator/transactions/interactive/interactive-service.ts";
@@ -123,6 +124,7 @@ export class Leader {
   readonly service: InteractiveService;
   readonly transactions: InteractiveTransactions;
   readonly carriers: Carriers;
+  readonly counts = new TransactionCounts();
   readonly #leadership = new Leadership();
   readonly #delivery: Delivery;
   readonly #round: number;
@@ -160,7 +162,7 @@ export class Leader {
     const { carriers } = this;
     const admission = new Admission(() => maxBranches, clock);
     this.transactions = new InteractiveTransactions({
-      ...{ ...common, clusterId: CLUSTER, carriers, admission },
+      ...{ ...common, clusterId: CLUSTER, carriers, admission, counts: this.counts },
       share: new Admission(() => interactiveShare(maxBranches), clock),
     });
     const { transactions } = this;

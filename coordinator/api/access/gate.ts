@@ -13,6 +13,7 @@ import { CLUSTER_HEADER, type ClusterSecret } from "../../../shared/runtime/clus
 import { HOPS_HEADER } from "../forwarding.ts";
 import type { Client, Clients, Role } from "./clients.ts";
 import { RateLimits } from "./rate-limits.ts";
+import { pathOf } from "./target.ts";
 
 export interface Principal {
   readonly id: string;
@@ -28,6 +29,8 @@ export interface GateOptions {
 
 const EVERYBODY: Principal = { id: "", role: "operator" };
 const SUPERVISOR: Principal = { id: "", role: "observer" };
+const TARGET_SENTENCE =
+  "the request's target must be a path that begins with /, in visible ASCII without # and backslashes";
 const OPEN_PATHS: ReadonlySet<string> = new Set(["/livez", "/readyz"]);
 const BEARER = /^Bearer ([\w.~+/-]{1,512}=*)$/i;
 
@@ -40,9 +43,10 @@ export class Gate {
     this.#rates = new RateLimits(options.clock);
   }
 
-  /** Throws a SynodError: unauthenticated, forbidden, too-many-requests. */
+  /** Throws a SynodError: invalid-request, unauthenticated, forbidden, too-many-requests. */
   pass({ url = "/", method, headers }: IncomingMessage): Principal {
-    const [path = "/"] = url.split("?", 1);
+    const path = pathOf(url);
+    if (path === undefined) throw new SynodError("invalid-request", TARGET_SENTENCE);
     if (OPEN_PATHS.has(path)) return SUPERVISOR;
     if (path.startsWith("/internal/")) return this.#node(headers[CLUSTER_HEADER]);
     const { clients } = this.#options;

@@ -3,14 +3,17 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { LIMITS } from "../../shared/model/api.ts";
 import { SynodError } from "../../shared/model/errors.ts";
 import { answer, answerJson, type AnswerHeaders } from "../../shared/runtime/http.ts";
+import { clientHeaders, type Principal } from "./access/gate.ts";
 import { answerError, connectionHeaders, leaderHint, type ApiContext } from "./context.ts";
-import { HOPS_HEADER, TIMEOUT_HEADER, type ForwardedRequest, type Reply } from "./forwarding.ts";
+import { TIMEOUT_HEADER, type ForwardedRequest, type Reply } from "./forwarding.ts";
 import { LeaderRoute, type Repetition } from "./leader-route.ts";
 import { rawBody, type RawBody } from "./request-body.ts";
 
 export interface Call {
   readonly method: ForwardedRequest["method"];
   readonly path: string;
+  /** For the leader, where this node is not it; what came when missing. */
+  readonly body?: Buffer;
   /** Carries it out if this node may. */
   readonly here: () => Promise<Told>;
   readonly timeoutMs: number;
@@ -40,7 +43,7 @@ export class Calls {
   async answer(
     request: IncomingMessage,
     response: ServerResponse,
-    read: (raw: RawBody) => Call,
+    read: (raw: RawBody, caller: Principal) => Call,
   ): Promise<void> {
     const { isDraining, maxInFlight } = this.#context;
     this.#inFlight += 1;
@@ -50,7 +53,8 @@ export class Calls {
         throw new SynodError("overloaded", `this node serves ${maxInFlight} requests at once`);
       }
       const raw = await rawBody(request);
-      await this.#run(request, response, raw, read(raw));
+      const caller = this.#context.gate.caller(request);
+      await this.#run(request, response, caller, { body: raw.body, ...read(raw, caller) });
     } catch (error) {
       answerError(this.#context, request, response, error);
     } finally {
@@ -61,15 +65,15 @@ export class Calls {
   async #run(
     request: IncomingMessage,
     response: ServerResponse,
-    { body }: RawBody,
-    { method, path, here, timeoutMs, repetition }: Call,
+    caller: Principal,
+    { method, path, body, here, timeoutMs, repetition }: Required<Call>,
   ): Promise<void> {
     const isEmpty = body.length === 0;
-    const headers = { ...passedOn(request), ...(!isEmpty && JSON_BODY) };
+    const headers = { ...passedOn(request, caller), ...(!isEmpty && JSON_BODY) };
     const routed = await this.#route.run({
       ...{ here, timeoutMs, repetition },
       request: { method, path, headers, ...(!isEmpty && { body }) },
-      isForwarded: isForwarded(request),
+      isForwarded: caller.isForwarded,
       isGone: () => response.destroyed,
     });
     if (routed.kind === "relayed") {
@@ -93,10 +97,6 @@ export class Calls {
   }
 }
 
-export function isForwarded({ headers }: IncomingMessage): boolean {
-  return headers[HOPS_HEADER] !== undefined;
-}
-
 /** A node that forwards says what is left of the client's time. */
 export function timeLeft(timeoutMs: number, { headers }: IncomingMessage): number {
   const leftMs = Number(headers[TIMEOUT_HEADER]);
@@ -104,11 +104,11 @@ export function timeLeft(timeoutMs: number, { headers }: IncomingMessage): numbe
   return Math.max(leftMs, LIMITS.minTimeoutMs);
 }
 
-/** Whoever asked this node asks the leader: it knows him as well. */
-function passedOn({ headers }: IncomingMessage): AnswerHeaders {
-  const { authorization, "idempotency-key": key } = headers;
+/** His token stays here: this node vouches for the client. */
+function passedOn({ headers }: IncomingMessage, caller: Principal): AnswerHeaders {
+  const { "idempotency-key": key } = headers;
   return {
-    ...(authorization !== undefined && { Authorization: authorization }),
+    ...clientHeaders(caller),
     ...(typeof key === "string" && { "Idempotency-Key": key }),
   };
 }

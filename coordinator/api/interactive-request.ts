@@ -8,10 +8,17 @@ import { assert } from "../../shared/model/assert.ts";
 import type { ShardId } from "../../shared/model/ids.ts";
 import { type BeginRequest, type CommitBody, StepRequest } from "../../shared/model/interactive.ts";
 import type { AskedStep, Step } from "../transactions/interactive/machine.ts";
-import { objectToOperations } from "./operation-checks.ts";
+import { readOperations, type Terms } from "./operation-checks.ts";
 import { objectionsToList } from "./params.ts";
 import { InvalidRequest } from "./problem.ts";
-import { inKeyOrder, readAs, readJson, type RawBody } from "./request-body.ts";
+import {
+  type Forwardable,
+  inKeyOrder,
+  readAs,
+  readJson,
+  type RawBody,
+  withTexts,
+} from "./request-body.ts";
 
 /** An empty body stands for `{}`. */
 export function readOptionalBody<Schema extends z.ZodType<BeginRequest | CommitBody>>(
@@ -22,32 +29,37 @@ export function readOptionalBody<Schema extends z.ZodType<BeginRequest | CommitB
 }
 
 /** Throws SynodError with outcome `not_started`. The statement parser must be loaded. */
-export function readStep(raw: RawBody, shards: readonly string[]): AskedStep {
+export function readStep(raw: RawBody, terms: Terms): AskedStep & Forwardable {
   const json = readJson(raw);
   const objections = objectionsToList((json as { params?: unknown } | null)?.params, ["params"]);
   if (objections.length > 0) throw new InvalidRequest("invalid-request", objections);
   const request = readAs(StepRequest, json);
   const { seq } = request;
-  return { seq, fingerprint: fingerprintOf(request), step: stepOf(request, shards) };
-}
-
-function stepOf(request: StepRequest, shards: readonly string[]): Step {
-  const { shard, sql, params = [], expect, savepoint, rollbackTo, release } = request;
-  if (savepoint !== undefined) return { kind: "savepoint", name: savepoint };
-  if (rollbackTo !== undefined) return { kind: "rollbackTo", name: rollbackTo };
-  if (release !== undefined) return { kind: "release", name: release };
-  assert(shard !== undefined && sql !== undefined, "the schema lets no other step through");
-  objectToOperations([{ path: [], operation: { shard, sql, params } }], shards);
-  const operation = { sql, params, index: 0 };
+  const fingerprint = fingerprintOf(request);
+  const mark = markOf(request);
+  if (mark !== undefined) return { seq, fingerprint, step: mark, body: raw.body };
+  const { shard, params = [], sql: asked, statement, expect } = request;
+  assert(shard !== undefined, "the schema lets no other step through");
+  const wish = { shard, params, sql: asked, statement, expect };
+  const [operation] = readOperations([{ path: [], operation: wish }], terms);
+  assert(operation !== undefined, "as many are found as are asked for");
+  const { sql } = operation;
+  const what = { sql, params, index: 0, ...(expect !== undefined && { expect }) };
   return {
-    kind: "operation",
-    shard: shard as ShardId,
-    operation: expect === undefined ? operation : { ...operation, expect },
+    ...{ seq, fingerprint, step: { kind: "operation", shard: shard as ShardId, operation: what } },
+    body: withTexts(raw, [operation], { ...request, sql }),
   };
 }
 
-/** The order of an object's keys and blanks do not count. */
-function fingerprintOf({ shard, sql, params = [], expect, ...savepoint }: StepRequest): string {
-  const canonical = [shard, sql, params.map(inKeyOrder), expect?.rowCount, inKeyOrder(savepoint)];
+function markOf({ savepoint, rollbackTo, release }: StepRequest): Step | undefined {
+  if (savepoint !== undefined) return { kind: "savepoint", name: savepoint };
+  if (rollbackTo !== undefined) return { kind: "rollbackTo", name: rollbackTo };
+  return release === undefined ? undefined : { kind: "release", name: release };
+}
+
+/** The order of an object's keys and blanks do not count, and a name stands for itself. */
+function fingerprintOf({ shard, sql, params = [], expect, ...others }: StepRequest): string {
+  const text = others.statement === undefined ? sql : undefined;
+  const canonical = [shard, text, params.map(inKeyOrder), expect?.rowCount, inKeyOrder(others)];
   return hash("sha256", JSON.stringify(canonical), "base64url");
 }

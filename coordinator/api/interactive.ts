@@ -9,7 +9,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { BeginRequest, CommitBody, INTERACTIVE_LIMITS } from "../../shared/model/interactive.ts";
 import type { InteractiveGateway } from "../transactions/gateway.ts";
 import { type Calls, timeLeft } from "./calls.ts";
-import type { ApiContext } from "./context.ts";
+import { termsFor, type ApiContext } from "./context.ts";
 import { readOptionalBody, readStep } from "./interactive-request.ts";
 import { PATH, readId } from "./transactions.ts";
 
@@ -28,12 +28,12 @@ export class Interactive {
   }
 
   async begin(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    await this.#calls.answer(request, response, (raw) => {
+    await this.#calls.answer(request, response, (raw, { owner }) => {
       const begin = readOptionalBody(BeginRequest, raw);
       return {
         ...{ method: "POST", path: `${PATH}/begin`, timeoutMs: BEGIN_TIMEOUT_MS },
         here: async () => {
-          const body = await this.#gateway.begin(begin);
+          const body = await this.#gateway.begin(begin, owner);
           return { status: CREATED, body, headers: { Location: `${PATH}/${body.id}` } };
         },
         repetition: "harmless",
@@ -42,11 +42,11 @@ export class Interactive {
   }
 
   async step(request: IncomingMessage, response: ServerResponse, idText: string): Promise<void> {
-    await this.#calls.answer(request, response, (raw) => {
-      const id = readId(idText);
-      const asked = readStep(raw, this.#context.links.shards);
+    await this.#calls.answer(request, response, (raw, caller) => {
+      const id = readId(idText, caller);
+      const { body: forward, ...asked } = readStep(raw, termsFor(this.#context, caller));
       return {
-        ...{ method: "POST", path: `${PATH}/${id}/statements` },
+        ...{ method: "POST", path: `${PATH}/${id}/statements`, body: forward },
         here: async () => {
           const { response: body, replayed } = await this.#gateway.step(id, asked);
           return { body, headers: replayed ? { "Idempotent-Replayed": "true" } : {} };
@@ -58,8 +58,8 @@ export class Interactive {
   }
 
   async commit(request: IncomingMessage, response: ServerResponse, idText: string): Promise<void> {
-    await this.#calls.answer(request, response, (raw) => {
-      const id = readId(idText);
+    await this.#calls.answer(request, response, (raw, caller) => {
+      const id = readId(idText, caller);
       const terms = readOptionalBody(CommitBody, raw);
       const timeoutMs = timeLeft(terms.timeoutMs, request);
       return {
@@ -75,8 +75,8 @@ export class Interactive {
     response: ServerResponse,
     idText: string,
   ): Promise<void> {
-    await this.#calls.answer(request, response, () => {
-      const id = readId(idText);
+    await this.#calls.answer(request, response, (_, caller) => {
+      const id = readId(idText, caller);
       return {
         ...{ method: "DELETE", path: `${PATH}/${id}` },
         here: async () => ({ body: await this.#gateway.rollBack(id) }),

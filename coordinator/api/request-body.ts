@@ -2,7 +2,7 @@
 import { isUtf8 } from "node:buffer";
 import type { IncomingMessage } from "node:http";
 import type { z } from "zod";
-import { LIMITS } from "../../shared/model/api.ts";
+import { LIMITS, type Operation } from "../../shared/model/api.ts";
 import { SynodError } from "../../shared/model/errors.ts";
 import { readBody } from "../../shared/runtime/http.ts";
 import { fieldPath } from "./field-path.ts";
@@ -19,6 +19,24 @@ export async function rawBody(request: IncomingMessage): Promise<RawBody> {
   const { "content-type": contentType, "content-encoding": contentEncoding } = request.headers;
   const body = await readBody(request, LIMITS.maxBodyBytes);
   return { body, contentType, contentEncoding };
+}
+
+export interface Forwardable {
+  /** What goes on to another node. */
+  readonly body: Buffer;
+}
+
+/** The body as it came, or if it names statements, with their texts. Throws `body-too-large`. */
+export function withTexts(
+  { body }: RawBody,
+  operations: readonly Operation[],
+  request: object,
+): Buffer {
+  if (operations.every(({ statement }) => statement === undefined)) return body;
+  const longer = Buffer.from(JSON.stringify(request));
+  if (longer.length <= LIMITS.maxBodyBytes) return longer;
+  const sentence = `with the texts of its statements the body is larger than ${LIMITS.maxBodyBytes} bytes`;
+  throw new SynodError("body-too-large", sentence);
 }
 
 const JSON_TYPE = /^application\/json *(?:; *charset="?utf-8"? *)?$/i;

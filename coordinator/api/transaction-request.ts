@@ -4,7 +4,12 @@
  */
 import { hash } from "node:crypto";
 import type { z } from "zod";
-import { ReadRequest, TransactionRequest } from "../../shared/model/api.ts";
+import {
+  type AskedOperation,
+  type Operation,
+  ReadRequest,
+  TransactionRequest,
+} from "../../shared/model/api.ts";
 import {
   IDEMPOTENCY_KEY_PATTERN,
   MAX_IDEMPOTENCY_KEY_LENGTH,
@@ -12,31 +17,46 @@ import {
 } from "../../shared/model/idempotency-key.ts";
 import type { Idempotency } from "../../shared/model/protocol.ts";
 import type { Submission } from "../transactions/gateway.ts";
-import { objectToOperations } from "./operation-checks.ts";
+import { readOperations, type Terms } from "./operation-checks.ts";
 import { objectionsToParams } from "./params.ts";
 import { InvalidRequest } from "./problem.ts";
-import { inKeyOrder, readAs, readJson, type RawBody } from "./request-body.ts";
+import {
+  type Forwardable,
+  inKeyOrder,
+  readAs,
+  readJson,
+  type RawBody,
+  withTexts,
+} from "./request-body.ts";
 
 /** Throws SynodError with outcome `not_started`. The statement parser must be loaded. */
 export function readSubmission(
   raw: RawBody,
   idempotencyKey: string | undefined,
-  shards: readonly string[],
-): Submission {
-  const key = readIdempotencyKey(idempotencyKey);
-  const request = readOperations(TransactionRequest, raw, shards);
-  return { request, idempotency: key === null ? null : withFingerprint(key, request) };
+  client: string | null,
+  terms: Terms,
+): Pick<Submission, "request" | "idempotency"> & Forwardable {
+  const key = readIdempotencyKey(idempotencyKey, client);
+  const request = readRequest(TransactionRequest, raw, terms);
+  return {
+    ...{ request, idempotency: key === null ? null : withFingerprint(key, request) },
+    body: withTexts(raw, request.operations, request),
+  };
 }
 
 /** The same for `POST /v1/reads`. */
-export function readReadRequest(raw: RawBody, shards: readonly string[]): ReadRequest {
-  return readOperations(ReadRequest, raw, shards);
+export function readReadRequest(
+  raw: RawBody,
+  terms: Terms,
+): { readonly request: ReadRequest } & Forwardable {
+  const request = readRequest(ReadRequest, raw, terms);
+  return { request, body: withTexts(raw, request.operations, request) };
 }
 
 const KEY_FIELD = "Idempotency-Key";
 
 /** A bare key, or one quoted as a structured-field string. Null when there is none. */
-function readIdempotencyKey(header: string | undefined): string | null {
+function readIdempotencyKey(header: string | undefined, client: string | null): string | null {
   if (header === undefined) return null;
   const quoted = /^"([^"\\]*)"$/.exec(header);
   const key = quoted?.[1] ?? header;
@@ -48,14 +68,14 @@ function readIdempotencyKey(header: string | undefined): string | null {
     const sentence = `must have at most ${MAX_IDEMPOTENCY_KEY_LENGTH} characters`;
     throw new InvalidRequest("idempotency-key-too-long", [{ field: KEY_FIELD, sentence }]);
   }
-  return scopedKey(null, key);
+  return scopedKey(client, key);
 }
 
-function readOperations<Schema extends z.ZodType<ReadRequest>>(
+function readRequest<Schema extends z.ZodType<{ operations: AskedOperation[] }>>(
   schema: Schema,
   raw: RawBody,
-  shards: readonly string[],
-): z.infer<Schema> {
+  terms: Terms,
+): z.infer<Schema> & { operations: Operation[] } {
   const json = readJson(raw);
   const objections = objectionsToParams(json);
   if (objections.length > 0) throw new InvalidRequest("invalid-request", objections);
@@ -63,14 +83,17 @@ function readOperations<Schema extends z.ZodType<ReadRequest>>(
   const placed = request.operations.map((operation, index) => {
     return { path: ["operations", index], operation };
   });
-  objectToOperations(placed, shards);
-  return request;
+  return { ...request, operations: readOperations(placed, terms) };
 }
 
-/** The same for bodies that ask for the same effects: the order of an object's keys, blanks and timeouts do not count. */
+/**
+ * The same for bodies that ask for the same: the order of an object's keys, blanks and timeouts do not count, and a name stands
+ * for itself, whatever text it has.
+ */
 function withFingerprint(key: string, { isolation, operations }: TransactionRequest): Idempotency {
-  const canonical = operations.map(({ shard, sql, params, expect }) => {
-    return [shard, sql, params.map(inKeyOrder), expect?.rowCount ?? null];
+  const canonical = operations.map(({ shard, sql, statement, params, expect }) => {
+    const what = statement === undefined ? sql : { statement };
+    return [shard, what, params.map(inKeyOrder), expect?.rowCount ?? null];
   });
   return { key, fingerprint: hash("sha256", JSON.stringify([isolation, canonical]), "base64url") };
 }

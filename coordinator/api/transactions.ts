@@ -7,8 +7,10 @@ import {
   type Ballot,
   type TransactionId,
 } from "../../shared/model/ids.ts";
-import { type Calls, isForwarded, timeLeft } from "./calls.ts";
-import type { ApiContext } from "./context.ts";
+import type { Principal } from "./access/gate.ts";
+import type { Submission } from "../transactions/gateway.ts";
+import { type Calls, timeLeft } from "./calls.ts";
+import { termsFor, type ApiContext } from "./context.ts";
 import { BALLOT_HEADER } from "./forwarding.ts";
 import { NotLeading } from "./leader-route.ts";
 import { readListRequest } from "./list-request.ts";
@@ -29,41 +31,48 @@ export class Transactions {
   }
 
   async submit(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { gateway, links } = this.#context;
-    await this.#calls.answer(request, response, (raw) => {
+    const { gateway } = this.#context;
+    await this.#calls.answer(request, response, (raw, caller) => {
       const key = request.headers["idempotency-key"] as string | undefined;
-      const read = readSubmission(raw, key, links.shards);
-      const timeoutMs = timeLeft(read.request.timeoutMs, request);
-      const asked = { ...read, request: { ...read.request, timeoutMs } };
-      const submission = isForwarded(request)
-        ? { ...asked, meantFor: ballotMeant(request) }
-        : asked;
+      const client = caller.id === "" ? null : caller.id;
+      const terms = termsFor(this.#context, caller);
+      const {
+        request: asked,
+        idempotency,
+        body: forward,
+      } = readSubmission(raw, key, client, terms);
+      const timeoutMs = timeLeft(asked.timeoutMs, request);
+      const submission: Submission = {
+        ...{ request: { ...asked, timeoutMs }, idempotency },
+        ...(caller.owner !== undefined && { owner: caller.owner }),
+        ...(caller.isForwarded && { meantFor: ballotMeant(request) }),
+      };
       return {
-        ...{ method: "POST", path: PATH, timeoutMs },
+        ...{ method: "POST", path: PATH, body: forward, timeoutMs },
         here: async () => {
           const { response: body, replayed } = await gateway.submit(submission);
           return { body, headers: replayed ? { "Idempotent-Replayed": "true" } : {} };
         },
-        repetition: submission.idempotency === null ? "runsAgain" : "sameKey",
+        repetition: idempotency === null ? "runsAgain" : "sameKey",
       };
     });
   }
 
   async read(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { gateway, links } = this.#context;
-    await this.#calls.answer(request, response, (raw) => {
-      const asked = readReadRequest(raw, links.shards);
+    const { gateway } = this.#context;
+    await this.#calls.answer(request, response, (raw, caller) => {
+      const { request: asked, body } = readReadRequest(raw, termsFor(this.#context, caller));
       const timeoutMs = timeLeft(asked.timeoutMs, request);
       return {
-        ...{ method: "POST", path: READS_PATH, timeoutMs, repetition: "harmless" },
+        ...{ method: "POST", path: READS_PATH, body, timeoutMs, repetition: "harmless" },
         here: async () => ({ body: { results: await gateway.read({ ...asked, timeoutMs }) } }),
       };
     });
   }
 
   async status(request: IncomingMessage, response: ServerResponse, idText: string): Promise<void> {
-    await this.#calls.answer(request, response, () => {
-      const id = readId(idText);
+    await this.#calls.answer(request, response, (_, caller) => {
+      const id = readId(idText, caller);
       return {
         ...{ method: "GET", path: `${PATH}/${id}` },
         ...{ timeoutMs: VIEW_TIMEOUT_MS, repetition: "harmless" },
@@ -73,21 +82,21 @@ export class Transactions {
   }
 
   async list(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    await this.#calls.answer(request, response, () => {
+    await this.#calls.answer(request, response, (_, { sees }) => {
       const path = request.url ?? PATH;
       const query = readListRequest(path);
       return {
         ...{ method: "GET", path, timeoutMs: VIEW_TIMEOUT_MS, repetition: "harmless" },
-        here: async () => ({ body: await this.#context.gateway.list(query) }),
+        here: async () => ({ body: await this.#context.gateway.list(query, sees) }),
       };
     });
   }
 }
 
-/** Throws `not-found`. */
-export function readId(text: string): TransactionId {
+/** Throws `not-found`, in the same words for what is somebody else's and for what is no id at all. */
+export function readId(text: string, { sees }: Principal): TransactionId {
   const id = parseTransactionId(text);
-  if (id !== undefined) return id;
+  if (id !== undefined && sees(id)) return id;
   throw new SynodError("not-found", "this is not the id of a transaction of ours");
 }
 

@@ -5,7 +5,7 @@
 import { Deadline } from "./backoff.ts";
 import { SynodClientError } from "./errors.ts";
 import type { Begun, CallOptions, InteractiveCalls } from "./interactive-calls.ts";
-import type { Operation } from "./operation.ts";
+import type { NamedStatement, Operation } from "./operation.ts";
 import type { SqlStatement, SqlValue } from "./sql.ts";
 
 const MAX_WAITING_STEPS = 256;
@@ -34,16 +34,15 @@ export class InteractiveTransaction {
     this.#deadline = new Deadline(timeoutMs, signal);
   }
 
-  /** Runs one statement on one shard: `` tx.query("s1", sql`select …`) ``, or its text and its values. */
+  /** Runs one statement on one shard: `` tx.query("s1", sql`select …`) ``, its text and its values, or its name. */
   async query<Row = Readonly<Record<string, unknown>>>(
     shard: string,
-    statement: SqlStatement | string,
+    statement: SqlStatement | NamedStatement | string,
     params: readonly SqlValue[] = [],
     options: QueryOptions = {},
   ): Promise<QueryResult<Row>> {
-    const { sql, params: values } =
-      typeof statement === "string" ? { sql: statement, params } : statement;
-    const operation = { shard, sql, params: values, ...options };
+    const what = typeof statement === "string" ? { sql: statement, params } : statement;
+    const operation = { shard, ...what, ...options };
     const { rowCount, rows, fields } = await this.#inTurn((seq, left) =>
       this.#calls.query(this.id, seq, operation, left),
     );

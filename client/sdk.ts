@@ -23,7 +23,7 @@ export type {
   QueryResult,
 } from "./interactive-transaction.ts";
 export type { TransactionOptions, TransactionResult } from "./one-shot.ts";
-export type { Operation } from "./operation.ts";
+export type { NamedStatement, Operation } from "./operation.ts";
 export type { SqlStatement, SqlValue } from "./sql.ts";
 export type { Problem, ResolveOptions } from "./errors.ts";
 export {

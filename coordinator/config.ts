@@ -11,6 +11,7 @@
  *   SYNOD_PARTICIPANTS            s1=host:port,…       every shard
  *   SYNOD_CLUSTER_SECRET          what all nodes of the cluster know; or SYNOD_CLUSTER_SECRET_FILE
  *   SYNOD_CLIENTS_FILE            who may ask for what (api/access/clients.ts)
+ *   SYNOD_STATEMENTS_FILE         statements that have names (api/access/statements.ts); the same on all nodes
  *   SYNOD_INSECURE                1: listen beyond loopback without the two above
  *   SYNOD_LOG_LEVEL               debug | info | warn | error | silent         (info)
  *   SYNOD_HEARTBEAT_INTERVAL_MS   the leader's heartbeat                         (75)
@@ -51,6 +52,7 @@ import {
 import type { ClusterSecret } from "../shared/runtime/cluster-secret.ts";
 import { LOG_LEVELS, type LogLevel } from "../shared/runtime/logger.ts";
 import { Clients } from "./api/access/clients.ts";
+import { Statements } from "./api/access/statements.ts";
 
 export interface CoordinatorConfig {
   readonly clusterId: ClusterId;
@@ -68,6 +70,7 @@ export interface CoordinatorConfig {
   readonly clusterSecret: ClusterSecret | undefined;
   /** Undefined: everybody may do everything. */
   readonly clients: Clients | undefined;
+  readonly statements: Statements;
   readonly logLevel: LogLevel;
   readonly heartbeatIntervalMs: number;
   readonly electionTimeoutMs: number;
@@ -94,17 +97,19 @@ function readShardId(text: string): ShardId | undefined {
   return SHARD_ID_PATTERN.test(text) ? shardId(text) : undefined;
 }
 
-const clientsSetting = z
-  .string()
-  .transform((path, context): Clients => {
-    try {
-      return Clients.parse(readFileSync(path, "utf8"));
-    } catch (error) {
-      context.addIssue(`names ${path}, which cannot be used: ${(error as Error).message}`);
-      return z.NEVER;
-    }
-  })
-  .optional();
+function fileSetting<Content>(parse: (text: string) => Content) {
+  return z
+    .string()
+    .transform((path, context): Content => {
+      try {
+        return parse(readFileSync(path, "utf8"));
+      } catch (error) {
+        context.addIssue(`names ${path}, which cannot be used: ${(error as Error).message}`);
+        return z.NEVER;
+      }
+    })
+    .optional();
+}
 
 const Settings = z.object({
   SYNOD_CLUSTER_ID: z
@@ -119,7 +124,8 @@ const Settings = z.object({
   SYNOD_COORDINATORS: mapSetting(readNodeId, readOrigin, "1=http://host:port,2=http://host:port"),
   SYNOD_PARTICIPANTS: mapSetting(readShardId, readAddress, "s1=host:port,s2=host:port"),
   SYNOD_CLUSTER_SECRET: clusterSecretSetting,
-  SYNOD_CLIENTS_FILE: clientsSetting,
+  SYNOD_CLIENTS_FILE: fileSetting((text) => Clients.parse(text)),
+  SYNOD_STATEMENTS_FILE: fileSetting((text) => Statements.parse(text)),
   SYNOD_INSECURE: switchSetting,
   SYNOD_LOG_LEVEL: choiceSetting(LOG_LEVELS, "info"),
   SYNOD_HEARTBEAT_INTERVAL_MS: wholeNumberSetting(5, 10_000, 75),
@@ -130,7 +136,7 @@ const Settings = z.object({
 });
 type Settings = z.infer<typeof Settings>;
 
-/** Throws ConfigError, which names every variable that is wrong. */
+/** Throws ConfigError, which names every variable that is wrong. With named statements, the SQL parser must be loaded. */
 export function readCoordinatorConfig(env: Environment): CoordinatorConfig {
   const settings = readSettings(Settings, withSecretFiles(env, SECRETS));
   const problems = brokenRelations(settings);
@@ -147,6 +153,7 @@ export function readCoordinatorConfig(env: Environment): CoordinatorConfig {
     participants: settings.SYNOD_PARTICIPANTS,
     clusterSecret: settings.SYNOD_CLUSTER_SECRET,
     clients: settings.SYNOD_CLIENTS_FILE,
+    statements: settings.SYNOD_STATEMENTS_FILE ?? new Statements(),
     logLevel: settings.SYNOD_LOG_LEVEL,
     heartbeatIntervalMs: settings.SYNOD_HEARTBEAT_INTERVAL_MS,
     electionTimeoutMs: settings.SYNOD_ELECTION_TIMEOUT_MS,
@@ -171,12 +178,30 @@ function brokenRelations(settings: Settings): readonly string[] {
         [...missing, ...surplus].join(", "),
     );
   }
-  problems.push(...exposures(settings));
+  problems.push(...exposures(settings), ...accessProblems(settings));
   const shortest = MIN_BEATS_PER_TIMEOUT * settings.SYNOD_HEARTBEAT_INTERVAL_MS;
   if (settings.SYNOD_ELECTION_TIMEOUT_MS < shortest) {
     problems.push(
       `SYNOD_ELECTION_TIMEOUT_MS must be at least ${MIN_BEATS_PER_TIMEOUT} times ` +
         `SYNOD_HEARTBEAT_INTERVAL_MS, which is ${shortest}, but is ${settings.SYNOD_ELECTION_TIMEOUT_MS}`,
+    );
+  }
+  return problems;
+}
+
+function accessProblems(settings: Settings): readonly string[] {
+  const problems: string[] = [];
+  for (const name of ["SYNOD_CLIENTS_FILE", "SYNOD_STATEMENTS_FILE"] as const) {
+    const named = [...(settings[name]?.shards ?? [])];
+    const unknown = named.filter((shard) => !settings.SYNOD_PARTICIPANTS.has(shard as ShardId));
+    if (unknown.length > 0) {
+      problems.push(`${name} names shards that SYNOD_PARTICIPANTS does not: ${unknown.join(", ")}`);
+    }
+  }
+  if (settings.SYNOD_CLIENTS_FILE !== undefined && settings.SYNOD_CLUSTER_SECRET === undefined) {
+    problems.push(
+      `SYNOD_CLUSTER_SECRET is not set, but SYNOD_CLIENTS_FILE is: without it a client could pass for a node, and for any ` +
+        `other client`,
     );
   }
   return problems;

@@ -247,7 +247,7 @@ class Node implements CoordinatorNode {
       submit: (submission) => this.#service.submit(submission),
       read: (request) => this.#reads.read(request),
       status: (id) => this.#service.status(id),
-      list: async (query) => Promise.resolve(listing.page(query)),
+      list: async (query, isVisible) => Promise.resolve(listing.page(query, isVisible)),
       outcomes: (inquiry) => this.#outcomes.answer(inquiry),
       view: () => this.#view(),
       awaitLeader: (timeoutMs) => this.#awaitLeader(timeoutMs),

@@ -175,7 +175,7 @@ async function serveClients(
   undo: Undo[],
 ): Promise<HttpListener> {
   const { leaderWaitMs, maxInFlight, drainTimeoutMs, coordinators } = config;
-  const { clients, clusterSecret: secret } = config;
+  const { clients, statements, clusterSecret: secret } = config;
   const forwarder = createForwarder(maxInFlight, secret);
   const gate = new Gate({ clients, secret, clock: systemClock });
   const { gateway } = node;
@@ -184,7 +184,15 @@ async function serveClients(
   let draining = false;
   const handle = createApi({
     ...{ self: config.nodeId, coordinators, gateway, links, clock: systemClock, logger },
-    ...{ gate, leaderWaitMs, maxInFlight, onFatal, forward: forwarder.forward, metrics },
+    ...{
+      gate,
+      statements,
+      leaderWaitMs,
+      maxInFlight,
+      onFatal,
+      forward: forwarder.forward,
+      metrics,
+    },
     onError: (code) => {
       errors.set(code, (errors.get(code) ?? 0) + 1);
     },

@@ -3,11 +3,15 @@ import { ConfigError } from "../shared/runtime/config-reading.ts";
 import { armedFailpoints } from "../shared/runtime/failpoints.ts";
 import { createLogger } from "../shared/runtime/logger.ts";
 import { runService } from "../shared/runtime/shutdown.ts";
+import { loadSqlParser } from "../shared/runtime/sql-statement.ts";
 import { readCoordinatorConfig, type CoordinatorConfig } from "./config.ts";
 import { startCoordinator } from "./coordinator.ts";
 
 /** Beyond the drain timeout: closing the log and the connections. */
 const CLOSING_MS = 5_000;
+
+// Named statements are checked with the rest of the settings.
+await loadSqlParser();
 
 function readConfigOrExit(): CoordinatorConfig {
   try {

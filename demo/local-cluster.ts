@@ -36,6 +36,8 @@ export interface LocalClusterOptions {
   readonly basePort?: number;
   /** For every coordinator and participant, over what the cluster gives them. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Shown to the coordinators by the cluster itself, where `env` names a clients' file. */
+  readonly token?: string;
   /** Where to write cluster.json; `<directory>/cluster.json` by default. */
   readonly clusterFile?: string;
 }
@@ -98,10 +100,11 @@ async function startOnce(directory: string, options: LocalClusterOptions): Promi
       topology.coordinators.map((place) => startCoordinator(start, place)),
     );
     await Promise.all([...participants, ...coordinators].map((node) => node.awaitReady()));
-    await awaitShards(coordinators);
+    await awaitShards(coordinators, options.token);
     const clusterFile = options.clusterFile ?? join(directory, "cluster.json");
     writeClusterFile(clusterFile, coordinators, participants);
-    return assemble({ topology, directory, clusterFile, coordinators, participants });
+    const { token } = options;
+    return assemble({ topology, directory, clusterFile, coordinators, participants, token });
   } catch (error) {
     await Promise.all(started.map((target) => target.stop()));
     throw error;
@@ -120,10 +123,11 @@ interface Parts {
   readonly clusterFile: string;
   readonly coordinators: readonly ClusterNode[];
   readonly participants: readonly ClusterParticipant[];
+  readonly token: string | undefined;
 }
 
 function assemble(parts: Parts): LocalCluster {
-  const { topology, directory, clusterFile, coordinators, participants } = parts;
+  const { topology, directory, clusterFile, coordinators, participants, token } = parts;
   return {
     clusterId: topology.clusterId,
     directory,
@@ -135,7 +139,7 @@ function assemble(parts: Parts): LocalCluster {
       await target.restart(env);
       writeClusterFile(clusterFile, coordinators, participants);
     },
-    leader: () => findLeader(coordinators),
+    leader: () => findLeader(coordinators, token),
     stop: async () => {
       await Promise.all(coordinators.map((node) => node.stop()));
       await Promise.all(participants.map((node) => node.stop()));

@@ -14,9 +14,11 @@ import {
 import { LIMITS } from "../../shared/model/api.ts";
 import type { TransactionGateway } from "../transactions/gateway.ts";
 import type { ParticipantLinks } from "../transport/participant-link.ts";
-import type { Gate } from "./access/gate.ts";
+import type { Gate, Principal } from "./access/gate.ts";
+import type { Statements } from "./access/statements.ts";
 import { REFUSED_HEADER, type Forward } from "./forwarding.ts";
 import { CallerGone, NotLeading } from "./leader-route.ts";
+import type { Terms } from "./operation-checks.ts";
 import { problemOf, PROBLEM_TYPE } from "./problem.ts";
 
 export interface ApiContext {
@@ -27,6 +29,7 @@ export interface ApiContext {
   readonly links: Pick<ParticipantLinks, "shards" | "connected">;
   readonly forward: Forward;
   readonly gate: Gate;
+  readonly statements: Statements;
   readonly clock: Clock;
   readonly logger: Logger;
   /** How long a request waits while nobody leads. */
@@ -40,6 +43,10 @@ export interface ApiContext {
   readonly onError: (code: ErrorCode) => void;
   /** The node can no longer be trusted; called at most with programmer errors. */
   readonly onFatal: (error: unknown) => void;
+}
+
+export function termsFor({ links, statements }: ApiContext, caller: Principal): Terms {
+  return { shards: links.shards, statements, caller };
 }
 
 /** `Synod-Leader: 2; url="http://…"`, for clients that want to ask the leader at once. */

@@ -4,71 +4,62 @@
  */
 import { hash } from "node:crypto";
 import type { z } from "zod";
-import { SynodError } from "../../shared/model/errors.ts";
+import { assert } from "../../shared/model/assert.ts";
 import type { ShardId } from "../../shared/model/ids.ts";
 import { type BeginRequest, type CommitBody, StepRequest } from "../../shared/model/interactive.ts";
-import { checkStatement } from "../../shared/runtime/sql-statement.ts";
 import type { AskedStep, Step } from "../transactions/interactive/machine.ts";
+import { readOperations, type Terms } from "./operation-checks.ts";
 import { objectionsToList } from "./params.ts";
 import { InvalidRequest } from "./problem.ts";
-import { fieldErrors, inKeyOrder, type RawTransaction, readJson } from "./transaction-request.ts";
-
-export type RawBody = Omit<RawTransaction, "idempotencyKey">;
+import {
+  type Forwardable,
+  inKeyOrder,
+  readAs,
+  readJson,
+  type RawBody,
+  withTexts,
+} from "./request-body.ts";
 
 /** An empty body stands for `{}`. */
 export function readOptionalBody<Schema extends z.ZodType<BeginRequest | CommitBody>>(
   schema: Schema,
   raw: RawBody,
 ): z.infer<Schema> {
-  return read(schema, raw.body.length === 0 ? {} : readJson(raw));
+  return readAs(schema, raw.body.length === 0 ? {} : readJson(raw));
 }
 
 /** Throws SynodError with outcome `not_started`. The statement parser must be loaded. */
-export function readStep(raw: RawBody, shards: readonly string[]): AskedStep {
+export function readStep(raw: RawBody, terms: Terms): AskedStep & Forwardable {
   const json = readJson(raw);
   const objections = objectionsToList((json as { params?: unknown } | null)?.params, ["params"]);
   if (objections.length > 0) throw new InvalidRequest("invalid-request", objections);
-  const request = read(StepRequest, json);
+  const request = readAs(StepRequest, json);
   const { seq } = request;
-  return { seq, fingerprint: fingerprintOf(request), step: stepOf(request, shards) };
-}
-
-function read<Schema extends z.ZodType>(schema: Schema, json: unknown): z.infer<Schema> {
-  const result = schema.safeParse(json);
-  if (result.success) return result.data;
-  throw new InvalidRequest("invalid-request", result.error.issues.flatMap(fieldErrors));
-}
-
-function stepOf(request: StepRequest, shards: readonly string[]): Step {
-  const { shard, sql, params = [], expect, savepoint, rollbackTo, release } = request;
-  if (savepoint !== undefined) return { kind: "savepoint", name: savepoint };
-  if (rollbackTo !== undefined) return { kind: "rollbackTo", name: rollbackTo };
-  if (release !== undefined) return { kind: "release", name: release };
-  if (shard === undefined || sql === undefined) {
-    throw new SynodError("invalid-request", "a statement needs sql and shard", { field: "sql" });
-  }
-  if (!shards.includes(shard)) {
-    const sentence = `there is no shard "${shard}"`;
-    throw new InvalidRequest("unknown-shard", [{ field: "shard", sentence }]);
-  }
-  const verdict = checkStatement(sql);
-  if (!verdict.ok) {
-    throw new InvalidRequest(verdict.code, [{ field: "sql", sentence: verdict.sentence }]);
-  }
-  if (verdict.parameterCount !== params.length) {
-    const sentence = `holds ${params.length} values, but the statement takes ${verdict.parameterCount}`;
-    throw new InvalidRequest("invalid-request", [{ field: "params", sentence }]);
-  }
-  const operation = { sql, params, index: 0 };
+  const fingerprint = fingerprintOf(request);
+  const mark = markOf(request);
+  if (mark !== undefined) return { seq, fingerprint, step: mark, body: raw.body };
+  const { shard, params = [], sql: asked, statement, expect } = request;
+  assert(shard !== undefined, "the schema lets no other step through");
+  const wish = { shard, params, sql: asked, statement, expect };
+  const [operation] = readOperations([{ path: [], operation: wish }], terms);
+  assert(operation !== undefined, "as many are found as are asked for");
+  const { sql } = operation;
+  const what = { sql, params, index: 0, ...(expect !== undefined && { expect }) };
   return {
-    kind: "operation",
-    shard: shard as ShardId,
-    operation: expect === undefined ? operation : { ...operation, expect },
+    ...{ seq, fingerprint, step: { kind: "operation", shard: shard as ShardId, operation: what } },
+    body: withTexts(raw, [operation], { ...request, sql }),
   };
 }
 
-/** The order of an object's keys and blanks do not count. */
-function fingerprintOf({ shard, sql, params = [], expect, ...savepoint }: StepRequest): string {
-  const canonical = [shard, sql, params.map(inKeyOrder), expect?.rowCount, inKeyOrder(savepoint)];
+function markOf({ savepoint, rollbackTo, release }: StepRequest): Step | undefined {
+  if (savepoint !== undefined) return { kind: "savepoint", name: savepoint };
+  if (rollbackTo !== undefined) return { kind: "rollbackTo", name: rollbackTo };
+  return release === undefined ? undefined : { kind: "release", name: release };
+}
+
+/** The order of an object's keys and blanks do not count, and a name stands for itself. */
+function fingerprintOf({ shard, sql, params = [], expect, ...others }: StepRequest): string {
+  const text = others.statement === undefined ? sql : undefined;
+  const canonical = [shard, text, params.map(inKeyOrder), expect?.rowCount, inKeyOrder(others)];
   return hash("sha256", JSON.stringify(canonical), "base64url");
 }

@@ -6,55 +6,34 @@
  * carried out twice. A `begin` may then leave a transaction behind that nobody knows; it has run nothing, and expires.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { LIMITS } from "../../shared/model/api.ts";
-import { SynodError } from "../../shared/model/errors.ts";
-import { parseTransactionId, type TransactionId } from "../../shared/model/ids.ts";
 import { BeginRequest, CommitBody, INTERACTIVE_LIMITS } from "../../shared/model/interactive.ts";
-import { type AnswerHeaders, answerJson, readBody } from "../../shared/runtime/http.ts";
-import { connectionHeaders, leaderHint, type ApiContext } from "./context.ts";
-import { HOPS_HEADER, TIMEOUT_HEADER } from "./forwarding.ts";
-import { readOptionalBody, readStep, type RawBody } from "./interactive-request.ts";
 import type { InteractiveGateway } from "../transactions/gateway.ts";
-import type { Repetition } from "./leader-route.ts";
-import { PATH, identity, timeLeft, type Transactions } from "./transactions.ts";
+import { type Calls, timeLeft } from "./calls.ts";
+import { termsFor, type ApiContext } from "./context.ts";
+import { readOptionalBody, readStep } from "./interactive-request.ts";
+import { PATH, readId } from "./transactions.ts";
 
-const OK = 200;
 const CREATED = 201;
 const BEGIN_TIMEOUT_MS = 5_000;
 /** Waiting for a place, and for branches that are told to roll back. */
 const SLACK_MS = 10_000;
 
-interface Call {
-  readonly method: "POST" | "DELETE";
-  readonly path: string;
-  readonly here: () => Promise<Told>;
-  readonly body: Buffer;
-  readonly timeoutMs: number;
-  readonly repetition: Repetition;
-}
-
-interface Told {
-  readonly status: number;
-  readonly body: unknown;
-  readonly headers?: AnswerHeaders;
-}
-
 export class Interactive {
   readonly #context: ApiContext;
-  readonly #transactions: Transactions;
+  readonly #calls: Calls;
 
-  constructor(context: ApiContext, transactions: Transactions) {
+  constructor(context: ApiContext, calls: Calls) {
     this.#context = context;
-    this.#transactions = transactions;
+    this.#calls = calls;
   }
 
   async begin(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    await this.#answer(request, response, (raw) => {
+    await this.#calls.answer(request, response, (raw, { owner }) => {
       const begin = readOptionalBody(BeginRequest, raw);
       return {
-        ...{ method: "POST", path: `${PATH}/begin`, body: raw.body, timeoutMs: BEGIN_TIMEOUT_MS },
+        ...{ method: "POST", path: `${PATH}/begin`, timeoutMs: BEGIN_TIMEOUT_MS },
         here: async () => {
-          const body = await this.#gateway.begin(begin);
+          const body = await this.#gateway.begin(begin, owner);
           return { status: CREATED, body, headers: { Location: `${PATH}/${body.id}` } };
         },
         repetition: "harmless",
@@ -63,14 +42,14 @@ export class Interactive {
   }
 
   async step(request: IncomingMessage, response: ServerResponse, idText: string): Promise<void> {
-    await this.#answer(request, response, (raw) => {
-      const id = readId(idText);
-      const asked = readStep(raw, this.#context.links.shards);
+    await this.#calls.answer(request, response, (raw, caller) => {
+      const id = readId(idText, caller);
+      const { body: forward, ...asked } = readStep(raw, termsFor(this.#context, caller));
       return {
-        ...{ method: "POST", path: `${PATH}/${id}/statements`, body: raw.body },
+        ...{ method: "POST", path: `${PATH}/${id}/statements`, body: forward },
         here: async () => {
           const { response: body, replayed } = await this.#gateway.step(id, asked);
-          return { status: OK, body, headers: replayed ? { "Idempotent-Replayed": "true" } : {} };
+          return { body, headers: replayed ? { "Idempotent-Replayed": "true" } : {} };
         },
         timeoutMs: INTERACTIVE_LIMITS.maxStatementMs + SLACK_MS,
         repetition: "sameTransaction",
@@ -79,15 +58,13 @@ export class Interactive {
   }
 
   async commit(request: IncomingMessage, response: ServerResponse, idText: string): Promise<void> {
-    await this.#answer(request, response, (raw) => {
-      const id = readId(idText);
+    await this.#calls.answer(request, response, (raw, caller) => {
+      const id = readId(idText, caller);
       const terms = readOptionalBody(CommitBody, raw);
-      const timeoutMs = timeLeft(terms.timeoutMs, request.headers[TIMEOUT_HEADER]);
+      const timeoutMs = timeLeft(terms.timeoutMs, request);
       return {
-        ...{ method: "POST", path: `${PATH}/${id}/commit`, body: raw.body, timeoutMs },
-        here: async () => {
-          return { status: OK, body: await this.#gateway.commit(id, { ...terms, timeoutMs }) };
-        },
+        ...{ method: "POST", path: `${PATH}/${id}/commit`, timeoutMs },
+        here: async () => ({ body: await this.#gateway.commit(id, { ...terms, timeoutMs }) }),
         repetition: "sameTransaction",
       };
     });
@@ -98,11 +75,11 @@ export class Interactive {
     response: ServerResponse,
     idText: string,
   ): Promise<void> {
-    await this.#answer(request, response, () => {
-      const id = readId(idText);
+    await this.#calls.answer(request, response, (_, caller) => {
+      const id = readId(idText, caller);
       return {
-        ...{ method: "DELETE", path: `${PATH}/${id}`, body: Buffer.alloc(0) },
-        here: async () => ({ status: OK, body: await this.#gateway.rollBack(id) }),
+        ...{ method: "DELETE", path: `${PATH}/${id}` },
+        here: async () => ({ body: await this.#gateway.rollBack(id) }),
         timeoutMs: SLACK_MS,
         repetition: "sameTransaction",
       };
@@ -112,48 +89,4 @@ export class Interactive {
   get #gateway(): InteractiveGateway {
     return this.#context.gateway.interactive;
   }
-
-  async #answer(
-    request: IncomingMessage,
-    response: ServerResponse,
-    read: (raw: RawBody) => Call,
-  ): Promise<void> {
-    const context = this.#context;
-    await this.#transactions.admitted(request, response, async () => {
-      const { headers } = request;
-      const call = read({
-        body: await readBody(request, LIMITS.maxBodyBytes),
-        contentType: headers["content-type"],
-        contentEncoding: headers["content-encoding"],
-      });
-      const { method, path, body, here, timeoutMs, repetition } = call;
-      const isEmpty = body.length === 0;
-      const about = { ...identity(request), ...(!isEmpty && JSON_BODY) };
-      const forwarded = { method, path, headers: about };
-      const routed = await this.#transactions.route.run({
-        ...{ here, timeoutMs, repetition },
-        request: isEmpty ? forwarded : { ...forwarded, body },
-        isForwarded: headers[HOPS_HEADER] !== undefined,
-        isGone: () => response.destroyed,
-      });
-      if (routed.kind === "relayed") {
-        this.#transactions.relay(response, routed.reply);
-        return;
-      }
-      const { status, body: told, headers: more } = routed.answer;
-      answerJson(response, status, told, {
-        ...leaderHint(context, context.gateway.view().leader),
-        ...connectionHeaders(context),
-        ...more,
-      });
-    });
-  }
-}
-
-const JSON_BODY: AnswerHeaders = { "Content-Type": "application/json" };
-
-function readId(text: string): TransactionId {
-  const id = parseTransactionId(text);
-  if (id !== undefined) return id;
-  throw new SynodError("not-found", "this is not the id of a transaction of ours");
 }

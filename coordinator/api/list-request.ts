@@ -1,7 +1,7 @@
 /** Reads the query of `GET /v1/transactions`. */
 import { ListRequest } from "../../shared/model/listing.ts";
 import { InvalidRequest } from "./problem.ts";
-import { fieldErrors } from "./transaction-request.ts";
+import { readAs } from "./request-body.ts";
 
 /** Throws InvalidRequest; an unknown name is an error, as in a body. */
 export function readListRequest(url: string): ListRequest {
@@ -11,7 +11,5 @@ export function readListRequest(url: string): ListRequest {
   if (repeated !== undefined) {
     throw new InvalidRequest("invalid-request", [{ field: repeated, sentence: "is given twice" }]);
   }
-  const read = ListRequest.safeParse(Object.fromEntries(query));
-  if (read.success) return read.data;
-  throw new InvalidRequest("invalid-request", read.error.issues.flatMap(fieldErrors));
+  return readAs(ListRequest, Object.fromEntries(query));
 }

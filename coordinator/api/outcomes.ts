@@ -3,14 +3,11 @@
  * the leader can tell is asked there once, and if that fails the answer stays "undecided": the participant asks again.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { LIMITS } from "../../shared/model/api.ts";
 import { OutcomeAnswer, OutcomeInquiry } from "../../shared/model/protocol.ts";
-import { answerJson, readBody } from "../../shared/runtime/http.ts";
+import { answerJson } from "../../shared/runtime/http.ts";
 import { answerError, connectionHeaders, type ApiContext } from "./context.ts";
 import { HOPS_HEADER } from "./forwarding.ts";
-import { InvalidRequest } from "./problem.ts";
-import { fieldPath } from "./field-path.ts";
-import { readJson } from "./transaction-request.ts";
+import { rawBody, readAs, readJson } from "./request-body.ts";
 
 export const OUTCOMES_PATH = "/internal/v1/outcomes";
 const FORWARD_TIMEOUT_MS = 2_000;
@@ -22,30 +19,17 @@ export async function answerInquiry(
   response: ServerResponse,
 ): Promise<void> {
   try {
-    const body = await readBody(request, LIMITS.maxBodyBytes);
-    const inquiry = readInquiry(request, body);
+    const raw = await rawBody(request);
+    const inquiry = readAs(OutcomeInquiry, readJson(raw));
     const here = context.gateway.outcomes(inquiry);
     const isFinal = here.outcomes.every(({ kind }) => kind !== "undecided");
     const isForwarded = request.headers[HOPS_HEADER] !== undefined;
-    const leaders = isFinal || isForwarded ? undefined : await askLeader(context, inquiry, body);
+    const leaders =
+      isFinal || isForwarded ? undefined : await askLeader(context, inquiry, raw.body);
     answerJson(response, OK, leaders ?? here, connectionHeaders(context));
   } catch (error) {
     answerError(context, request, response, error);
   }
-}
-
-function readInquiry(request: IncomingMessage, body: Buffer): OutcomeInquiry {
-  const json = readJson({
-    body,
-    contentType: request.headers["content-type"],
-    contentEncoding: request.headers["content-encoding"],
-  });
-  const read = OutcomeInquiry.safeParse(json);
-  if (read.success) return read.data;
-  const errors = read.error.issues.map(({ path, message }) => {
-    return { field: fieldPath(path), sentence: message };
-  });
-  throw new InvalidRequest("invalid-request", errors);
 }
 
 /** Undefined when there is no other node to ask, or it does not answer. */

@@ -23,6 +23,7 @@ import type { RequestListener, ServerResponse } from "node:http";
 import express, { type NextFunction, type Request, type Response } from "express";
 import { SynodError } from "../../shared/model/errors.ts";
 import { answer, answerJson } from "../../shared/runtime/http.ts";
+import { Calls } from "./calls.ts";
 import { describeCluster } from "./cluster.ts";
 import { answerError, connectionHeaders, leaderHint, type ApiContext } from "./context.ts";
 import { Docs } from "./openapi/docs.ts";
@@ -51,8 +52,9 @@ export function createApi(context: ApiContext): RequestListener {
   app.set("etag", false);
   app.set("query parser", false);
   app.set("case sensitive routing", true);
-  const transactions = new Transactions(context);
-  const interactive = new Interactive(context, transactions);
+  const calls = new Calls(context);
+  const transactions = new Transactions(context, calls);
+  const interactive = new Interactive(context, calls);
   const add: AddRoute = (path, handlers) => {
     for (const method of METHODS) {
       const handler = handlers[method];

@@ -22,11 +22,14 @@ import type {
   StepResponse,
 } from "../../shared/model/interactive.ts";
 import type { AskedStep } from "./interactive/machine.ts";
+import type { Owner } from "./owner.ts";
 import type { Idempotency, OutcomeAnswer, OutcomeInquiry } from "../../shared/model/protocol.ts";
 
 export interface Submission {
   readonly request: TransactionRequest;
   readonly idempotency: Idempotency | null;
+  /** Undefined: everybody's. */
+  readonly owner?: Owner;
   /** The ballot of the leader that a forwarding node meant: whoever serves under another one has not begun. */
   readonly meantFor?: Ballot;
 }
@@ -69,7 +72,7 @@ export interface NodeView {
  * answered anywhere. An error about a transaction that is over says what became of it.
  */
 export interface InteractiveGateway {
-  begin(request: BeginRequest): Promise<BeginResponse>;
+  begin(request: BeginRequest, owner?: Owner): Promise<BeginResponse>;
   step(id: TransactionId, asked: AskedStep): Promise<StepAnswer>;
   /** Again and again the same, until the decision is forgotten. */
   commit(id: TransactionId, terms: CommitBody): Promise<TransactionResponse>;
@@ -90,8 +93,8 @@ export interface TransactionGateway {
   read(request: ReadRequest): Promise<readonly OperationResult[]>;
   /** Rejects with `NotLeader` when only the leader can tell. */
   status(id: TransactionId): Promise<TransactionStatus>;
-  /** Rejects with `NotLeader`: what runs is known to the leader alone. */
-  list(query: ListRequest): Promise<ListAnswer>;
+  /** Rejects with `NotLeader`: what runs is known to the leader alone. Only ids that are let through are in the pages. */
+  list(query: ListRequest, isVisible: (id: TransactionId) => boolean): Promise<ListAnswer>;
   /** What this node can say for certain; `undecided` where only the leader can tell. Never presumes too early. */
   outcomes(inquiry: OutcomeInquiry): OutcomeAnswer;
   view(): NodeView;

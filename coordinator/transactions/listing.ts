@@ -32,12 +32,16 @@ export class Listing {
   }
 
   /** Throws NotLeader where another node knows. */
-  page({ state, limit, cursor }: ListRequest): ListAnswer {
+  page(
+    { state, limit, cursor }: ListRequest,
+    isVisible: (id: TransactionId) => boolean = () => true,
+  ): ListAnswer {
     const { leadership, leader } = this.#options;
     if (leadership.ballot === undefined) throw new NotLeader(leader());
     const after = cursor === undefined ? undefined : originOf(cursor);
     const found = this.#unfinished()
-      .filter((listed) => state === undefined || listed.state === state)
+      .filter(({ state: found }) => state === undefined || found === state)
+      .filter(({ id }) => isVisible(id as TransactionId))
       .map((listed) => ({ listed, origin: originOf(listed.id) }))
       .filter(({ origin }) => after === undefined || inOrder(after, origin) < 0)
       .sort((one, other) => inOrder(one.origin, other.origin))

@@ -26,8 +26,7 @@ import type { Leadership } from "./leadership.ts";
 import { ballotFor, KeyedAttempts, type Attempt } from "./keyed-attempts.ts";
 import type { Ledger } from "./ledger/ledger.ts";
 import type { OnePhase } from "./one-phase.ts";
-
-const TAIL_LENGTH = 12;
+import { ownedId } from "./owner.ts";
 
 export interface TransactionServiceOptions {
   readonly links: ParticipantLinks;
@@ -93,18 +92,19 @@ export class TransactionService {
   }
 
   async #runOnePhase(
-    { request, idempotency }: Submission,
+    { request, idempotency, owner }: Submission,
     ballot: Ballot,
     shard: ShardId,
     release: () => void,
   ): Promise<SubmissionAnswer> {
     const sequence = this.#options.leadership.nextSequence();
-    const tail = this.#options.random.token(TAIL_LENGTH);
     try {
       return await this.#options.onePhase.run({
         ballot,
         carrierId: carrierId(ballot, sequence),
-        transactionId: onePhaseTransactionId(ballot, sequence, tail, shard),
+        transactionId: ownedId(owner, this.#options.random, (tail) =>
+          onePhaseTransactionId(ballot, sequence, tail, shard),
+        ),
         shard,
         request,
         idempotency,
@@ -115,7 +115,7 @@ export class TransactionService {
   }
 
   async #runTwoPhase(
-    { request, idempotency }: Submission,
+    { request, idempotency, owner }: Submission,
     attempt: Attempt,
     ballot: Ballot,
     release: () => void,
@@ -123,10 +123,11 @@ export class TransactionService {
     const { leadership, random, carriers } = this.#options;
     const id = carrierId(ballot, leadership.nextSequence());
     attempt.carrierId = id;
+    const sequence = leadership.nextSequence();
     const response = await carriers.run({
       ballot,
       carrierId: id,
-      transactionId: transactionId(ballot, leadership.nextSequence(), random.token(TAIL_LENGTH)),
+      transactionId: ownedId(owner, random, (tail) => transactionId(ballot, sequence, tail)),
       request,
       idempotency,
       release,

@@ -15,22 +15,23 @@ const ClusterAnswer = z.object({
 /** The running node that most running nodes name as their leader. */
 export async function findLeader<T extends NodeProcess & { readonly id: number }>(
   nodes: readonly T[],
+  token?: string,
 ): Promise<T | undefined> {
   const running = nodes.filter((node) => node.isRunning());
-  const named = await Promise.all(running.map((node) => leaderNamedBy(node.url)));
+  const named = await Promise.all(running.map((node) => leaderNamedBy(node.url, token)));
   const majority = Math.floor(nodes.length / 2) + 1;
   return running.find((node) => named.filter((id) => id === node.id).length >= majority);
 }
 
-async function leaderNamedBy(url: string): Promise<number | undefined> {
-  return (await clusterAsSeenBy(url))?.leader ?? undefined;
+async function leaderNamedBy(url: string, token?: string): Promise<number | undefined> {
+  return (await clusterAsSeenBy(url, token))?.leader ?? undefined;
 }
 
 /** Resolves when every node has a connection to every shard; throws when that takes too long. */
-export async function awaitShards(nodes: readonly NodeProcess[]): Promise<void> {
+export async function awaitShards(nodes: readonly NodeProcess[], token?: string): Promise<void> {
   const deadline = performance.now() + SHARDS_DEADLINE_MS;
   for (;;) {
-    const seen = await Promise.all(nodes.map(({ url }) => clusterAsSeenBy(url)));
+    const seen = await Promise.all(nodes.map(({ url }) => clusterAsSeenBy(url, token)));
     if (seen.every((view) => view?.shards.every(({ reachable }) => reachable) === true)) return;
     if (performance.now() > deadline) {
       throw new Error(`not every shard is reachable: ${JSON.stringify(seen)}`);
@@ -39,12 +40,16 @@ export async function awaitShards(nodes: readonly NodeProcess[]): Promise<void> 
   }
 }
 
-async function clusterAsSeenBy(url: string): Promise<z.infer<typeof ClusterAnswer> | undefined> {
+async function clusterAsSeenBy(
+  url: string,
+  token?: string,
+): Promise<z.infer<typeof ClusterAnswer> | undefined> {
   try {
     const response = await axios.get<unknown>(`${url}/v1/cluster`, {
       timeout: PROBE_TIMEOUT_MS,
       proxy: false,
       maxRedirects: 0,
+      headers: token === undefined ? {} : { Authorization: `Bearer ${token}` },
     });
     return ClusterAnswer.parse(response.data);
   } catch (error) {

@@ -33,14 +33,28 @@ export const Param: z.ZodType<Param> = z.lazy(() =>
   z.union([Scalar, z.array(Param), z.record(z.string(), Param)]),
 );
 
-export const Operation = z.strictObject({
-  shard: z.string().regex(SHARD_ID_PATTERN, "must be the name of a shard"),
-  sql: z.string().min(1).max(LIMITS.maxSqlLength),
-  params: z.array(Param).max(LIMITS.maxParams).default([]),
-  /** The transaction aborts unless the statement touched exactly so many rows. */
-  expect: z.strictObject({ rowCount: z.int().min(0) }).optional(),
-});
-export type Operation = z.infer<typeof Operation>;
+/** Of statements that operators have named. */
+export const STATEMENT_NAME_PATTERN = /^[A-Za-z_][A-Za-z0-9_.-]{0,62}$/;
+
+/** What is run is given by its text or by its name; a node that forwards gives both. */
+export const Operation = z
+  .strictObject({
+    shard: z.string().regex(SHARD_ID_PATTERN, "must be the name of a shard"),
+    sql: z.string().min(1).max(LIMITS.maxSqlLength).optional().describe("This, or `statement`."),
+    statement: z
+      .string()
+      .regex(STATEMENT_NAME_PATTERN, "must be the name of a statement")
+      .optional()
+      .describe("The name of a statement that an operator has registered; in place of `sql`."),
+    params: z.array(Param).max(LIMITS.maxParams).default([]),
+    /** The transaction aborts unless the statement touched exactly so many rows. */
+    expect: z.strictObject({ rowCount: z.int().min(0) }).optional(),
+  })
+  .meta({ oneOf: [{ required: ["sql"] }, { required: ["statement"] }] });
+export type AskedOperation = z.infer<typeof Operation>;
+/** With the text of its statement. */
+export type Operation = AskedOperation & { readonly sql: string };
+type WithTexts<Request> = Omit<Request, "operations"> & { readonly operations: Operation[] };
 
 export const Isolation = z.enum(["read committed", "repeatable read", "serializable"]);
 export type Isolation = z.infer<typeof Isolation>;
@@ -59,14 +73,11 @@ export const TransactionRequest = z.strictObject({
     .default(LIMITS.defaultTimeoutMs),
   waitFor: WaitFor.default("applied"),
 });
-export type TransactionRequest = z.infer<typeof TransactionRequest>;
+export type TransactionRequest = WithTexts<z.infer<typeof TransactionRequest>>;
 
 /** What only reads, on several shards as of one moment. */
 export const ReadRequest = TransactionRequest.pick({ operations: true, timeoutMs: true });
-export type ReadRequest = z.infer<typeof ReadRequest>;
-export interface ReadResponse {
-  readonly results: readonly OperationResult[];
-}
+export type ReadRequest = WithTexts<z.infer<typeof ReadRequest>>;
 
 /** One operation's result, in the order of the request. int8 and numeric stay strings. */
 export interface OperationResult {

@@ -38,6 +38,7 @@ export const ERRORS = {
   "too-many-requests": row(429, "Too many requests", "not_started", true),
   "idempotency-key-too-long": row(400, "The idempotency key is too long", "not_started", false),
   "unknown-shard": row(400, "There is no such shard", "not_started", false),
+  "unknown-statement": row(400, "There is no such statement", "not_started", false),
   "statement-not-allowed": row(422, "The statement is not allowed here", "not_started", false),
   "not-found": row(404, "Not found", "not_started", false),
   "method-not-allowed": row(405, "The method is not allowed here", "not_started", false),

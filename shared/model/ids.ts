@@ -111,6 +111,18 @@ export function onePhaseShard(id: TransactionId): ShardId | undefined {
   return shard === undefined ? undefined : (shard as ShardId);
 }
 
+/** The last characters of an id's tail, and the id without them; undefined when too little of the tail would be left. */
+export function splitTail(
+  id: TransactionId,
+  length: number,
+): { readonly bare: TransactionId; readonly end: string } | undefined {
+  const [, round, node, sequence, tail = "", shard] = TRANSACTION_ID_PATTERN.exec(id) ?? [];
+  const suffix = shard === undefined ? "" : `.${shard}`;
+  const bare = `${round}-${node}-${sequence}-${tail.slice(0, -length)}${suffix}`;
+  const parsed = parseTransactionId(bare);
+  return parsed === undefined ? undefined : { bare: parsed, end: tail.slice(-length) };
+}
+
 /** The leader's ballot and the place in its sequence, read back from an id that the leader made. */
 export interface Origin {
   readonly ballot: Ballot;

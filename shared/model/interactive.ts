@@ -58,7 +58,7 @@ export const StepRequest = z
   .strictObject({
     /** 1, 2, 3 … per transaction, over all shards. */
     seq: z.int().min(1),
-    ...Operation.partial({ shard: true, sql: true }).omit({ params: true }).shape,
+    ...Operation.partial({ shard: true }).omit({ params: true }).shape,
     params: Operation.shape.params.unwrap().optional(),
     savepoint: savepoint.optional(),
     rollbackTo: savepoint.optional(),
@@ -68,10 +68,13 @@ export const StepRequest = z
     const object = (field: string, message: string): void => {
       context.addIssue({ code: "custom", path: [field], message });
     };
-    const asked = STEPS.filter((field) => step[field] !== undefined);
+    const asked: string[] = MARKS.filter((field) => step[field] !== undefined);
+    const isStatement = step.sql !== undefined || step.statement !== undefined;
+    if (isStatement) asked.unshift("sql");
     if (asked.length !== 1) {
-      object(asked[1] ?? "sql", "exactly one of sql, savepoint, rollbackTo and release is needed");
-    } else if (step.sql === undefined) {
+      const which = "sql or statement, savepoint, rollbackTo and release";
+      object(asked[1] ?? "sql", `exactly one of ${which} is needed`);
+    } else if (!isStatement) {
       for (const field of OF_STATEMENTS) {
         if (step[field] !== undefined) object(field, "belongs to a statement: sql is missing");
       }
@@ -81,7 +84,7 @@ export const StepRequest = z
   });
 export type StepRequest = z.infer<typeof StepRequest>;
 
-const STEPS = ["sql", "savepoint", "rollbackTo", "release"] as const;
+const MARKS = ["savepoint", "rollbackTo", "release"] as const;
 const OF_STATEMENTS = ["shard", "params", "expect"] as const;
 
 export interface ResultField {

@@ -53,7 +53,10 @@ const clusterSchema = branded<ClusterId>();
 const xidSchema = z.string().regex(/^\d+$/) as unknown as z.ZodType<Xid>;
 
 /** One operation of a member on this shard; `index` is its place in the client's request. */
-export const BranchOperation = Operation.omit({ shard: true }).extend({ index: z.int().min(0) });
+export const BranchOperation = Operation.omit({ shard: true, statement: true }).extend({
+  sql: Operation.shape.sql.unwrap(),
+  index: z.int().min(0),
+});
 export type BranchOperation = z.infer<typeof BranchOperation>;
 
 /** One transaction's part in a branch. Until carriers hold several, a branch has exactly one member. */

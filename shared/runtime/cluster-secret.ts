@@ -43,6 +43,12 @@ export class ClusterSecret {
     return typeof proof === "string" && isSame(proof, this.prove(speaker, exchange, said));
   }
 
+  /** A keyed hash in hex that only nodes can make, for what they want to know again; never the same for two purposes. */
+  mark(purpose: string, over: readonly string[]): string {
+    const hmac = createHmac("sha256", this.#key).update(JSON.stringify(["mark", purpose, ...over]));
+    return hmac.digest("hex");
+  }
+
   /** What nodes say to each other's HTTP ports: whoever has it is one of them. */
   get httpToken(): string {
     return createHmac("sha256", this.#key).update("http").digest("base64url");

@@ -6,11 +6,17 @@
  * first one is the rights of the shard's role, because a user-defined function may hide anything from a parser.
  */
 
+/** A statement belongs to all classes of which it does something, however deep within it. */
+export const STATEMENT_CLASSES = ["select", "insert", "update", "delete", "merge"] as const;
+export type StatementClass = (typeof STATEMENT_CLASSES)[number];
+
 export type StatementVerdict =
   | {
       readonly ok: true;
       /** The highest `$n` of the statement; 0 when it takes no parameters. */
       readonly parameterCount: number;
+      /** What the statement does, each once. */
+      readonly classes: readonly StatementClass[];
     }
   | {
       readonly ok: false;
@@ -20,7 +26,14 @@ export type StatementVerdict =
 
 type Tree = Readonly<Record<string, unknown>>;
 
-const ALLOWED = new Set(["SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"]);
+/** Where they modify; a SELECT counts as what it is only at the top. */
+const MODIFIES: Readonly<Record<string, StatementClass>> = {
+  InsertStmt: "insert",
+  UpdateStmt: "update",
+  DeleteStmt: "delete",
+  MergeStmt: "merge",
+};
+const ALLOWED = new Set(["SelectStmt", ...Object.keys(MODIFIES)]);
 const ALLOWED_WORDS = "only SELECT, INSERT, UPDATE, DELETE, MERGE, VALUES and WITH are";
 
 /** Where the parser's name of a statement is not the word that its author wrote. */
@@ -129,6 +142,7 @@ function statementWords(kind: string, body: Tree): string {
 /** With a stack of our own: a tree may be deeper than the thread's stack. */
 function walk(root: Tree): StatementVerdict {
   const open: unknown[] = [root];
+  const classes = new Set<StatementClass>("SelectStmt" in root ? ["select"] : []);
   let parameterCount = 0;
   while (open.length > 0) {
     const node = open.pop();
@@ -139,10 +153,20 @@ function walk(root: Tree): StatementVerdict {
       if (sentence !== undefined) return refuse(sentence);
       if (key === "ParamRef")
         parameterCount = Math.max(parameterCount, Number(value["number"] ?? 0));
+      const done = classOf(key, value);
+      if (done !== undefined) classes.add(done);
       open.push(value);
     }
   }
-  return { ok: true, parameterCount };
+  return { ok: true, parameterCount, classes: [...classes] };
+}
+
+/** Rows that are locked, or met by `on conflict do update`, need the right to update them in Postgres, too. */
+function classOf(key: string, value: Tree): StatementClass | undefined {
+  const updates =
+    key === "LockingClause" ||
+    (key === "onConflictClause" && value["action"] === "ONCONFLICT_UPDATE");
+  return updates ? "update" : MODIFIES[key];
 }
 
 function objection(key: string, value: Tree): string | undefined {

@@ -1,5 +1,5 @@
 /** Every example of the API document, and refusals of every kind, sent to a real node over real Postgres. */
-import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { seedAccounts } from "../../demo/accounts.ts";
@@ -12,16 +12,20 @@ import { type ApiDocument, checkerOf, type Told } from "../support/api-document.
 
 const home = mkdtempSync(join(tmpdir(), "synod-api-document-"));
 chmodSync(home, 0o755);
+const statementsFile = join(home, "statements.json");
 let cluster: LocalCluster;
 let url: string;
 let document: ApiDocument;
 let undocumented: ReturnType<typeof checkerOf>;
 
 beforeAll(async () => {
+  const balance = { sql: "select balance from accounts where id = $1", params: 1 };
+  writeFileSync(statementsFile, JSON.stringify({ statements: { balance } }));
   cluster = await startLocalCluster({
     coordinators: 1,
     shards: 2,
     directory: join(home, "cluster"),
+    env: { SYNOD_STATEMENTS_FILE: statementsFile },
   });
   url = cluster.coordinators[0]!.url;
   await Promise.all(
@@ -74,7 +78,7 @@ test("every example of a request is carried out, and answered as documented", as
       }
     }
   }
-  expect(sent).toBe(9);
+  expect(sent).toBe(11);
 });
 
 test("an interactive transaction is rolled back as documented, and refuses as documented", async () => {

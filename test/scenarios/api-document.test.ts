@@ -39,7 +39,8 @@ test("what a request may hold is what is checked: unknown fields are refused", a
   expect(request).toMatchObject({ additionalProperties: false, required: ["operations"] });
   expect(operation).toMatchObject({
     additionalProperties: false,
-    required: ["shard", "sql"],
+    required: ["shard"],
+    oneOf: [{ required: ["sql"] }, { required: ["statement"] }],
     properties: {
       sql: { maxLength: 8192 },
       params: { items: { $ref: "#/components/schemas/Param" } },

@@ -1,5 +1,6 @@
 import { readCoordinatorConfig } from "../../coordinator/config.ts";
 import { ConfigError, withSecretFiles } from "../../shared/runtime/config-reading.ts";
+import { loadSqlParser } from "../../shared/runtime/sql-statement.ts";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -156,4 +157,53 @@ test("a cluster secret that is too short, or clients that cannot be read, are co
       /^SYNOD_CLIENTS_FILE names \/nowhere\/clients\.json, which cannot be used/,
     ) as string,
   ]);
+});
+
+describe("files that say who may do what", () => {
+  const directory = mkdtempSync(join(tmpdir(), "config-access-"));
+  const clientsFile = join(directory, "clients.json");
+  const statementsFile = join(directory, "statements.json");
+  const client = { id: "a", role: "client", tokens: ["0".repeat(64)] };
+  const write = (client: object, statement: object): void => {
+    writeFileSync(clientsFile, JSON.stringify({ clients: [client] }));
+    writeFileSync(statementsFile, JSON.stringify({ statements: { one: statement } }));
+  };
+  const files = { SYNOD_CLIENTS_FILE: clientsFile, SYNOD_STATEMENTS_FILE: statementsFile };
+  beforeAll(loadSqlParser);
+  afterAll(() => {
+    rmSync(directory, { recursive: true });
+  });
+
+  test("are read, and need the secret by which nodes are told from clients", () => {
+    write({ ...client, shards: ["s1"], rawSql: false }, { sql: "select $1", params: 1 });
+    const config = readCoordinatorConfig({ ...GOOD, ...files, SYNOD_CLUSTER_SECRET: SECRET });
+    expect(config.statements.named("one")).toEqual({ sql: "select $1", params: 1 });
+    expect(config.warnings).toEqual([]);
+    expect(problemsOf(files)).toEqual([
+      expect.stringMatching(
+        /^SYNOD_CLUSTER_SECRET is not set, but SYNOD_CLIENTS_FILE is/,
+      ) as string,
+    ]);
+  });
+
+  test("may name the cluster's shards and no others", () => {
+    write(
+      { ...client, shards: ["s1", "s3"] },
+      { sql: "select 1", params: 0, shards: ["s4", "s2"] },
+    );
+    expect(problemsOf({ ...files, SYNOD_CLUSTER_SECRET: SECRET })).toEqual([
+      "SYNOD_CLIENTS_FILE names shards that SYNOD_PARTICIPANTS does not: s3",
+      "SYNOD_STATEMENTS_FILE names shards that SYNOD_PARTICIPANTS does not: s4",
+    ]);
+  });
+
+  test("are complained about with the place in them", () => {
+    write({ ...client, statementClasses: ["drop"] }, { sql: "drop table t", params: 0 });
+    expect(problemsOf({ ...files, SYNOD_CLUSTER_SECRET: SECRET })).toEqual([
+      expect.stringMatching(/cannot be used: clients\.0\.statementClasses\.0: /) as string,
+      expect.stringMatching(
+        /cannot be used: statements\.one\.sql: DROP.* is not allowed/,
+      ) as string,
+    ]);
+  });
 });

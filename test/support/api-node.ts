@@ -1,5 +1,6 @@
 /** A coordinator's HTTP face on a free port, over a gateway kept in memory: the twin of the heart behind the port. */
 import { Gate } from "../../coordinator/api/access/gate.ts";
+import { Statements } from "../../coordinator/api/access/statements.ts";
 import { createApi } from "../../coordinator/api/server.ts";
 import { createForwarder } from "../../coordinator/api/forwarding.ts";
 import {
@@ -10,6 +11,7 @@ import {
   type SubmissionAnswer,
   type TransactionGateway,
 } from "../../coordinator/transactions/gateway.ts";
+import { ownedId, type Owner } from "../../coordinator/transactions/owner.ts";
 import type {
   OperationResult,
   ReadRequest,
@@ -24,8 +26,10 @@ import {
   nodeId,
   shardId,
   slot,
+  transactionId,
   type NodeId,
   type ShardId,
+  type TransactionId,
 } from "../../shared/model/ids.ts";
 import {
   PROTOCOL_VERSION,
@@ -38,10 +42,14 @@ import type { ClusterSecret } from "../../shared/runtime/cluster-secret.ts";
 import { listenHttp, type HttpListener } from "../../shared/runtime/http.ts";
 import { loadSqlParser } from "../../shared/runtime/sql-statement.ts";
 
+const FIRST_BALLOT = ballot(1, nodeId(1));
+
 /** What several nodes agree on: who leads, and what committed. */
 export class TwinGroup {
   leader: NodeId | undefined = nodeId(1);
   readonly submissions: Submission[] = [];
+  /** Of the transactions that were begun. */
+  readonly ids: TransactionId[] = [transactionId(FIRST_BALLOT, 1, "abcdefgh")];
   readonly answers = new Map<string, { fingerprint: string; response: TransactionResponse }>();
   readonly outcomes = new Map<string, BranchOutcome>();
   /** What was asked of interactive transactions, in order. */
@@ -67,6 +75,14 @@ class TwinGateway implements TransactionGateway {
     this.#self = self;
   }
 
+  #newId(sequence: number, owner: Owner | undefined): TransactionId {
+    const random = { token: () => "abcdefgh", integer: () => 0 };
+    const make = (tail: string): TransactionId => transactionId(FIRST_BALLOT, sequence, tail);
+    const id = ownedId(owner, random, make);
+    this.#group.ids.push(id);
+    return id;
+  }
+
   async submit(submission: Submission): Promise<SubmissionAnswer> {
     this.#assertLeads();
     this.#group.submissions.push(submission);
@@ -80,7 +96,7 @@ class TwinGateway implements TransactionGateway {
     }
     await this.#group.duringSubmit();
     const response: TransactionResponse = {
-      id: `1-1-${this.#group.submissions.length.toString(36)}-abcdefgh`,
+      id: this.#newId(this.#group.submissions.length, submission.owner),
       outcome: "committed",
       results: submission.request.operations.map(() => ({ rowCount: 1, rows: [] })),
       pendingShards: [],
@@ -105,11 +121,16 @@ class TwinGateway implements TransactionGateway {
     return { id, state: "committed", pendingShards: [] };
   }
 
-  async list({ state = "active", limit }: ListRequest): Promise<ListAnswer> {
+  async list(
+    { state = "active", limit }: ListRequest,
+    isVisible: (id: TransactionId) => boolean,
+  ): Promise<ListAnswer> {
     await Promise.resolve();
     this.#assertLeads();
-    const listed = { id: "1-1-1-abcdefgh", state, shards: ["s1"], pendingShards: [] };
-    return { transactions: [{ ...listed, decidedAt: null }], nextCursor: `${limit}` };
+    const transactions = this.#group.ids.filter(isVisible).map((id) => {
+      return { id, state, shards: ["s1"], pendingShards: [], decidedAt: null };
+    });
+    return { transactions, nextCursor: `${limit}` };
   }
 
   outcomes({ branches }: OutcomeInquiry): { outcomes: BranchOutcome[] } {
@@ -154,11 +175,11 @@ class TwinGateway implements TransactionGateway {
       await this.#group.beforeInteractiveAnswer(call[0]);
     };
     return {
-      begin: async (request) => {
+      begin: async (request, owner) => {
         await take("begin", request);
         const { idleTimeoutMs, timeoutMs } = request;
         return {
-          id: "1-1-9-abcdefgh",
+          id: this.#newId(9, owner),
           expiresAt: new Date(0).toISOString(),
           idleTimeoutMs,
           timeoutMs,
@@ -204,6 +225,7 @@ export interface ApiNodeOptions {
   /** Default: everybody may do everything. */
   readonly gate?: Gate;
   readonly secret?: ClusterSecret;
+  readonly statements?: Statements;
 }
 
 const SHARDS = ["s1", "s2"].map(shardId);
@@ -223,6 +245,7 @@ export async function startApiNode(options: ApiNodeOptions): Promise<ApiNode> {
     links: { shards: SHARDS, connected: helloOf },
     forward: forwarder.forward,
     gate: options.gate ?? new Gate({ clients: undefined, secret: undefined, clock: systemClock }),
+    statements: options.statements ?? new Statements(),
     clock: systemClock,
     logger: { debug: ignore, info: ignore, warn: ignore, error: ignore },
     leaderWaitMs: options.leaderWaitMs ?? 1_000,

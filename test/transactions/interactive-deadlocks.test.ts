@@ -1,6 +1,6 @@
 /** Interactive transactions that wait for others which wait for them, on two shards: who gives way, and what it is told. */
 import { DeadlockDetector } from "../../coordinator/transactions/deadlocks/detector.ts";
-import { TransactionRequest } from "../../shared/model/api.ts";
+import { LIMITS } from "../../shared/model/api.ts";
 import type { CarrierId, ShardId } from "../../shared/model/ids.ts";
 import { silent } from "../participant/node-fixture.ts";
 import { ADD } from "../participant/shard-contract.ts";
@@ -35,7 +35,10 @@ function oneShot(leader: Leader, number: number, order: readonly ShardId[]) {
     ballot: roundBallot(1),
     carrierId: carrier(1, number),
     transactionId: transaction(1, number),
-    request: TransactionRequest.parse({ operations }),
+    request: {
+      ...{ operations, isolation: "read committed", waitFor: "applied" },
+      timeoutMs: LIMITS.defaultTimeoutMs,
+    },
     idempotency: null,
     release: () => undefined,
   });

@@ -1,20 +1,26 @@
 /**
  * Who may ask this node for what, as the operator's file says it:
  *
- *   {"clients": [{"id": "billing", "role": "client", "tokens": ["<sha256 of a token, in hex>"], "requestsPerSecond": 200}]}
+ *   {"clients": [{"id": "billing", "role": "client", "tokens": ["<sha256 of a token, in hex>"], "requestsPerSecond": 200,
+ *                 "shards": ["s1"], "statementClasses": ["select", "update"], "rawSql": false}]}
  *
  * Of a token only its hash is kept, so whoever reads the file can ask for nothing. A client may have several tokens, so that one
  * can take the place of another without a moment in which none is good. Tokens are looked up by their hash: to guess at it byte by
  * byte one would need the token first.
+ *
+ * A client's id is who it is: its transactions and its idempotency keys are those of this id, whatever token it shows.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import { z } from "zod";
+import { SHARD_ID_PATTERN } from "../../../shared/model/ids.ts";
+import { STATEMENT_CLASSES } from "../../../shared/runtime/sql-rules.ts";
+import { readFileAs } from "./file.ts";
 
 /** `observer` only looks, `client` begins and asks for its own, `operator` may do all. */
 export const ROLES = ["observer", "client", "operator"] as const;
 export type Role = (typeof ROLES)[number];
 
-const CLIENT_ID_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
+export const CLIENT_ID_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 const TOKEN_HASH_PATTERN = /^[0-9a-f]{64}$/;
 const MAX_CLIENTS = 10_000;
 const MAX_TOKENS = 8;
@@ -30,6 +36,10 @@ const Client = z.strictObject({
     .min(1)
     .max(MAX_TOKENS),
   requestsPerSecond: z.int().min(1).max(MAX_REQUESTS_PER_SECOND).optional(),
+  /** Rights: access/rights.ts. */
+  shards: z.array(z.string().regex(SHARD_ID_PATTERN, "must be the name of a shard")).optional(),
+  statementClasses: z.array(z.enum(STATEMENT_CLASSES)).optional(),
+  rawSql: z.boolean().optional(),
 });
 export type Client = z.infer<typeof Client>;
 
@@ -54,22 +64,17 @@ export const hashOf = (token: string): string => createHash("sha256").update(tok
 export class Clients {
   readonly #byHash = new Map<string, Client>();
 
+  /** Every shard that a client's rights name. */
+  readonly shards: ReadonlySet<string>;
+
   constructor(clients: readonly Client[]) {
     for (const client of clients) for (const hash of client.tokens) this.#byHash.set(hash, client);
+    this.shards = new Set(clients.flatMap(({ shards = [] }) => shards));
   }
 
   /** Throws an Error with one sentence that names the place; never quotes a token. */
   static parse(text: string): Clients {
-    let json: unknown;
-    try {
-      json = JSON.parse(text);
-    } catch {
-      throw new Error("it is not JSON");
-    }
-    const read = ClientsFile.safeParse(json);
-    if (read.success) return new Clients(read.data.clients);
-    const [issue] = read.error.issues;
-    throw new Error(`${issue?.path.join(".") ?? ""}: ${issue?.message ?? "it is not valid"}`);
+    return new Clients(readFileAs(ClientsFile, text).clients);
   }
 
   withToken(token: string): Client | undefined {

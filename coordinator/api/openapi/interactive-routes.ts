@@ -1,8 +1,9 @@
 /** The routes of interactive transactions; the examples of one id are sent in this order. */
 import type { ErrorCode } from "../../../shared/model/errors.ts";
-import type { Parameter, Route } from "./route.ts";
+import { AT_THE_GATE, type Parameter, type Route } from "./route.ts";
 
 const PROBLEMS: readonly ErrorCode[] = [
+  ...AT_THE_GATE,
   ...(["invalid-request", "malformed-json", "body-too-large", "unsupported-media-type"] as const),
   ...(["overloaded", "draining", "internal-error", "no-quorum", "outcome-unknown"] as const),
 ];
@@ -12,7 +13,16 @@ const OF_STEPS: readonly ErrorCode[] = [
   ...(["sequence-conflict", "transaction-failed", "unknown-shard", "shard-unavailable"] as const),
   ...(["participant-conflict", "deadlock", "lock-timeout", "transaction-timeout"] as const),
   ...(["constraint-violation", "sql-error", "expectation-failed", "not-preparable"] as const),
-  ...(["statement-not-allowed", "result-too-large", "coordinator-changed"] as const),
+  ...([
+    "unknown-statement",
+    "statement-not-allowed",
+    "result-too-large",
+    "coordinator-changed",
+  ] as const),
+];
+
+const ONLY_OF_STEPS: readonly ErrorCode[] = [
+  ...(["unknown-shard", "unknown-statement", "sequence-conflict"] as const),
 ];
 
 const ID: Parameter = {
@@ -57,8 +67,12 @@ export const INTERACTIVE_ROUTES: readonly Route[] = [
             sql: "select balance from accounts where id = $1",
           },
         },
-        rollbackTo: { summary: "Undo what came after it", value: { seq: 3, rollbackTo: "before" } },
-        release: { summary: "Forget it", value: { seq: 4, release: "before" } },
+        named: {
+          summary: "Run a statement that an operator has named",
+          value: { seq: 3, shard: "s1", statement: "balance", params: ["alice"] },
+        },
+        rollbackTo: { summary: "Undo what came after it", value: { seq: 4, rollbackTo: "before" } },
+        release: { summary: "Forget it", value: { seq: 5, release: "before" } },
       },
     },
     answers: { 200: { description: "Done", schema: "Step" } },
@@ -77,7 +91,7 @@ export const INTERACTIVE_ROUTES: readonly Route[] = [
     },
     answers: { 200: { description: "Committed", schema: "Committed" } },
     answerHeaders: ["Synod-Leader"],
-    problems: OF_STEPS.filter((code) => code !== "unknown-shard" && code !== "sequence-conflict"),
+    problems: OF_STEPS.filter((code) => !ONLY_OF_STEPS.includes(code)),
   },
   {
     ...{ method: "delete", path: "/v1/transactions/{id}", tag: "interactive" },

@@ -4,6 +4,11 @@ import type { JsonSchema, SchemaName } from "./schemas.ts";
 
 export const TAGS = ["transactions", "interactive", "cluster", "health"] as const;
 
+/** What every route but those for supervisors may answer where clients are told apart. */
+export const AT_THE_GATE: readonly ErrorCode[] = [
+  ...(["unauthenticated", "forbidden", "too-many-requests"] as const),
+];
+
 interface Example {
   readonly summary: string;
   readonly value: unknown;

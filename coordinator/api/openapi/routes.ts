@@ -3,12 +3,12 @@ import { LIMITS } from "../../../shared/model/api.ts";
 import { ERROR_CODES, type ErrorCode } from "../../../shared/model/errors.ts";
 import { ListRequest } from "../../../shared/model/listing.ts";
 import { INTERACTIVE_ROUTES } from "./interactive-routes.ts";
-import type { Parameter, Route } from "./route.ts";
+import { AT_THE_GATE, type Parameter, type Route } from "./route.ts";
 import { querySchemas } from "./schemas.ts";
 
 /** What any request may meet. */
 const EVERYWHERE: readonly ErrorCode[] = ["overloaded", "draining", "internal-error"];
-const READS: readonly ErrorCode[] = [...EVERYWHERE, "no-quorum"];
+const READS: readonly ErrorCode[] = [...EVERYWHERE, ...AT_THE_GATE, "no-quorum"];
 
 const ELSEWHERE: readonly ErrorCode[] = [
   ...(["not-found", "method-not-allowed", "sequence-conflict"] as const),
@@ -53,6 +53,10 @@ export const ROUTES: readonly Route[] = [
             ...{ isolation: "repeatable read", timeoutMs: LIMITS.defaultTimeoutMs },
             waitFor: "decided",
           },
+        },
+        named: {
+          summary: "Run a statement that an operator has named",
+          value: { operations: [{ shard: "s1", statement: "balance", params: ["alice"] }] },
         },
         values: {
           summary: "Every kind of value; integers beyond 2^53 are strings",
@@ -104,7 +108,7 @@ export const ROUTES: readonly Route[] = [
     summary: "The group and the shards, as the node that answers sees them",
     answers: { 200: { description: "Its view", schema: "Cluster" } },
     answerHeaders: ["Synod-Leader"],
-    problems: ["internal-error"],
+    problems: [...AT_THE_GATE, "internal-error"],
   },
   {
     ...{ method: "get", path: "/livez", tag: "health", operationId: "getLiveness" },

@@ -32,6 +32,7 @@ import {
 } from "../gateway.ts";
 import type { Leadership } from "../leadership.ts";
 import type { Ledger } from "../ledger/ledger.ts";
+import { ownedId, type Owner } from "../owner.ts";
 import {
   alreadyCommitted,
   expired,
@@ -42,8 +43,6 @@ import {
 import { type HeldInteractive, isBeforeCommit } from "./held-interactive.ts";
 import type { InteractiveTransactions } from "./interactive-transactions.ts";
 import type { AskedStep } from "./machine.ts";
-
-const TAIL_LENGTH = 12;
 
 export interface InteractiveServiceOptions {
   readonly clock: Clock;
@@ -69,13 +68,14 @@ export class InteractiveService implements InteractiveGateway {
     this.#options = options;
   }
 
-  async begin(request: BeginRequest): Promise<BeginResponse> {
+  async begin(request: BeginRequest, owner?: Owner): Promise<BeginResponse> {
     const { clock, random, leadership, leader, transactions } = this.#options;
     const { ballot } = leadership;
     if (ballot === undefined) throw new NotLeader(leader());
     const { timeoutMs, idleTimeoutMs } = request;
     const carrier = carrierId(ballot, leadership.nextSequence());
-    const id = transactionId(ballot, leadership.nextSequence(), random.token(TAIL_LENGTH));
+    const sequence = leadership.nextSequence();
+    const id = ownedId(owner, random, (tail) => transactionId(ballot, sequence, tail));
     transactions.begin({ ballot, carrierId: carrier, transactionId: id, request });
     const expiresAt = new Date(clock.wallMs() + timeoutMs).toISOString();
     return Promise.resolve({ id, expiresAt, idleTimeoutMs, timeoutMs });

@@ -1,0 +1,19 @@
+/** Files of operators: JSON of one schema. */
+import type { z } from "zod";
+
+/** Throws an Error with one sentence that names the place; never quotes what stands there. */
+export function readFileAs<Schema extends z.ZodType>(
+  schema: Schema,
+  text: string,
+): z.infer<Schema> {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    throw new Error("it is not JSON");
+  }
+  const read = schema.safeParse(json);
+  if (read.success) return read.data;
+  const [issue] = read.error.issues;
+  throw new Error(`${issue?.path.join(".") ?? ""}: ${issue?.message ?? "it is not valid"}`);
+}

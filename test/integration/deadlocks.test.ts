@@ -42,17 +42,7 @@ describe("a whole cluster", () => {
     expect(codes).toEqual(["deadlock"]);
   });
 
-  test.each<[string, readonly Kind[]]>([
-    ["of interactive transactions", ["interactive"]],
-    ["of interactive ones and one in one request", ["interactive", "oneShot"]],
-  ])(
-    "of a circle %s one is aborted, and the others commit, long before any time limit",
-    async (_, kinds) => {
-      const { codes, detectedAfterMs } = await induceDeadlock(cluster.url, SHARDS, "a", kinds);
-      expect(codes).toEqual(["deadlock"]);
-      expect(detectedAfterMs).toBeLessThan(LONG_MS / 10);
-    },
-  );
+  testInteractive();
 
   test("two circles at once lose one transaction each", async () => {
     const circles = await Promise.all([
@@ -100,3 +90,17 @@ describe("a whole cluster", () => {
     expect([...contended.oneShot.keys()].some((code) => code.endsWith("timeout"))).toBe(true);
   }, 60_000);
 });
+
+function testInteractive(): void {
+  test.each<[string, readonly Kind[]]>([
+    ["of interactive transactions", ["interactive"]],
+    ["of interactive ones and one in one request", ["interactive", "oneShot"]],
+  ])(
+    "of a circle %s one is aborted, and the others commit, long before any time limit",
+    async (_, kinds) => {
+      const { codes, detectedAfterMs } = await induceDeadlock(cluster.url, SHARDS, "a", kinds);
+      expect(codes).toEqual(["deadlock"]);
+      expect(detectedAfterMs).toBeLessThan(LONG_MS / 10);
+    },
+  );
+}

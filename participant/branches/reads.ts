@@ -11,6 +11,7 @@ import type {
 } from "../../shared/model/protocol.ts";
 import type { ReadOutcome, Shard, ShardSession } from "../shard/shard.ts";
 import { judgeRead } from "./judgement.ts";
+import { LINK_LOST } from "./refusals.ts";
 import { refusalFromThrown } from "./runner.ts";
 
 /** At once; more are refused. Each takes a connection, and waits for one where all are taken. */
@@ -32,10 +33,6 @@ interface Running {
 const FULL: Refusal = {
   code: "overloaded",
   sentence: `the shard serves ${MAX_READS} reads already`,
-};
-const STOPPED: Refusal = {
-  code: "coordinator-changed",
-  sentence: "the connection to the coordinator was lost",
 };
 
 export class Reads {
@@ -71,7 +68,7 @@ export class Reads {
       running.session = session;
       if (running.isStopped) {
         await session.rollback();
-        return { kind: "no", refusal: STOPPED };
+        return { kind: "no", refusal: LINK_LOST };
       }
       return replyFrom(await session.read(operations), operations);
     } catch (error) {

@@ -166,7 +166,7 @@ class Node implements CoordinatorNode {
       (ballot: Ballot) => this.replica.stillLeads(ballot),
     ];
     this.#reads = new Reads({
-      ...{ links, clock, logger, ledger, leadership, delivery, leader, stillLeads },
+      ...{ links, clock, logger, leadership, delivery, leader, stillLeads },
     });
     this.#deadlocks = new DeadlockDetector({ parties: [carriers], links, clock, logger });
     const keysLimits = options.answeredKeys ?? DEFAULT_ANSWERED_KEYS_LIMITS;

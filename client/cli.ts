@@ -10,6 +10,7 @@ import { addInteractiveCommands } from "./commands/interactive.ts";
 import { addLocalCommands } from "./commands/local.ts";
 import { Output } from "./commands/output.ts";
 import { wholeNumber } from "./commands/parsing.ts";
+import { addReadCommand } from "./commands/reads.ts";
 import { addInDoubtCommands, addTransactionCommands } from "./commands/transactions.ts";
 
 const DEFAULT_DEADLINE_MS = 30_000;
@@ -63,6 +64,7 @@ function createProgram(output: Output, signal: AbortSignal): Command {
   const tx = program.command("tx").description("transactions");
   addTransactionCommands(tx, act);
   addInteractiveCommands(tx, act);
+  addReadCommand(program, act);
   addInDoubtCommands(program, act);
   addLocalCommands(program);
   addCompletionCommand(program, output);

@@ -1,7 +1,15 @@
 /** What a tracer or a meter needs to see of every request. Hooks must not throw. */
 export interface AttemptInfo {
   readonly call:
-    "transaction" | "begin" | "statement" | "commit" | "rollback" | "status" | "list" | "cluster";
+    | "transaction"
+    | "read"
+    | "begin"
+    | "statement"
+    | "commit"
+    | "rollback"
+    | "status"
+    | "list"
+    | "cluster";
   /** Counts from 1 within a call: the same request, sent again. */
   readonly attempt: number;
   readonly url: string;

@@ -114,7 +114,7 @@ function oneShot(
   return call;
 }
 
-/** The key's fingerprint leaves the timeout out, so it may shrink with the time that is left. */
-function withinTimeLeft(timeoutMs: number, leftMs: number): number {
+/** A timeout may shrink with the time that is left: the fingerprint of a key leaves it out. */
+export function withinTimeLeft(timeoutMs: number, leftMs: number): number {
   return Math.min(timeoutMs, Math.max(LIMITS.minTimeoutMs, Math.floor(leftMs - WAY_BACK_MS)));
 }

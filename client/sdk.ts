@@ -24,6 +24,7 @@ export type {
 } from "./interactive-transaction.ts";
 export type { TransactionOptions, TransactionResult } from "./one-shot.ts";
 export type { NamedStatement, Operation } from "./operation.ts";
+export type { ReadOptions, ReadResult } from "./reads.ts";
 export type { SqlStatement, SqlValue } from "./sql.ts";
 export type { Problem, ResolveOptions } from "./errors.ts";
 export {
@@ -37,7 +38,7 @@ export { newIdempotencyKey } from "./idempotency-key.ts";
 export { sql } from "./sql.ts";
 
 export { Synod };
-export type { ListOptions, ReadOptions, SynodOptions } from "./synod.ts";
+export type { ListOptions, LookOptions, SynodOptions } from "./synod.ts";
 
 export function createClient(options: SynodOptions): Synod {
   return new Synod(options);

@@ -12,10 +12,11 @@ import { InteractiveCalls } from "./interactive-calls.ts";
 import { runInteractive, type BeginOptions, type Closure } from "./interactive.ts";
 import { runTransaction, type TransactionOptions, type TransactionResult } from "./one-shot.ts";
 import type { Operation } from "./operation.ts";
+import { runRead, type ReadOptions, type ReadResult } from "./reads.ts";
 
 const DEFAULT_MAX_CONNECTIONS = 64;
 const DEFAULT_MAX_IN_FLIGHT = 1_024;
-const READ_SERVER_TIME_MS = 5_000;
+const LOOK_SERVER_TIME_MS = 5_000;
 
 export interface SynodOptions {
   /** Addresses of coordinators; any of them answers everything. */
@@ -29,14 +30,14 @@ export interface SynodOptions {
   readonly hooks?: Hooks;
 }
 
-export interface ReadOptions {
+export interface LookOptions {
   readonly deadlineMs?: number;
   readonly signal?: AbortSignal;
   /** Ask this coordinator and no other. */
   readonly endpoint?: string;
 }
 
-export type ListOptions = ReadOptions & Readonly<Partial<ListRequest>>;
+export type ListOptions = LookOptions & Readonly<Partial<ListRequest>>;
 
 export class Synod {
   /** Interactive transactions step by step, by their id. */
@@ -64,13 +65,18 @@ export class Synod {
     return this.#admitted(() => runTransaction(this.#caller, operations, options));
   }
 
+  /** Several shards as of one moment: every transaction is in all of the results or in none. */
+  read(operations: readonly Operation[], options: ReadOptions = {}): Promise<ReadResult> {
+    return this.#admitted(() => runRead(this.#caller, operations, options));
+  }
+
   /** Statement by statement; the closure is run again when it was aborted and a new attempt can help. */
   begin<Result>(closure: Closure<Result>, options: BeginOptions = {}): Promise<Result> {
     return this.#admitted(() => runInteractive(this.interactive, this.#hooks, closure, options));
   }
 
-  status(id: string, options: ReadOptions = {}): Promise<z.infer<typeof StatusAnswer>> {
-    return this.#read(
+  status(id: string, options: LookOptions = {}): Promise<z.infer<typeof StatusAnswer>> {
+    return this.#look(
       "status",
       `/v1/transactions/${encodeURIComponent(id)}`,
       StatusAnswer,
@@ -85,12 +91,12 @@ export class Synod {
       value === undefined ? [] : [[name, String(value)] as [string, string]],
     );
     const path = `/v1/transactions?${new URLSearchParams(query).toString()}`;
-    return this.#read("list", path.replace(/\?$/, ""), ListAnswer, options);
+    return this.#look("list", path.replace(/\?$/, ""), ListAnswer, options);
   }
 
   /** The group and the shards, as one coordinator sees them. */
-  cluster(options: ReadOptions = {}): Promise<ClusterAnswer> {
-    return this.#read("cluster", "/v1/cluster", ClusterAnswer, options);
+  cluster(options: LookOptions = {}): Promise<ClusterAnswer> {
+    return this.#look("cluster", "/v1/cluster", ClusterAnswer, options);
   }
 
   /** Ends kept connections; calls that still run lose theirs. */
@@ -98,14 +104,14 @@ export class Synod {
     this.#exchange.close();
   }
 
-  #read<Answer>(
+  #look<Answer>(
     name: Call<Answer>["name"],
     path: string,
     schema: z.ZodType<Answer>,
-    { deadlineMs = DEFAULT_DEADLINE_MS, signal, endpoint }: ReadOptions,
+    { deadlineMs = DEFAULT_DEADLINE_MS, signal, endpoint }: LookOptions,
   ): Promise<Answer> {
     const call: Call<Answer> = {
-      ...plainCall(name, { method: "GET", path }, READ_SERVER_TIME_MS, schema),
+      ...plainCall(name, { method: "GET", path }, LOOK_SERVER_TIME_MS, schema),
       ...(endpoint !== undefined && { endpoint }),
     };
     return this.#admitted(() => this.#caller.run(call, new Deadline(deadlineMs, signal)));

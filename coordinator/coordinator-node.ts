@@ -172,7 +172,7 @@ class Node implements CoordinatorNode {
       (ballot: Ballot) => this.replica.stillLeads(ballot),
     ];
     this.#reads = new Reads({
-      ...{ links, clock, logger, ledger, leadership, delivery, leader, stillLeads },
+      ...{ links, clock, logger, leadership, delivery, leader, stillLeads },
     });
     const parties = [carriers, interactive];
     this.#deadlocks = new DeadlockDetector({ parties, links, clock, logger });

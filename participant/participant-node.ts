@@ -112,7 +112,10 @@ export class ParticipantNode {
     this.#registry = registry;
     this.#settler = settler;
     this.#onePhase = new OnePhase({ shard, carriers, logger, overloaded });
-    this.#reads = new Reads({ shard, refusal: () => (this.#stopping ? STOPPING : undefined) });
+    this.#reads = new Reads({
+      ...{ shard, clock },
+      refusal: () => (this.#stopping ? STOPPING : undefined),
+    });
     const runner = new BranchRunner(shard, registry, settler, logger);
     const common = { shard, carriers, registry, runner, clock, overloaded };
     this.#interactive = new InteractiveBranches({ ...common, logger });

@@ -23,12 +23,7 @@ import {
   type ParticipantNode,
 } from "./participant-node.ts";
 import { keepReceiptsFresh, RECEIPT_LIMITS, type ReceiptRetention } from "./receipt-retention.ts";
-import {
-  CONTROL_CONNECTIONS,
-  PostgresShard,
-  RECEIPT_CONNECTIONS,
-  WATCHING_CONNECTIONS,
-} from "./shard/postgres-shard.ts";
+import { OTHER_CONNECTIONS, PostgresShard } from "./shard/postgres-shard.ts";
 import { preflight, PreflightFailed } from "./shard/preflight.ts";
 
 export interface ParticipantOptions {
@@ -110,8 +105,7 @@ async function bringUp(
   isStopping: () => boolean,
 ): Promise<boolean> {
   const { clusterId, shardId, maxBranches, finishingConnections } = config;
-  const forOthers = CONTROL_CONNECTIONS + RECEIPT_CONNECTIONS + WATCHING_CONNECTIONS;
-  const connections = maxBranches + finishingConnections + forOthers;
+  const connections = maxBranches + finishingConnections + OTHER_CONNECTIONS;
   for (let waitMs = FIRST_RETRY_MS; !isStopping(); waitMs = Math.min(2 * waitMs, LAST_RETRY_MS)) {
     try {
       await preflight(shard.controlKnex, { clusterId, shardId, maxBranches, connections });

@@ -7,7 +7,7 @@ import { UsageError } from "./failure.ts";
 import { examples } from "./help.ts";
 import { takeOperations } from "./operations.ts";
 import { wholeNumber } from "./parsing.ts";
-import { showRows } from "./transactions.ts";
+import { showRows } from "./results.ts";
 
 interface BeginOptions {
   readonly isolation?: Isolation;

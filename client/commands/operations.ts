@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs";
 import { type Command, InvalidArgumentError } from "commander";
 import { z } from "zod";
-import { TransactionRequest } from "../../shared/model/api.ts";
+import type { TransactionRequest } from "../../shared/model/api.ts";
 import type { Operation, SqlValue } from "../sdk.ts";
 import { UsageError } from "./failure.ts";
 import { wholeNumber } from "./parsing.ts";
@@ -61,9 +61,32 @@ function parseParam(text: string): SqlValue {
   }
 }
 
-/** Reads the body of `POST /v1/transactions`, or a list of its operations; `-` is the standard input. */
-export function readRequestFile(file: string): z.input<typeof TransactionRequest> {
-  const next = "write what POST /v1/transactions takes, or a list of operations";
+/** What takes the operations. */
+interface Taker {
+  readonly command: string;
+  readonly endpoint: string;
+  readonly schema: z.ZodType;
+}
+
+type Body = Omit<z.input<typeof TransactionRequest>, "operations"> & {
+  readonly operations: readonly Operation[];
+};
+
+/** Those of the options, or the request in the file: one of the two must be given. */
+export function chosenOperations(
+  operations: readonly Operation[],
+  file: string | undefined,
+  taker: Taker,
+): Body {
+  if ((file === undefined) === (operations.length === 0)) {
+    throw new UsageError("give either --op or -f", `see examples: ${taker.command} --help`);
+  }
+  return file === undefined ? { operations } : readRequestFile(file, taker);
+}
+
+/** The body that the endpoint takes, or a list of its operations; `-` is the standard input. */
+function readRequestFile(file: string, { endpoint, schema }: Taker): Body {
+  const next = `write what ${endpoint} takes, or a list of operations`;
   let json: unknown;
   try {
     json = JSON.parse(readFileSync(file === "-" ? STANDARD_INPUT : file, "utf8")) as unknown;
@@ -71,7 +94,7 @@ export function readRequestFile(file: string): z.input<typeof TransactionRequest
     throw new UsageError(`${file}: ${(error as Error).message}`, next);
   }
   const body: unknown = Array.isArray(json) ? { operations: json } : json;
-  const read = TransactionRequest.safeParse(body);
+  const read = schema.safeParse(body);
   if (!read.success) throw new UsageError(`${file}: ${z.prettifyError(read.error)}`, next);
-  return body as z.input<typeof TransactionRequest>;
+  return body as Body;
 }

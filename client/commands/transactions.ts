@@ -1,18 +1,23 @@
 /** `synod tx run`, `get`, `list`, `watch`, and `synod in-doubt list`. */
 import { setTimeout } from "node:timers/promises";
 import { type Command, Option } from "commander";
-import { Isolation, LIMITS, WaitFor } from "../../shared/model/api.ts";
+import { Isolation, LIMITS, TransactionRequest, WaitFor } from "../../shared/model/api.ts";
 import { LIST_LIMITS, type ListAnswer } from "../../shared/model/listing.ts";
 import type { TransactionOptions, TransactionResult } from "../sdk.ts";
 import type { Act, CommandContext } from "./context.ts";
 import { EXIT, FoundWrong, UsageError } from "./failure.ts";
 import { examples } from "./help.ts";
-import { readRequestFile, takeOperations } from "./operations.ts";
+import { chosenOperations, takeOperations } from "./operations.ts";
 import type { Output } from "./output.ts";
-import { cell } from "./output.ts";
 import { wholeNumber } from "./parsing.ts";
+import { showResults } from "./results.ts";
 
 const WATCH_INTERVAL_MS = 250;
+const TAKER = {
+  command: "synod tx run",
+  endpoint: "POST /v1/transactions",
+  schema: TransactionRequest,
+} as const;
 
 export function addTransactionCommands(tx: Command, act: Act): void {
   addRun(tx, act);
@@ -81,19 +86,15 @@ function addRun(tx: Command, act: Act): void {
       act(command, async (context) => {
         const { synod, deadlineMs, signal } = context;
         const { file, key, timeout, isolation, waitFor, retryAborted } = options;
-        if ((file === undefined) === (operations.length === 0)) {
-          throw new UsageError("give either --op or -f", "see examples: synod tx run --help");
-        }
         if (key !== undefined && retryAborted === true) {
           throw new UsageError(
             "--retry-aborted makes new keys",
             "leave --key or --retry-aborted out",
           );
         }
-        const request = file === undefined ? { operations } : readRequestFile(file);
-        const { operations: list, ...more } = request;
+        const { operations: list, ...more } = chosenOperations(operations, file, TAKER);
         const given = { isolation, waitFor, retryAborted, idempotencyKey: key, timeoutMs: timeout };
-        const result = await synod.transaction(list as typeof operations, {
+        const result = await synod.transaction(list, {
           ...(more as Pick<TransactionOptions, "isolation" | "waitFor" | "timeoutMs">),
           ...withoutUndefined(given),
           ...{ deadlineMs, signal },
@@ -117,21 +118,8 @@ function showResult(output: Output, result: TransactionResult): void {
     ["outcome", output.paint("green", outcome) + before],
     ...(pendingShards.length > 0 ? [["pending", pendingShards.join(", ")] as const] : []),
   ]);
-  results.forEach(({ rowCount, rows }, index) => {
-    output.line("");
-    output.line(`operation ${index + 1}: ${rowCount} ${rowCount === 1 ? "row" : "rows"}`);
-    showRows(output, rows);
-  });
-}
-
-export function showRows(output: Output, rows: readonly Readonly<Record<string, unknown>>[]): void {
-  const [first] = rows;
-  if (first === undefined) return;
-  const names = Object.keys(first);
-  output.table(
-    names,
-    rows.map((row) => names.map((name) => cell(row[name]))),
-  );
+  output.line("");
+  showResults(output, results);
 }
 
 async function get(

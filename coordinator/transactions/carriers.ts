@@ -82,8 +82,8 @@ export class Carriers implements DeadlockParties {
     readonly transactionId: TransactionId;
     readonly shards: readonly ShardId[];
   }> {
-    for (const { carrierId, transactionId, operations } of this.#held.values()) {
-      yield { carrierId, transactionId, shards: [...operations.keys()] };
+    for (const { carrierId, transactionId, plan } of this.#held.values()) {
+      yield { carrierId, transactionId, shards: plan.map(({ shard }) => shard) };
     }
   }
 

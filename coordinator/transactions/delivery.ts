@@ -9,6 +9,7 @@ import type { CommitReply } from "../../shared/model/protocol.ts";
 import type { Cancel, Clock, Logger } from "../../shared/model/ports.ts";
 import type { ParticipantLinks } from "../transport/participant-link.ts";
 import type { DecidedBranch } from "./command.ts";
+import { Confirmations } from "./confirmations.ts";
 import type { Incidents } from "./incidents.ts";
 
 const DELIVERY_LIMITS = {
@@ -37,14 +38,10 @@ export interface DeliveryOptions {
 }
 
 interface Undelivered {
-  readonly carrierId: CarrierId;
+  readonly carrier: DecidedCarrier;
   readonly branch: DecidedBranch;
-  inFlight: boolean;
-}
-
-interface Waiter {
-  readonly shard: ShardId;
-  readonly resolve: () => void;
+  /** `lost`: the shard knows it no more. Not tried again, and never confirmed. */
+  state: "idle" | "inFlight" | "lost";
 }
 
 export class Delivery {
@@ -52,7 +49,7 @@ export class Delivery {
   /** Unconfirmed branches by shard, in order of decision. */
   readonly #byShard = new Map<ShardId, Map<CarrierId, Undelivered>>();
   readonly #unconfirmed = new Map<CarrierId, Set<ShardId>>();
-  readonly #waiting = new Map<CarrierId, Waiter[]>();
+  readonly #confirmations = new Confirmations();
   #completed: CarrierId[] = [];
   #leading = false;
   #cancelRetry: Cancel = () => undefined;
@@ -77,8 +74,7 @@ export class Delivery {
     this.#byShard.clear();
     this.#unconfirmed.clear();
     this.#completed = [];
-    for (const waiting of this.#waiting.values()) for (const { resolve } of waiting) resolve();
-    this.#waiting.clear();
+    this.#confirmations.end();
   }
 
   /** Shards of a carrier that have not confirmed; undefined when this node does not deliver it. */
@@ -106,14 +102,28 @@ export class Delivery {
     }
   }
 
-  /** Resolves when the shard has confirmed the carrier's branch, or when this node does not deliver it (any more). */
-  confirmed(carrierId: CarrierId, shard: ShardId): Promise<void> {
-    if (this.#unconfirmed.get(carrierId)?.has(shard) !== true) return Promise.resolve();
-    return new Promise((resolve) => {
-      const waiting = this.#waiting.get(carrierId) ?? [];
-      waiting.push({ shard, resolve });
-      this.#waiting.set(carrierId, waiting);
-    });
+  /** Carriers that some of the shards have not confirmed; one comes as often as there are such shards. */
+  *unconfirmed(shards: Iterable<ShardId>): Iterable<DecidedCarrier> {
+    for (const shard of shards) {
+      for (const { carrier } of this.#byShard.get(shard)?.values() ?? []) yield carrier;
+    }
+  }
+
+  /**
+   * Calls `notify` once, unless cancelled: when the shard has confirmed the carrier's branch, or this node does not deliver
+   * it any more; at once where that is so already.
+   */
+  onConfirmed(carrierId: CarrierId, shard: ShardId, notify: () => void): Cancel {
+    if (this.#unconfirmed.get(carrierId)?.has(shard) === true) {
+      return this.#confirmations.await(carrierId, shard, notify);
+    }
+    notify();
+    return () => undefined;
+  }
+
+  /** How many wait for a confirmation. */
+  get waiting(): number {
+    return this.#confirmations.waiting;
   }
 
   linkChanged(shard: ShardId): void {
@@ -122,12 +132,13 @@ export class Delivery {
     }
   }
 
-  #track({ carrierId, branches }: DecidedCarrier): void {
+  #track(carrier: DecidedCarrier): void {
+    const { carrierId, branches } = carrier;
     if (this.#unconfirmed.has(carrierId)) return;
     this.#unconfirmed.set(carrierId, new Set(branches.map(({ shard }) => shard)));
     for (const branch of branches) {
       const ofShard = this.#byShard.get(branch.shard) ?? new Map<CarrierId, Undelivered>();
-      ofShard.set(carrierId, { carrierId, branch, inFlight: false });
+      ofShard.set(carrierId, { carrier, branch, state: "idle" });
       this.#byShard.set(branch.shard, ofShard);
     }
   }
@@ -143,33 +154,34 @@ export class Delivery {
     if (this.#options.links.connected(shard) === undefined) return;
     let inFlight = 0;
     for (const undelivered of this.#byShard.get(shard)?.values() ?? []) {
+      if (undelivered.state === "lost") continue;
       if (inFlight >= DELIVERY_LIMITS.maxRetriesInFlight) return;
       inFlight += 1;
-      if (!undelivered.inFlight) void this.#attempt(undelivered);
+      if (undelivered.state === "idle") void this.#attempt(undelivered);
     }
   }
 
   /** Never rejects: what went wrong is logged and tried again. */
   async #attempt(undelivered: Undelivered): Promise<boolean> {
-    const { branch, carrierId } = undelivered;
-    undelivered.inFlight = true;
+    const { branch, carrier } = undelivered;
+    undelivered.state = "inFlight";
     try {
       const request = { kind: "commit", gid: branch.gid, xid: branch.xid } as const;
       const { links } = this.#options;
       const reply = await links.request(branch.shard, request, DELIVERY_LIMITS.requestTimeoutMs);
       return this.#onReply(undelivered, reply);
     } catch (error) {
+      const { carrierId } = carrier;
       this.#options.logger.debug({ error, shard: branch.shard, carrierId }, "commit not delivered");
-      this.#moveBack(undelivered);
+      this.#retryLater(undelivered);
       return false;
-    } finally {
-      undelivered.inFlight = false;
     }
   }
 
-  #onReply({ branch, carrierId }: Undelivered, reply: CommitReply): boolean {
+  #onReply(undelivered: Undelivered, reply: CommitReply): boolean {
+    const { branch, carrier } = undelivered;
     if (reply.kind === "committed") {
-      this.#confirmed(branch.shard, carrierId);
+      this.#confirmed(branch.shard, carrier.carrierId);
       return true;
     }
     if (reply.kind === "lost") {
@@ -180,28 +192,29 @@ export class Delivery {
         gid,
         sentence: reply.sentence,
       });
-      // Never complete, never silently wrong: it stays in the ledger as pending on that shard.
-      this.#byShard.get(shard)?.delete(carrierId);
+      // Never complete, never silently wrong: it stays in the ledger as pending on that shard, and reads wait for it.
+      undelivered.state = "lost";
     } else {
-      this.#moveBack({ branch, carrierId });
+      this.#retryLater(undelivered);
     }
     return false;
   }
 
   /** Behind the others of its shard, so that one stubborn branch does not keep the rest from their turn. */
-  #moveBack({ branch, carrierId }: Pick<Undelivered, "branch" | "carrierId">): void {
+  #retryLater(undelivered: Undelivered): void {
+    const { branch, carrier } = undelivered;
+    undelivered.state = "idle";
     const ofShard = this.#byShard.get(branch.shard);
-    const undelivered = ofShard?.get(carrierId);
-    if (ofShard === undefined || undelivered === undefined) return;
-    ofShard.delete(carrierId);
-    ofShard.set(carrierId, undelivered);
+    if (ofShard?.get(carrier.carrierId) !== undelivered) return;
+    ofShard.delete(carrier.carrierId);
+    ofShard.set(carrier.carrierId, undelivered);
   }
 
   #confirmed(shard: ShardId, carrierId: CarrierId): void {
     this.#byShard.get(shard)?.delete(carrierId);
     const shards = this.#unconfirmed.get(carrierId);
     if (shards?.delete(shard) !== true) return;
-    this.#tellConfirmed(carrierId, shard);
+    this.#confirmations.confirmed(carrierId, shard);
     this.#options.failpoint("afterFirstCommit");
     if (shards.size > 0) return;
     this.#unconfirmed.delete(carrierId);
@@ -212,15 +225,6 @@ export class Delivery {
         this.#logCompletions();
       },
     );
-  }
-
-  #tellConfirmed(carrierId: CarrierId, shard: ShardId): void {
-    const waiting = this.#waiting.get(carrierId);
-    if (waiting === undefined) return;
-    for (const waiter of waiting) if (waiter.shard === shard) waiter.resolve();
-    const others = waiting.filter((waiter) => waiter.shard !== shard);
-    if (others.length > 0) this.#waiting.set(carrierId, others);
-    else this.#waiting.delete(carrierId);
   }
 
   #logCompletions(): void {

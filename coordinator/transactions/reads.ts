@@ -5,18 +5,21 @@
  *        ▲                                                                       │ no
  *        └── of the shards that lag, when what they lack is confirmed there ◀────┘
  *
- * Why looking at these transactions is enough: one that a snapshot lacks was not complete when the read began, because complete
- * is only what every shard has confirmed. So it was incomplete in the ledger then, or was applied later, and both are looked
- * at. What one shard has seen and this node has not applied cannot be: a branch commits only when a node says that the
- * decision is applied, the leader applies first, and the proof, asked for when all snapshots are taken, tells that no
- * other led.
+ * Why it is enough to look at what Delivery has unconfirmed on the read's shards when the read begins, and at what is applied
+ * from then on: a transaction that a snapshot lacks had not been confirmed by that shard when the read began, because a shard confirms what
+ * it has committed, and the snapshot was taken later. If it was applied by then, Delivery had it, unconfirmed on that shard: what this
+ * leader decides is tracked in the same turn in which it is applied, what earlier leaders decided in the turn in which this node
+ * begins to serve, and what a shard has lost stays unconfirmed. What was applied later is told by `applied`. And what one
+ * shard has seen and this node has not applied cannot be: a branch commits only when a node says that the decision is applied, the
+ * leader applies first (one that restores the log from another's snapshot leads no more), and the proof, asked for when all snapshots of
+ * the shards are taken, tells that no other led.
  *
  * What bypasses Synod (a session of its own on one shard) is seen as Postgres shows it, and so are transactions of one shard.
  */
 import type { OperationResult, ReadRequest } from "../../shared/model/api.ts";
 import { SynodError } from "../../shared/model/errors.ts";
 import type { Ballot, CarrierId, ShardId } from "../../shared/model/ids.ts";
-import type { Clock, Logger } from "../../shared/model/ports.ts";
+import type { Cancel, Clock, Logger } from "../../shared/model/ports.ts";
 import type {
   BranchOperation,
   ReadReply,
@@ -27,8 +30,15 @@ import { inRequestOrder, operationsByShard, refusedRead } from "./answer.ts";
 import type { Delivery } from "./delivery.ts";
 import { NotLeader, type LeaderHint } from "./gateway.ts";
 import type { Leadership } from "./leadership.ts";
-import type { Applied, Ledger } from "./ledger/ledger.ts";
-import { lagsOf, parseSnapshot, type CommittedCarrier, type Snapshot } from "./visibility.ts";
+import type { Applied } from "./ledger/ledger.ts";
+import { assertReachable } from "./reachable.ts";
+import {
+  lagsOf,
+  parseSnapshot,
+  type CommittedCarrier,
+  type Lag,
+  type Snapshot,
+} from "./visibility.ts";
 
 /** How much longer than a shard may take for its statements its answer is awaited. */
 const REPLY_GRACE_MS = 1_000;
@@ -39,9 +49,8 @@ export interface ReadsOptions {
   readonly links: ParticipantLinks;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly ledger: Pick<Ledger, "incomplete">;
   readonly leadership: Leadership;
-  readonly delivery: Pick<Delivery, "confirmed">;
+  readonly delivery: Pick<Delivery, "unconfirmed" | "onConfirmed">;
   readonly leader: () => LeaderHint | undefined;
   /** Proves that nobody led under a higher ballot before the call. */
   readonly stillLeads: (ballot: Ballot) => Promise<boolean>;
@@ -74,19 +83,21 @@ export class Reads {
 
   /** Rejects with NotLeader, or with a SynodError. */
   async read(request: ReadRequest): Promise<readonly OperationResult[]> {
-    const { leadership, leader, clock } = this.#options;
+    const { leadership, leader, clock, links, delivery } = this.#options;
     const { ballot } = leadership;
     if (ballot === undefined) throw new NotLeader(leader());
     if (this.#open.size >= MAX_READS) {
       throw new SynodError("overloaded", `this node serves ${MAX_READS} reads at once`);
     }
+    const operations = operationsByShard(request);
+    assertReachable(links, [...operations.keys()]);
     const reading: Reading = {
-      operations: operationsByShard(request),
+      operations,
       deadlineMs: clock.monotonicMs() + request.timeoutMs,
       committed: new Map(),
       taken: new Map(),
     };
-    for (const carrier of this.#options.ledger.incomplete()) watch(reading, carrier);
+    for (const carrier of delivery.unconfirmed(operations.keys())) watch(reading, carrier);
     this.#open.add(reading);
     try {
       return await this.#read(reading, ballot);
@@ -110,10 +121,7 @@ export class Reads {
       const snapshots = new Map([...taken].map(([shard, { snapshot }]) => [shard, snapshot]));
       const lags = lagsOf(snapshots, committed.values());
       if (lags.length === 0) break;
-      const confirmed = lags.map(({ carrierId, shard }) =>
-        this.#options.delivery.confirmed(carrierId, shard),
-      );
-      await this.#inTime(reading, Promise.all(confirmed));
+      await this.#confirmed(reading, lags);
       stale = [...new Set(lags.map(({ shard }) => shard))];
     }
     return inRequestOrder(
@@ -143,6 +151,21 @@ export class Reads {
     if (reading.operations.size === 1) return;
     if (await this.#inTime(reading, this.#options.stillLeads(ballot))) return;
     throw new NotLeader(this.#options.leader());
+  }
+
+  async #confirmed(reading: Reading, lags: readonly Lag[]): Promise<void> {
+    const cancels: Cancel[] = [];
+    const confirmed = lags.map(
+      ({ carrierId, shard }) =>
+        new Promise<void>((resolve) => {
+          cancels.push(this.#options.delivery.onConfirmed(carrierId, shard, resolve));
+        }),
+    );
+    try {
+      await this.#inTime(reading, Promise.all(confirmed));
+    } finally {
+      for (const cancel of cancels) cancel();
+    }
   }
 
   #inTime<Result>({ deadlineMs }: Reading, work: Promise<Result>): Promise<Result> {

@@ -22,6 +22,7 @@ import type {
 } from "../../shared/model/protocol.ts";
 import { type Receipt, type Shard, type ShardSession, ShardUnreachable } from "../shard/shard.ts";
 import type { CarrierMemory } from "./carrier-memory.ts";
+import { LINK_LOST } from "./refusals.ts";
 import { RefusedKeys } from "./refused-keys.ts";
 import { type JudgedExecution, judgeExecution, refusalFromServer } from "./judgement.ts";
 import { operationsOf, refusalFromThrown, resultsByMember } from "./runner.ts";
@@ -54,10 +55,6 @@ const SETTLED: Refusal = {
 const EXPIRED: Refusal = {
   code: "idempotency-key-expired",
   sentence: "the key is older than the receipts that are kept: whether it was used cannot be told",
-};
-const LINK_LOST: Refusal = {
-  code: "coordinator-changed",
-  sentence: "the connection to the coordinator was lost",
 };
 
 export class OnePhase {

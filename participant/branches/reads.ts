@@ -9,23 +9,28 @@ import type {
   ReadRequest,
   Refusal,
 } from "../../shared/model/protocol.ts";
-import type { ReadOutcome, Shard, ShardSession } from "../shard/shard.ts";
+import type { Clock } from "../../shared/model/ports.ts";
+import { READ_CONNECTIONS, type ReadOutcome, type Shard } from "../shard/shard.ts";
 import { judgeRead } from "./judgement.ts";
+import { LINK_LOST } from "./refusals.ts";
 import { refusalFromThrown } from "./runner.ts";
+import { Turns } from "./turns.ts";
 
-/** At once; more are refused. Each takes a connection, and waits for one where all are taken. */
+/** At once; more are refused. READ_CONNECTIONS of them run, the others wait for their turn until their time is over. */
 export const MAX_READS = 256;
 
 export interface ReadsOptions {
   readonly shard: Shard;
+  readonly clock: Clock;
   /** Undefined: there is room for one more. */
   readonly refusal: () => Refusal | undefined;
 }
 
 interface Running {
   readonly linkId: string;
-  session: ShardSession | undefined;
   isStopped: boolean;
+  /** Makes whatever it does now end soon. */
+  interrupt: () => void;
   ended: Promise<unknown>;
 }
 
@@ -33,17 +38,19 @@ const FULL: Refusal = {
   code: "overloaded",
   sentence: `the shard serves ${MAX_READS} reads already`,
 };
-const STOPPED: Refusal = {
-  code: "coordinator-changed",
-  sentence: "the connection to the coordinator was lost",
+const NO_TURN: Refusal = {
+  code: "overloaded",
+  sentence: `the shard runs ${READ_CONNECTIONS} reads at once, and none of them ended in time`,
 };
 
 export class Reads {
   readonly #options: ReadsOptions;
   readonly #running = new Set<Running>();
+  readonly #turns: Turns;
 
   constructor(options: ReadsOptions) {
     this.#options = options;
+    this.#turns = new Turns(READ_CONNECTIONS, options.clock);
   }
 
   get size(): number {
@@ -54,7 +61,7 @@ export class Reads {
     const refusal = this.#options.refusal() ?? (this.size >= MAX_READS ? FULL : undefined);
     if (refusal !== undefined) return { kind: "no", refusal };
     const running: Running = {
-      ...{ linkId, session: undefined, isStopped: false },
+      ...{ linkId, isStopped: false, interrupt: () => undefined },
       ended: Promise.resolve(),
     };
     const reply = this.#run(running, request);
@@ -66,12 +73,34 @@ export class Reads {
   }
 
   async #run(running: Running, { operations, timeoutMs }: ReadRequest): Promise<ReadReply> {
+    const { clock } = this.#options;
+    const deadlineMs = clock.monotonicMs() + timeoutMs;
+    const { hasTurn, cancel } = this.#turns.take(timeoutMs);
+    running.interrupt = cancel;
+    if (!(await hasTurn)) {
+      return { kind: "no", refusal: running.isStopped ? LINK_LOST : NO_TURN };
+    }
     try {
-      const session = await this.#options.shard.begin({ isolation: "repeatable read", timeoutMs });
-      running.session = session;
+      const leftMs = Math.max(1, Math.ceil(deadlineMs - clock.monotonicMs()));
+      return await this.#runNow(running, operations, leftMs);
+    } finally {
+      this.#turns.end();
+    }
+  }
+
+  async #runNow(
+    running: Running,
+    operations: readonly BranchOperation[],
+    timeoutMs: number,
+  ): Promise<ReadReply> {
+    try {
+      const session = await this.#options.shard.begin({ isolation: "one snapshot", timeoutMs });
+      running.interrupt = () => {
+        session.interrupt();
+      };
       if (running.isStopped) {
         await session.rollback();
-        return { kind: "no", refusal: STOPPED };
+        return { kind: "no", refusal: LINK_LOST };
       }
       return replyFrom(await session.read(operations), operations);
     } catch (error) {
@@ -92,7 +121,7 @@ export class Reads {
 
 function stop(running: Running): void {
   running.isStopped = true;
-  running.session?.interrupt();
+  running.interrupt();
 }
 
 function replyFrom(outcome: ReadOutcome, operations: readonly BranchOperation[]): ReadReply {

@@ -131,6 +131,7 @@ export class MemorySession implements ShardSession {
   }
 
   async read(operations: readonly BranchOperation[]): Promise<ReadOutcome> {
+    assert(this.#options.isolation === "one snapshot", "only a session of one snapshot reads");
     try {
       return await this.#guard(() => this.#backend.run("read", () => this.#read(operations)));
     } finally {

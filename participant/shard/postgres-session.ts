@@ -41,12 +41,6 @@ import { Watchdog } from "./watchdog.ts";
 /** How long after the server's own timeout the session itself intervenes. */
 const SERVER_TIMEOUT_GRACE_MS = 500;
 
-/** What the server is asked right before the client's statements. */
-type Lookup = "snapshot" | { readonly receiptOf: string };
-
-const lookupOf = (idempotencyKey: string | undefined): Lookup | undefined =>
-  idempotencyKey === undefined ? undefined : { receiptOf: idempotencyKey };
-
 export type CheckStatement = (sql: string) =>
   | { readonly ok: true; readonly parameterCount: number }
   | {
@@ -100,8 +94,7 @@ export class PostgresSession implements ShardSession {
   ): Promise<ExecutionOutcome> {
     const refusal = this.#refusal(operations);
     if (refusal !== undefined) return refusal;
-    const lookup = lookupOf(idempotencyKey);
-    const { report, span } = await this.#runClient(operations, lookup, [], 0);
+    const { report, span } = await this.#runClient(operations, idempotencyKey, [], 0);
     return this.#readStep(report.end, span);
   }
 
@@ -139,8 +132,7 @@ export class PostgresSession implements ShardSession {
     }
     const { statements } = this.#connection;
     const more = [steps.prepareStep(statements, gid), steps.resetStep(statements)];
-    const lookup = lookupOf(idempotencyKey);
-    const { report, span } = await this.#runClient(operations, lookup, more, deadlineMs);
+    const { report, span } = await this.#runClient(operations, idempotencyKey, more, deadlineMs);
     const execution = this.#read(report.end, span);
     await this.#finish(report.end, execution.kind === "executed" && execution.insideTransaction);
     const isRun = execution.kind === "executed" || execution.kind === "receiptFound";
@@ -151,6 +143,7 @@ export class PostgresSession implements ShardSession {
   }
 
   async read(operations: readonly BranchOperation[]): Promise<ReadOutcome> {
+    assert(this.#options.isolation === "one snapshot", "only a session of one snapshot reads");
     const refusal = this.#refusal(operations);
     if (refusal !== undefined) {
       await this.rollback();
@@ -158,7 +151,7 @@ export class PostgresSession implements ShardSession {
     }
     const { statements } = this.#connection;
     const more = [steps.commitStep(statements), steps.resetStep(statements)];
-    const { report, span } = await this.#runClient(operations, "snapshot", more, 0);
+    const { report, span } = await this.#runClient(operations, undefined, more, 0);
     const outcome = readSnapshotRead(report.end, span, this.#connection.role);
     await this.#finish(report.end, outcome.kind === "read" && outcome.insideTransaction);
     return outcome;
@@ -211,13 +204,13 @@ export class PostgresSession implements ShardSession {
    */
   async #runClient(
     operations: readonly BranchOperation[],
-    lookup: Lookup | undefined,
+    idempotencyKey: string | undefined,
     more: readonly Step[],
     moreTimeMs: number,
   ): Promise<{ readonly report: BatchReport; readonly span: Span }> {
     const opens = this.#state === "new";
     const deadlineMs = this.#options.timeoutMs + SERVER_TIMEOUT_GRACE_MS + moreTimeMs;
-    const first = this.#clientSteps(operations, lookup, opens);
+    const first = this.#clientSteps(operations, idempotencyKey, opens);
     const reused = first.batch.map(({ statement }) => statement.state === "parsed");
     const report = await this.#run([...first.batch, ...more], deadlineMs);
     const { end } = report;
@@ -228,21 +221,25 @@ export class PostgresSession implements ShardSession {
     if (!isStale || !opens || this.#watchdog.wasInterrupted || !(await cleanUp(this.#connection))) {
       return { report, span: first.span };
     }
-    const second = this.#clientSteps(operations, lookup, opens);
+    const second = this.#clientSteps(operations, idempotencyKey, opens);
     return { report: await this.#run([...second.batch, ...more], deadlineMs), span: second.span };
   }
 
   #clientSteps(
     operations: readonly BranchOperation[],
-    lookup: Lookup | undefined,
+    idempotencyKey: string | undefined,
     opens: boolean,
   ): { readonly batch: readonly Step[]; readonly span: Span } {
     const { statements } = this.#connection;
-    const isolation = lookup === "snapshot" ? "one snapshot" : this.#options.isolation;
-    const batch = opens ? steps.openingSteps(statements, { ...this.#options, isolation }) : [];
-    if (lookup === "snapshot") batch.push(steps.snapshotStep(statements));
-    else if (lookup !== undefined) batch.push(steps.findReceiptStep(statements, lookup.receiptOf));
-    const before = typeof lookup === "object" ? "receipt" : lookup;
+    const batch = opens ? steps.openingSteps(statements, this.#options) : [];
+    let before: Span["before"];
+    if (this.#options.isolation === "one snapshot") {
+      before = "snapshot";
+      batch.push(steps.snapshotStep(statements));
+    } else if (idempotencyKey !== undefined) {
+      before = "receipt";
+      batch.push(steps.findReceiptStep(statements, idempotencyKey));
+    }
     const span: Span = { first: batch.length, count: operations.length, before };
     for (const { sql, params } of operations) {
       // Only what opens the transaction can be run anew when its plan is stale.

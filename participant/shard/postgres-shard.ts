@@ -1,7 +1,8 @@
 /**
- * The port to one Postgres database, on real connections. Five pools, so that no kind of work can starve another:
+ * The port to one Postgres database, on real connections. Six pools, so that no kind of work can starve another:
  *
  *   branches   one connection per open branch; many may wait for locks
+ *   reads      one connection per session of one snapshot
  *   finishing  COMMIT PREPARED, ROLLBACK PREPARED
  *   receipts   knex: outcomes of one-phase transactions, which may wait for replication
  *   control    cancel, terminate, list, status: never waits for anything but the server's attention
@@ -23,15 +24,16 @@ import { deleteReceiptsUpTo, readKeysForgottenUpToMs, surveyReceipts } from "./r
 import { findReceiptByKey, settleReceipt } from "./receipts.ts";
 import { ServerPool } from "./server-pool.ts";
 import { limitSettings } from "./session-steps.ts";
-import type {
-  FinishOutcome,
-  LockWait,
-  PreparedOnShard,
-  Receipt,
-  SessionOptions,
-  Shard,
-  ShardSession,
-  XidStatus,
+import {
+  type FinishOutcome,
+  type LockWait,
+  type PreparedOnShard,
+  READ_CONNECTIONS,
+  type Receipt,
+  type SessionOptions,
+  type Shard,
+  type ShardSession,
+  type XidStatus,
 } from "./shard.ts";
 import { INVALID_PARAMETER_VALUE } from "./sqlstate.ts";
 import { Repetitions } from "./statement-cache.ts";
@@ -51,17 +53,21 @@ export interface PostgresShardOptions {
   readonly logger: Logger;
 }
 
-/** Connections besides those for branches and finishing. */
-export const RECEIPT_CONNECTIONS = 2;
-export const CONTROL_CONNECTIONS = 2;
-export const WATCHING_CONNECTIONS = 1;
+const RECEIPT_CONNECTIONS = 2;
+const CONTROL_CONNECTIONS = 2;
+const WATCHING_CONNECTIONS = 1;
+/** All pools together, but for branches and finishing. */
+export const OTHER_CONNECTIONS =
+  READ_CONNECTIONS + RECEIPT_CONNECTIONS + CONTROL_CONNECTIONS + WATCHING_CONNECTIONS;
 
 const BRANCH_APPLICATION = "synod-branch";
+const READ_APPLICATION = "synod-reads";
 const FINISHING_APPLICATION = "synod-finishing";
 const RECEIPT_APPLICATION = "synod-receipts";
 
 /** Opened before the first branch comes; more follow as they are needed. */
 const WARM_BRANCH_CONNECTIONS = 16;
+const WARM_READ_CONNECTIONS = 2;
 
 /** What a lost participant may leave standing: the server rolls back by itself after this. */
 const IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000;
@@ -84,6 +90,7 @@ const STATUS = "select pg_catalog.pg_xact_status($1::xid8) as status";
 
 export class PostgresShard implements Shard, ReceiptStore {
   readonly #branches: ServerPool;
+  readonly #reads: ServerPool;
   readonly #finishing: ServerPool;
   readonly #receiptPool: pg.Pool;
   readonly #controlPool: pg.Pool;
@@ -121,20 +128,15 @@ export class PostgresShard implements Shard, ReceiptStore {
         logger.warn({ error: error.message, applicationName }, "a database connection broke");
       },
     });
-    const forBranches = pool(BRANCH_APPLICATION, branchConnections);
+    const serverPool = (applicationName: string, connections: number, settings: object = {}) => {
+      const poolOptions = pool(applicationName, connections);
+      const all = { ...poolOptions, settings: { ...own, ...settings } };
+      return new ServerPool(all, clusterId, shardId, clock);
+    };
     const limits = limitSettings(LIMITS.defaultTimeoutMs);
-    this.#branches = new ServerPool(
-      { ...forBranches, settings: { ...own, ...limits } },
-      clusterId,
-      shardId,
-      clock,
-    );
-    this.#finishing = new ServerPool(
-      pool(FINISHING_APPLICATION, finishingConnections),
-      clusterId,
-      shardId,
-      clock,
-    );
+    this.#branches = serverPool(BRANCH_APPLICATION, branchConnections, limits);
+    this.#reads = serverPool(READ_APPLICATION, READ_CONNECTIONS, limits);
+    this.#finishing = serverPool(FINISHING_APPLICATION, finishingConnections);
     this.#receiptPool = createDatabasePool({
       ...pool(RECEIPT_APPLICATION, RECEIPT_CONNECTIONS),
       queryTimeoutMs: OWN_DEADLINE_MS,
@@ -161,7 +163,8 @@ export class PostgresShard implements Shard, ReceiptStore {
   }
 
   async begin(options: SessionOptions): Promise<ShardSession> {
-    const { connection, release } = await this.#branches.take();
+    const pool = options.isolation === "one snapshot" ? this.#reads : this.#branches;
+    const { connection, release } = await pool.take();
     const ended = (isReusable: boolean): void => {
       this.#sessions.delete(session);
       release(isReusable);
@@ -255,6 +258,7 @@ export class PostgresShard implements Shard, ReceiptStore {
   terminatePredecessors(): Promise<void> {
     return this.#control.terminatePredecessors([
       BRANCH_APPLICATION,
+      READ_APPLICATION,
       FINISHING_APPLICATION,
       RECEIPT_APPLICATION,
     ]);
@@ -264,6 +268,7 @@ export class PostgresShard implements Shard, ReceiptStore {
   async warmUp(): Promise<void> {
     const { branchConnections, finishingConnections } = this.#counts;
     await this.#branches.warmUp(Math.min(branchConnections, WARM_BRANCH_CONNECTIONS));
+    await this.#reads.warmUp(WARM_READ_CONNECTIONS);
     await this.#finishing.warmUp(finishingConnections);
     await this.#lockWatch.warmUp();
   }
@@ -272,6 +277,7 @@ export class PostgresShard implements Shard, ReceiptStore {
   async close(): Promise<void> {
     await Promise.all([
       this.#branches.end(),
+      this.#reads.end(),
       this.#finishing.end(),
       this.#receiptPool.end(),
       this.#controlPool.end(),

@@ -9,19 +9,19 @@
  * taken and which would outlive the transaction. Every name is qualified: the search path is the client's to change.
  */
 import { assert } from "../../shared/model/assert.ts";
-import { type Isolation, LIMITS } from "../../shared/model/api.ts";
+import { LIMITS } from "../../shared/model/api.ts";
 import { SAVEPOINT_PATTERN } from "../../shared/model/interactive.ts";
 import type { GlobalId } from "../../shared/model/ids.ts";
 import type { Step } from "./batch.ts";
 import type { Receipt, SavepointAction, SessionOptions } from "./shard.ts";
 import type { StatementCache } from "./statement-cache.ts";
 
-const BEGIN: Readonly<Record<Isolation, string>> = {
+const BEGIN: Readonly<Record<SessionOptions["isolation"], string>> = {
   "read committed": "begin isolation level read committed",
   "repeatable read": "begin isolation level repeatable read",
   serializable: "begin isolation level serializable",
+  "one snapshot": "begin isolation level repeatable read read only",
 };
-const BEGIN_READ = "begin isolation level repeatable read read only";
 const SNAPSHOT = "select pg_catalog.pg_current_snapshot()::pg_catalog.text as snapshot";
 const LIMITS_STEP = `select pg_catalog.set_config('lock_timeout', $1, true),
   pg_catalog.set_config('statement_timeout', $2, true)`;
@@ -51,17 +51,12 @@ export function limitSettings(timeoutMs: number): {
   return { lock_timeout: lockTimeoutMs, statement_timeout: timeoutMs };
 }
 
-export type OpeningOptions = Omit<SessionOptions, "isolation"> & {
-  readonly isolation: Isolation | "one snapshot";
-};
-
 /** A session's settings are those of the default timeout, so only another one takes a step. */
 export function openingSteps(
   cache: StatementCache,
-  { isolation, timeoutMs, interactive }: OpeningOptions,
+  { isolation, timeoutMs, interactive }: SessionOptions,
 ): Step[] {
-  const text = isolation === "one snapshot" ? BEGIN_READ : BEGIN[isolation];
-  const begin: Step = { statement: cache.kept(text), values: [] };
+  const begin: Step = { statement: cache.kept(BEGIN[isolation]), values: [] };
   if (interactive !== undefined) {
     const { savepoints, lockTimeoutMs, maxIdleMs } = interactive;
     const values = [lockTimeoutMs, timeoutMs, maxIdleMs].map((limitMs) => String(limitMs));

@@ -103,8 +103,12 @@ export type ReadOutcome =
   | StatementRefusal
   | StatementFailure;
 
+/** Sessions of one snapshot that may be open at once: they have connections of their own. */
+export const READ_CONNECTIONS = 16;
+
 export interface SessionOptions {
-  readonly isolation: Isolation;
+  /** `one snapshot`: for `read`, and for nothing else. */
+  readonly isolation: Isolation | "one snapshot";
   /** Bounds each statement and each lock wait. */
   readonly timeoutMs: number;
   /** For a session that runs one step after the other. */
@@ -149,8 +153,8 @@ export interface ShardSession {
     idempotencyKey?: string,
   ): Promise<ExecuteAndPrepareOutcome>;
   /**
-   * The whole life of a session that only reads, in one round trip: everything sees one snapshot, whatever the isolation of the
-   * session, and a statement that writes fails.
+   * The whole life of a session of one snapshot, in one round trip: everything sees that snapshot, and a statement that writes
+   * fails.
    */
   read(operations: readonly BranchOperation[]): Promise<ReadOutcome>;
   /** One statement. When it fails, only `rollback` and `savepoint` with `rollbackTo` may follow. */

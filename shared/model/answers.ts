@@ -3,7 +3,12 @@
  * requests they are not strict: a client passes over fields that a newer server adds.
  */
 import { z } from "zod";
-import type { OperationResult, TransactionResponse, TransactionStatus } from "./api.ts";
+import type {
+  OperationResult,
+  ReadResponse,
+  TransactionResponse,
+  TransactionStatus,
+} from "./api.ts";
 import { ERROR_CODES } from "./errors.ts";
 
 const OperationResultSchema = z.object({
@@ -17,6 +22,11 @@ export const CommittedAnswer = z.object({
   results: z.array(OperationResultSchema),
   pendingShards: z.array(z.string()),
 }) satisfies z.ZodType<TransactionResponse>;
+
+/** Of `POST /v1/reads`. */
+export const ReadAnswer = z.object({
+  results: z.array(OperationResultSchema),
+}) satisfies z.ZodType<ReadResponse>;
 
 export const StatusAnswer = z.object({
   id: z.string(),

@@ -78,6 +78,9 @@ export type TransactionRequest = WithTexts<z.infer<typeof TransactionRequest>>;
 /** What only reads, on several shards as of one moment. */
 export const ReadRequest = TransactionRequest.pick({ operations: true, timeoutMs: true });
 export type ReadRequest = WithTexts<z.infer<typeof ReadRequest>>;
+export interface ReadResponse {
+  readonly results: readonly OperationResult[];
+}
 
 /** One operation's result, in the order of the request. int8 and numeric stay strings. */
 export interface OperationResult {

@@ -78,7 +78,7 @@ test("every example of a request is carried out, and answered as documented", as
       }
     }
   }
-  expect(sent).toBe(11);
+  expect(sent).toBe(12);
 });
 
 test("an interactive transaction is rolled back as documented, and refuses as documented", async () => {
@@ -113,7 +113,7 @@ test("every GET, with the examples of its parameters, is answered as documented"
     expect(undocumented(path, "get", told)).toEqual([]);
     asked.push(path);
   }
-  expect(asked).toHaveLength(5);
+  expect(asked).toHaveLength(6);
 });
 
 const operation = (sql: string, params: readonly unknown[] = [], shard = "s1"): object => {
@@ -139,6 +139,20 @@ test.each<[string, unknown, Record<string, string>?]>([
   expect(JSON.parse(told.text)).toMatchObject({ code });
   expect(undocumented("/v1/transactions", "post", told)).toEqual([]);
   const { description } = document.paths["/v1/transactions"]!["post"]!.responses[told.status]!;
+  expect(description).toContain(`\`${code}\``);
+});
+
+test.each<[string, unknown]>([
+  ["malformed-json", "{"],
+  ["invalid-request", { ...operation("select 1"), isolation: "serializable" }],
+  ["unknown-shard", operation("select 1", [], "s9")],
+  ["statement-not-allowed", operation("update accounts set balance = 0")],
+  ["sql-error", operation("select 1 / $1::int", [0])],
+])("%s of a read is told as documented", async (code, body) => {
+  const told = await post(body, {}, "/v1/reads");
+  expect(JSON.parse(told.text)).toMatchObject({ code });
+  expect(undocumented("/v1/reads", "post", told)).toEqual([]);
+  const { description } = document.paths["/v1/reads"]!["post"]!.responses[told.status]!;
   expect(description).toContain(`\`${code}\``);
 });
 

@@ -121,6 +121,16 @@ test("digits beyond 2^53 survive in both directions", async () => {
   expect(results[0]?.rows).toEqual([{ n: digits.toString() }]);
 });
 
+test("reads both shards as of one moment", async () => {
+  const { results } = await synod.read([
+    { shard: "s1", ...sql`select count(*) as accounts from accounts where id = ${"alice"}` },
+    { shard: "s2", ...sql`select count(*) as accounts from accounts where id = ${"bob"}` },
+  ]);
+  expect(results.map(({ rows }) => rows)).toEqual([[{ accounts: "1" }], [{ accounts: "1" }]]);
+  const writing = synod.read([{ shard: "s1", ...sql`delete from entries` }]);
+  await expect(writing).rejects.toMatchObject({ code: "statement-not-allowed" });
+});
+
 test("tells an abort by its class and its code", async () => {
   const overdraw = { shard: "s1", ...sql`update accounts set balance = -1` };
   const error: unknown = await synod.transaction([overdraw]).catch((thrown: unknown) => thrown);
@@ -218,6 +228,19 @@ test("runs a transfer, and the same key once", async () => {
   expect(got.out).toMatch(/^state +committed$/m);
   const watched = await cli("tx", "watch", result.id);
   expect(watched).toMatchObject({ code: 0, out: "committed\n" });
+});
+
+test("reads several shards, from options and from a file", async () => {
+  const count = "select count(*) as accounts from accounts";
+  const { code, out, err } = await cli("read", "--op", `s1=${count}`, "--op", `s2=${count}`);
+  const table = "1 row\nACCOUNTS\n1\n";
+  expect([code, err, out]).toEqual([0, "", `operation 1: ${table}\noperation 2: ${table}`]);
+  const file = join(home, "read.json");
+  writeFileSync(file, JSON.stringify({ operations: [{ shard: "s1", sql: count }] }));
+  expect(JSON.parse((await cli("read", "-f", file, "--json")).out)).toEqual({
+    results: [{ rowCount: 1, rows: [{ accounts: "1" }] }],
+  });
+  expect(await cli("read")).toMatchObject({ code: 2, out: "" });
 });
 
 test("prints rows as a table, and takes a request from the standard input", async () => {

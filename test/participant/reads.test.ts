@@ -1,5 +1,6 @@
 /** Reads of one shard at one moment, as its coordinator hears them. */
 import { MAX_READS } from "../../participant/branches/reads.ts";
+import { READ_CONNECTIONS } from "../../participant/shard/shard.ts";
 import type { BranchOperation, ReadRequest } from "../../shared/model/protocol.ts";
 import { createNode, LINK } from "./node-fixture.ts";
 import { ADD, operation, READ } from "./shard-contract.ts";
@@ -61,6 +62,44 @@ test("reads of a lost link end, those of others go on", async () => {
   release();
   expect(await lost).toMatchObject({ kind: "no", refusal: { code: "coordinator-changed" } });
   expect(await other).toMatchObject({ kind: "read" });
+});
+
+test("so many reads run at once; the others wait for their turn, and are refused when their time is over", async () => {
+  const { node, hooks, clock } = createNode();
+  const release = hooks.hold("before begin");
+  const all = Array.from({ length: READ_CONNECTIONS + 2 }, () =>
+    node.handle(LINK, read(operation(READ, "a"))),
+  );
+  await settled();
+  const begun = (): number => hooks.reached.filter((point) => point === "before begin").length;
+  expect(begun()).toBe(READ_CONNECTIONS);
+  await clock.advance(999);
+  const late = node.handle(LINK, read(operation(READ, "a")));
+  await clock.advance(1);
+  release();
+  const replies = await Promise.all(all);
+  expect(replies.map(({ kind }) => kind)).toEqual([
+    ...Array.from({ length: READ_CONNECTIONS }, () => "read"),
+    ...["no", "no"],
+  ]);
+  expect(replies.at(-1)).toMatchObject({ refusal: { code: "overloaded" } });
+  expect(await late).toMatchObject({ kind: "read" });
+  expect(begun()).toBe(READ_CONNECTIONS + 1);
+});
+
+test("a read that waits for its turn ends with its link, and gives no turn away", async () => {
+  const { node, hooks } = createNode();
+  const release = hooks.hold("before begin");
+  const running = Array.from({ length: READ_CONNECTIONS }, () =>
+    node.handle("another link", read(operation(READ, "a"))),
+  );
+  const lost = node.handle(LINK, read(operation(READ, "a")));
+  const next = node.handle("another link", read(operation(READ, "a")));
+  node.linkLost(LINK);
+  expect(await lost).toMatchObject({ kind: "no", refusal: { code: "coordinator-changed" } });
+  release();
+  const kinds = (await Promise.all([...running, next])).map(({ kind }) => kind);
+  expect(new Set(kinds)).toEqual(new Set(["read"]));
 });
 
 test("more reads than the bound are refused, and a participant that stops takes none", async () => {

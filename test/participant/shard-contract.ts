@@ -147,7 +147,8 @@ function testExecution(): void {
 
 function testReading(): void {
   async function read(...operations: readonly BranchOperation[]): Promise<ReadOutcome> {
-    return (await begin()).read(operations);
+    const session = await open.shard.begin({ isolation: "one snapshot", timeoutMs: 5_000 });
+    return session.read(operations);
   }
 
   /** What the snapshot of a read says of a transaction. */

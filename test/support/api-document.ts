@@ -36,14 +36,14 @@ export function checkerOf(
     const operation = document.paths[path]?.[method];
     if (operation === undefined) return [`${method} ${path} is not documented`];
     if (operation.responses[status] === undefined) return [`status ${status} is not documented`];
-    const type = headers.get("content-type") ?? "";
+    const [type = ""] = (headers.get("content-type") ?? "").split(";");
     const place = ["paths", path, method, "responses", status, "content", type, "schema"];
     const pointer = place.map((part) => {
       return encodeURIComponent(String(part).replaceAll("~", "~0").replaceAll("/", "~1"));
     });
     const validate = ajv.getSchema(`api#/${pointer.join("/")}`);
     if (validate === undefined) return [`status ${status} with ${type} is not documented`];
-    const body = JSON.parse(text) as unknown;
+    const body: unknown = type === "text/plain" ? text : JSON.parse(text);
     if (validate(body) === true) return [];
     return (validate.errors ?? []).map(({ instancePath, message = "" }) => {
       return `${instancePath} ${message}`;

@@ -234,6 +234,21 @@ test("while nobody knows the decision nobody is told one", async () => {
   expect(await client.commit()).toMatchObject({ outcome: "committed" });
 });
 
+test("a transaction whose commit runs is listed once, with the shards that it has reached", async () => {
+  const world = new InteractiveWorld();
+  const leader = world.lead();
+  const client = await leader.begin();
+  await transfer(client);
+  const release = world.hooksOf(S2).hold("before prepare");
+  const committing = client.commit();
+  await settled();
+  expect(leader.listing.page({ limit: 10 }).transactions).toMatchObject([
+    { id: client.id, state: "active", shards: ["s1", "s2"] },
+  ]);
+  release();
+  await committing;
+});
+
 test("a branch that votes no aborts the commit on every shard, and later calls name the cause", async () => {
   const world = new InteractiveWorld();
   const client = await world.lead().begin();

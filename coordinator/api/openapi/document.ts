@@ -51,14 +51,18 @@ function parameter({ in: place, ...rest }: Parameter): JsonSchema {
   return { ...rest, in: place, required: place === "path" };
 }
 
-function answers({ answers: given, answerHeaders = [] }: Route): Record<string, JsonSchema> {
+function answers({
+  answers: given,
+  answerHeaders = [],
+  contentType = "application/json",
+}: Route): Record<string, JsonSchema> {
   const headers = Object.fromEntries(
     answerHeaders.map((name) => {
       return [name, { description: HEADERS[name] ?? "", schema: { type: "string" } }];
     }),
   );
   const entries = Object.entries(given).map(([status, { description, schema }]) => {
-    const content = { "application/json": { schema: refTo(schema) } };
+    const content = { [contentType]: { schema: refTo(schema) } };
     return [status, { description, headers, content }] as const;
   });
   return Object.fromEntries(entries);

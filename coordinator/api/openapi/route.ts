@@ -2,7 +2,7 @@
 import type { ErrorCode } from "../../../shared/model/errors.ts";
 import type { JsonSchema, SchemaName } from "./schemas.ts";
 
-export const TAGS = ["transactions", "interactive", "cluster", "health"] as const;
+export const TAGS = ["transactions", "reads", "interactive", "cluster", "health"] as const;
 
 /** What every route but those for supervisors may answer where clients are told apart. */
 export const AT_THE_GATE: readonly ErrorCode[] = [
@@ -37,6 +37,8 @@ export interface Route {
   readonly answers: Readonly<
     Record<number, { readonly description: string; readonly schema: SchemaName }>
   >;
+  /** Of the answers that are no problem; JSON by default. */
+  readonly contentType?: string;
   readonly answerHeaders?: readonly string[];
   readonly problems: readonly ErrorCode[];
 }

@@ -15,6 +15,13 @@ const ELSEWHERE: readonly ErrorCode[] = [
   ...(["transaction-failed", "transaction-expired", "already-committed"] as const),
 ];
 
+/** Of a transaction that commits: a read has no key, locks nothing and is never unclear. */
+const ONLY_COMMITTING: readonly ErrorCode[] = [
+  ...(["idempotency-key-invalid", "idempotency-key-too-long", "idempotency-key-reused"] as const),
+  ...(["idempotency-key-expired", "idempotency-in-progress", "outcome-unknown"] as const),
+  ...(["deadlock", "not-preparable", "constraint-violation"] as const),
+];
+
 const DEBIT =
   "update accounts set balance = balance - $1 where id = $2 and balance >= $1 returning balance";
 const CREDIT = "update accounts set balance = balance + $1 where id = $2";
@@ -77,6 +84,34 @@ export const ROUTES: readonly Route[] = [
     problems: ERROR_CODES.filter((code) => !ELSEWHERE.includes(code)),
   },
   {
+    ...{ method: "post", path: "/v1/reads", tag: "reads" },
+    operationId: "read",
+    summary: "Read several shards as of one moment",
+    description:
+      "Every transaction that went through Synod is in all of the results or in none. No lock is taken and no writer waits. " +
+      "What a session of its own writes to one shard is seen as that shard shows it.",
+    body: {
+      schema: "ReadRequest",
+      examples: {
+        sum: {
+          summary: "Count all money while it moves",
+          value: {
+            operations: [
+              { shard: "s1", sql: "select sum(balance) from accounts" },
+              { shard: "s2", sql: "select sum(balance) from accounts" },
+            ],
+            timeoutMs: LIMITS.defaultTimeoutMs,
+          },
+        },
+      },
+    },
+    answers: { 200: { description: "The results, in the order asked", schema: "ReadResults" } },
+    answerHeaders: ["Synod-Leader"],
+    problems: ERROR_CODES.filter(
+      (code) => !ELSEWHERE.includes(code) && !ONLY_COMMITTING.includes(code),
+    ),
+  },
+  {
     ...{ method: "get", path: "/v1/transactions", tag: "transactions" },
     operationId: "listTransactions",
     summary: "List what is not finished, as the leader knows it",
@@ -124,6 +159,13 @@ export const ROUTES: readonly Route[] = [
       503: { description: "Not ready", schema: "Readiness" },
     },
     problems: ["internal-error"],
+  },
+  {
+    ...{ method: "get", path: "/metrics", tag: "health", operationId: "getMetrics" },
+    summary: "What this node has counted, for Prometheus",
+    answers: { 200: { description: "Prometheus' text format", schema: "Metrics" } },
+    contentType: "text/plain",
+    problems: [...AT_THE_GATE, "internal-error"],
   },
 ];
 

@@ -9,18 +9,20 @@ import {
   CommittedAnswer,
   LivenessAnswer,
   ProblemAnswer,
+  ReadAnswer,
   ReadinessAnswer,
   RolledBackAnswer,
   StatementAnswer,
   StatusAnswer,
   StepAnswer,
 } from "../../../shared/model/answers.ts";
-import { Operation, Param, TransactionRequest } from "../../../shared/model/api.ts";
+import { Operation, Param, ReadRequest, TransactionRequest } from "../../../shared/model/api.ts";
 import { BeginRequest, CommitBody, StepRequest } from "../../../shared/model/interactive.ts";
 import { ListAnswer } from "../../../shared/model/listing.ts";
 
 const REQUESTS = {
   TransactionRequest,
+  ReadRequest,
   Operation,
   Param,
   BeginRequest,
@@ -29,6 +31,7 @@ const REQUESTS = {
 } as const;
 const ANSWERS = {
   Committed: CommittedAnswer,
+  ReadResults: ReadAnswer,
   TransactionStatus: StatusAnswer,
   Begun: BegunAnswer,
   Step: z.union([StatementAnswer, StepAnswer]),
@@ -37,6 +40,7 @@ const ANSWERS = {
   Cluster: ClusterAnswer,
   Liveness: LivenessAnswer,
   Readiness: ReadinessAnswer,
+  Metrics: z.string(),
   Problem: ProblemAnswer,
 } as const;
 

@@ -97,6 +97,20 @@ test("a new incarnation ends what an earlier one left running", async () => {
   await next.close();
 });
 
+test("a new participant ends the reads of its predecessor too", async () => {
+  const session = await fixture.shard.begin({ isolation: "one snapshot", timeoutMs: 20_000 });
+  const reading = session.read([operation("select pg_sleep(20)")]);
+  const lost = expect(reading).rejects.toThrow(ShardUnreachable);
+  await eventually(
+    "it sleeps",
+    async () => (await countOf("pg_stat_activity where wait_event = 'PgSleep'")) === 1,
+  );
+  const next = openShard(fixture.url);
+  await next.terminatePredecessors();
+  await lost;
+  await next.close();
+});
+
 test("a PREPARE that does not end is interrupted at its deadline, and the vote is no", async () => {
   await shutTheGate();
   const { execute } = createPostgresNode(fixture.shard);

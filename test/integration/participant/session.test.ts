@@ -214,3 +214,14 @@ test("a server that goes away ends the wait, and one that comes back is used", a
     return outcome.kind === "doesNotExist";
   });
 });
+
+test("a read takes no connection of the branches, and the branches take none of the reads", async () => {
+  const branch = await fixture.begin();
+  await branch.execute([operation("select 1")]);
+  const session = await fixture.shard.begin({ isolation: "one snapshot", timeoutMs: 1_000 });
+  expect(await session.read([operation("select 1 as one")])).toMatchObject({
+    kind: "read",
+    results: [{ rows: [{ one: 1 }] }],
+  });
+  await branch.rollback();
+});

@@ -11,6 +11,7 @@ import { Incidents } from "../../../coordinator/transactions/incidents.ts";
 import { InteractiveService } from "../../../coordinator/transactions/interactive/interactive-service.ts";
 import { InteractiveTransactions } from "../../../coordinator/transactions/interactive/interactive-transactions.ts";
 import type { Step } from "../../../coordinator/transactions/interactive/machine.ts";
+import { Listing } from "../../../coordinator/transactions/listing.ts";
 import { Leadership } from "../../../coordinator/transactions/leadership.ts";
 import { Ledger } from "../../../coordinator/transactions/ledger/ledger.ts";
 import type { StepAnswer } from "../../../coordinator/transactions/gateway.ts";
@@ -127,6 +128,7 @@ export class Leader {
   readonly counts = new TransactionCounts();
   readonly #leadership = new Leadership();
   readonly #delivery: Delivery;
+  readonly #ledger: Ledger;
   readonly #round: number;
   /** Proposals wait until `apply` while this is set. */
   holdsProposals = false;
@@ -135,6 +137,7 @@ export class Leader {
   constructor(world: InteractiveWorld, round: number) {
     const { links, clock, ledger, maxBranches } = world;
     this.#round = round;
+    this.#ledger = ledger;
     const common = { links, clock, logger: silent };
     const ballot = roundBallot(round);
     this.#delivery = new Delivery({
@@ -177,6 +180,15 @@ export class Leader {
     this.carriers.applied(ledger.apply({ kind: "barrier", ballot, atMs: 0 }));
     this.#leadership.barrierApplied(ballot, ballot);
     delivery.startLeading([]);
+  }
+
+  get listing(): Listing {
+    const { carriers, transactions: interactive } = this;
+    return new Listing({
+      ...{ ledger: this.#ledger, leadership: this.#leadership, carriers, interactive },
+      ...{ delivery: this.#delivery, onePhase: { active: () => new Set() } },
+      leader: () => undefined,
+    });
   }
 
   apply(): void {

@@ -6,11 +6,10 @@
  * carried out twice. A `begin` may then leave a transaction behind that nobody knows; it has run nothing, and expires.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { LIMITS } from "../../shared/model/api.ts";
 import { SynodError } from "../../shared/model/errors.ts";
 import { parseTransactionId, type TransactionId } from "../../shared/model/ids.ts";
 import { BeginRequest, CommitBody, INTERACTIVE_LIMITS } from "../../shared/model/interactive.ts";
-import { type AnswerHeaders, answerJson, readBody } from "../../shared/runtime/http.ts";
+import { type AnswerHeaders, answerJson } from "../../shared/runtime/http.ts";
 import { connectionHeaders, leaderHint, type ApiContext } from "./context.ts";
 import { HOPS_HEADER, TIMEOUT_HEADER } from "./forwarding.ts";
 import { readOptionalBody, readStep, type RawBody } from "./interactive-request.ts";
@@ -119,10 +118,10 @@ export class Interactive {
     read: (raw: RawBody) => Call,
   ): Promise<void> {
     const context = this.#context;
-    await this.#transactions.admitted(request, response, async () => {
+    await this.#transactions.admitted(request, response, async (bytes) => {
       const { headers } = request;
       const call = read({
-        body: await readBody(request, LIMITS.maxBodyBytes),
+        body: bytes,
         contentType: headers["content-type"],
         contentEncoding: headers["content-encoding"],
       });

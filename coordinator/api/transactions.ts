@@ -20,6 +20,7 @@ import { readReadRequest, readSubmission } from "./transaction-request.ts";
 export const PATH = "/v1/transactions";
 const READS_PATH = "/v1/reads";
 const READ_TIMEOUT_MS = 5_000;
+const NO_BODY = Buffer.alloc(0);
 
 export class Transactions {
   readonly #context: ApiContext;
@@ -32,8 +33,7 @@ export class Transactions {
   }
 
   async submit(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    await this.admitted(request, response, async () => {
-      const body = await readBody(request, LIMITS.maxBodyBytes);
+    await this.admitted(request, response, async (body) => {
       const routed = await this.#submit(request, response, body);
       if (routed.kind === "relayed") {
         this.relay(response, routed.reply);
@@ -49,8 +49,7 @@ export class Transactions {
   }
 
   async read(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    await this.admitted(request, response, async () => {
-      const body = await readBody(request, LIMITS.maxBodyBytes);
+    await this.admitted(request, response, async (body) => {
       const asked = readReadRequest(rawBody(request, body), this.#context.links.shards);
       const timeoutMs = timeLeft(asked.timeoutMs, request.headers[TIMEOUT_HEADER]);
       const routed = await this.route.run<ReadResponse>({
@@ -116,20 +115,30 @@ export class Transactions {
     });
   }
 
-  /** Runs `handle` unless the node is draining or has too many requests; answers what it throws. */
+  /**
+   * Runs `handle` unless the node is draining or has too many requests; answers what it throws. A request counts from the end of
+   * its body: whoever sends that slowly takes nobody's place.
+   */
   async admitted(
     request: IncomingMessage,
     response: ServerResponse,
-    handle: () => Promise<void>,
+    handle: (body: Buffer) => Promise<void>,
   ): Promise<void> {
     const { isDraining, maxInFlight } = this.#context;
+    let body: Buffer = NO_BODY;
+    try {
+      if (request.method === "POST") body = await readBody(request, LIMITS.maxBodyBytes);
+    } catch (error) {
+      answerError(this.#context, request, response, error);
+      return;
+    }
     this.#inFlight += 1;
     try {
       if (isDraining()) throw new SynodError("draining", "this node is shutting down");
       if (this.#inFlight > maxInFlight) {
         throw new SynodError("overloaded", `this node serves ${maxInFlight} requests at once`);
       }
-      await handle();
+      await handle(body);
     } catch (error) {
       answerError(this.#context, request, response, error);
     } finally {

@@ -19,6 +19,7 @@ import {
   type HelloVerdict,
 } from "../../shared/runtime/channel-ends.ts";
 import type { Channel } from "../../shared/runtime/channel.ts";
+import type { NodeTls } from "../../shared/runtime/node-certificate.ts";
 import type { ClusterSecret } from "../../shared/runtime/cluster-secret.ts";
 import type { PeerMessage } from "../paxos/message.ts";
 import { KnownPeers, type PeerMemory } from "./known-peers.ts";
@@ -62,6 +63,7 @@ export interface SocketPeersOptions {
   readonly peers: ReadonlyMap<NodeId, string>;
   readonly server: Server;
   readonly secret: ClusterSecret | undefined;
+  readonly tls?: NodeTls | undefined;
   readonly random: Random;
   readonly logger: Logger;
 }
@@ -118,9 +120,9 @@ export class SocketPeers implements PeerTransport {
   /** `holds`: what this node has recovered, before it gave or took any vote. */
   start(holds: Position): void {
     this.#holds = holds;
-    const { server, peers, self, secret } = this.#options;
+    const { server, peers, self, secret, tls } = this.#options;
     this.#stopServing = serveChannels({
-      ...{ server, secret },
+      ...{ server, secret, tls },
       path: "/peer",
       acceptHello: (hello) => this.#judge(hello),
       onChannel: (channel, hello) => {
@@ -147,10 +149,11 @@ export class SocketPeers implements PeerTransport {
   }
 
   #dial(node: NodeId, address: string): Connection {
-    const { random, logger, secret } = this.#options;
+    const { random, logger, secret, tls } = this.#options;
     return connectChannel({
       secret,
-      url: `ws://${address}/peer`,
+      url: `${tls === undefined ? "ws" : "wss"}://${address}/peer`,
+      tls: tls?.dial("coordinator", String(node)),
       hello: this.#hello(),
       random,
       acceptReply: (reply) => {

@@ -11,7 +11,9 @@ import {
   type Server,
   type ServerResponse,
 } from "node:http";
+import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo } from "node:net";
+import type { TlsOptions } from "node:tls";
 import type { Address } from "./config-reading.ts";
 
 /** What a listener grants to clients that are slow, talkative or many. */
@@ -40,7 +42,7 @@ const MAX_HEADERS = 64;
 const MAX_HEADER_BYTES = 16 * 1024;
 /** After a refusal that came before the body: how much more of it is read and dropped, so that the client reads the refusal. */
 const MAX_DISCARDED_BYTES = 1024 * 1024;
-const DISCARDING_MS = 1_000;
+const DISCARDING_MS = 3_000;
 const TOO_MANY_HEADERS = 431;
 
 export class BodyTooLarge extends Error {
@@ -136,22 +138,30 @@ export interface HttpListener {
   close(graceMs: number): Promise<void>;
 }
 
+export interface ListenOptions {
+  readonly limits?: HttpLimits;
+  /** Undefined: plain HTTP. */
+  readonly tls?: TlsOptions | undefined;
+}
+
 /** Port 0 takes a free one. Rejects when the address cannot be had. */
 export async function listenHttp(
   handle: RequestListener,
   at: Address,
-  limits: HttpLimits = HTTP_LIMITS,
+  { limits = HTTP_LIMITS, tls }: ListenOptions = {},
 ): Promise<HttpListener> {
-  const server = createServer(
-    {
-      maxHeaderSize: MAX_HEADER_BYTES,
-      headersTimeout: limits.headersTimeoutMs,
-      requestTimeout: limits.requestTimeoutMs,
-      connectionsCheckingInterval: limits.checkIntervalMs,
-      keepAliveTimeout: limits.keepAliveTimeoutMs,
-    },
-    withinHeaders(handle),
-  );
+  const options = {
+    maxHeaderSize: MAX_HEADER_BYTES,
+    headersTimeout: limits.headersTimeoutMs,
+    requestTimeout: limits.requestTimeoutMs,
+    connectionsCheckingInterval: limits.checkIntervalMs,
+    keepAliveTimeout: limits.keepAliveTimeoutMs,
+  };
+  const handshake = { handshakeTimeout: limits.headersTimeoutMs };
+  const server =
+    tls === undefined
+      ? createServer(options, withinHeaders(handle))
+      : createSecureServer({ ...options, ...handshake, ...tls }, withinHeaders(handle));
   server.maxHeadersCount = 0;
   server.maxConnections = limits.maxConnections;
   await new Promise<void>((resolve, reject) => {

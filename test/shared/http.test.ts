@@ -30,7 +30,7 @@ const listen = (limits: HttpLimits): Promise<HttpListener> =>
       );
     },
     { host: "127.0.0.1", port: 0 },
-    limits,
+    { limits },
   );
 
 beforeAll(async () => {

@@ -29,6 +29,8 @@ const START_BALANCE = 1_000_000;
 /** A branch whose participant is slow to be told is told again within seconds. */
 const SETTLING_MS = 30_000;
 const ANSWER_TIMEOUT_MS = 90_000;
+/** As shared/runtime/http.ts discards. */
+const CUT_OFF_BYTES = 1024 * 1024;
 const LEADER_DEADLINE_MS = 30_000;
 
 export async function fuzz(cluster: LocalCluster, options: FuzzOptions): Promise<FuzzReport> {
@@ -90,10 +92,12 @@ class FuzzRun {
     try {
       told = await send(url, sent, this.#agent);
     } catch (error) {
-      this.#find(sent, index, `there is no answer: ${String(error)}`);
+      // Whoever goes on sending so much may be cut off before the refusal has reached him.
+      if (Buffer.byteLength(sent.body ?? "") > CUT_OFF_BYTES) this.#count(this.byStatus, "cut off");
+      else this.#find(sent, index, `there is no answer: ${String(error)}`);
       return;
     }
-    this.byStatus[told.status] = (this.byStatus[told.status] ?? 0) + 1;
+    this.#count(this.byStatus, String(told.status));
     for (const sentence of this.#wrongs(sent, told)) this.#find(sent, index, sentence, told);
   }
 
@@ -112,8 +116,12 @@ class FuzzRun {
   #noted({ text }: Told, type: string): { readonly code?: string; readonly id?: string } {
     if (!/json$/.test(type) || text === "") return {};
     const { code, id } = JSON.parse(text) as { code?: string; id?: string };
-    if (code !== undefined) this.byCode[code] = (this.byCode[code] ?? 0) + 1;
+    if (code !== undefined) this.#count(this.byCode, code);
     return { ...(code !== undefined && { code }), ...(id !== undefined && { id }) };
+  }
+
+  #count(counts: Record<string, number>, name: string): void {
+    counts[name] = (counts[name] ?? 0) + 1;
   }
 
   #remember(id: string): void {

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The command line `synod`. Data goes to standard output, talk to standard error; exit codes: commands/failure.ts. */
 import { Command, CommanderError } from "commander";
+import { addCertificateCommands } from "./commands/certificates.ts";
 import { addClusterCommands } from "./commands/cluster.ts";
 import { addCompletionCommand } from "./commands/completion.ts";
 import { actIn } from "./commands/context.ts";
@@ -67,6 +68,7 @@ function createProgram(output: Output, signal: AbortSignal): Command {
   addReadCommand(program, act);
   addInDoubtCommands(program, act);
   addLocalCommands(program);
+  addCertificateCommands(program, output);
   addCompletionCommand(program, output);
   return program;
 }

@@ -10,6 +10,9 @@
  *   SYNOD_COORDINATORS            1=http://host:port,… the same nodes, as clients and followers reach them
  *   SYNOD_PARTICIPANTS            s1=host:port,…       every shard
  *   SYNOD_CLUSTER_SECRET          what all nodes of the cluster know; or SYNOD_CLUSTER_SECRET_FILE
+ *   SYNOD_TLS_CA, SYNOD_TLS_CERT, SYNOD_TLS_KEY
+ *                                 files of the cluster's authority and this node's own certificate: mutual TLS
+ *                                 between nodes, and TLS for clients
  *   SYNOD_CLIENTS_FILE            who may ask for what (api/access/clients.ts)
  *   SYNOD_STATEMENTS_FILE         statements that have names (api/access/statements.ts); the same on all nodes
  *   SYNOD_INSECURE                1: listen beyond loopback without the two above
@@ -39,6 +42,7 @@ import {
   formatAddress,
   isLoopback,
   mapSetting,
+  plainOrigins,
   readAddress,
   readOrigin,
   readSettings,
@@ -50,6 +54,7 @@ import {
   type Environment,
 } from "../shared/runtime/config-reading.ts";
 import type { ClusterSecret } from "../shared/runtime/cluster-secret.ts";
+import { readNodeTls, type NodeTls } from "../shared/runtime/node-certificate.ts";
 import { LOG_LEVELS, type LogLevel } from "../shared/runtime/logger.ts";
 import { Clients } from "./api/access/clients.ts";
 import { Statements } from "./api/access/statements.ts";
@@ -68,6 +73,8 @@ export interface CoordinatorConfig {
   readonly participants: ReadonlyMap<ShardId, Address>;
   /** Undefined: everybody on the network is believed to be a node. */
   readonly clusterSecret: ClusterSecret | undefined;
+  /** Undefined: nothing is encrypted. */
+  readonly tls?: NodeTls | undefined;
   /** Undefined: everybody may do everything. */
   readonly clients: Clients | undefined;
   readonly statements: Statements;
@@ -126,6 +133,9 @@ const Settings = z.object({
   SYNOD_CLUSTER_SECRET: clusterSecretSetting,
   SYNOD_CLIENTS_FILE: fileSetting((text) => Clients.parse(text)),
   SYNOD_STATEMENTS_FILE: fileSetting((text) => Statements.parse(text)),
+  SYNOD_TLS_CA: z.string().optional(),
+  SYNOD_TLS_CERT: z.string().optional(),
+  SYNOD_TLS_KEY: z.string().optional(),
   SYNOD_INSECURE: switchSetting,
   SYNOD_LOG_LEVEL: choiceSetting(LOG_LEVELS, "info"),
   SYNOD_HEARTBEAT_INTERVAL_MS: wholeNumberSetting(5, 10_000, 75),
@@ -152,6 +162,7 @@ export function readCoordinatorConfig(env: Environment): CoordinatorConfig {
     coordinators: settings.SYNOD_COORDINATORS,
     participants: settings.SYNOD_PARTICIPANTS,
     clusterSecret: settings.SYNOD_CLUSTER_SECRET,
+    tls: tlsFrom(settings),
     clients: settings.SYNOD_CLIENTS_FILE,
     statements: settings.SYNOD_STATEMENTS_FILE ?? new Statements(),
     logLevel: settings.SYNOD_LOG_LEVEL,
@@ -162,6 +173,11 @@ export function readCoordinatorConfig(env: Environment): CoordinatorConfig {
     maxInFlight: settings.SYNOD_MAX_IN_FLIGHT,
     warnings: warningsFor(settings, env),
   });
+}
+
+function tlsFrom(settings: Settings): NodeTls | undefined {
+  const { SYNOD_CLUSTER_ID: cluster, SYNOD_NODE_ID: id } = settings;
+  return readNodeTls(settings, { clusterId: cluster, role: "coordinator", id: String(id) });
 }
 
 function brokenRelations(settings: Settings): readonly string[] {
@@ -178,6 +194,8 @@ function brokenRelations(settings: Settings): readonly string[] {
         [...missing, ...surplus].join(", "),
     );
   }
+  const plain = plainOrigins(settings.SYNOD_TLS_CERT, coordinators.values());
+  if (plain !== undefined) problems.push(plain);
   problems.push(...exposures(settings), ...accessProblems(settings));
   const shortest = MIN_BEATS_PER_TIMEOUT * settings.SYNOD_HEARTBEAT_INTERVAL_MS;
   if (settings.SYNOD_ELECTION_TIMEOUT_MS < shortest) {
@@ -218,9 +236,11 @@ function exposures(settings: Settings): readonly string[] {
         `ask; set it, listen on 127.0.0.1, or set SYNOD_INSECURE=1`,
     );
   }
-  if ((!isLoopback(http) || !isLoopback(peer)) && settings.SYNOD_CLUSTER_SECRET === undefined) {
+  const { SYNOD_CLUSTER_SECRET: secret, SYNOD_TLS_CERT: certificate } = settings;
+  const isKnown = secret !== undefined || certificate !== undefined;
+  if ((!isLoopback(http) || !isLoopback(peer)) && !isKnown) {
     problems.push(
-      `SYNOD_CLUSTER_SECRET is not set, but others can reach this node; set it on every node, listen on 127.0.0.1, or ` +
+      `SYNOD_CLUSTER_SECRET is not set, nor SYNOD_TLS_CERT, but others can reach this node; set one on every node, listen on 127.0.0.1, or ` +
         `set SYNOD_INSECURE=1`,
     );
   }

@@ -95,13 +95,17 @@ async function start(options: CoordinatorOptions, undo: Undo[]): Promise<number>
   // Who is alone votes, too, but meets nobody.
   memory.begin(isUsed && peerAddresses.size > 1);
   undo.push(() => memory.close());
-  const peerListener = await listenHttp((_, response) => {
-    answerJson(response, UPGRADE_REQUIRED, { detail: "this port is for other coordinators" });
-  }, config.peerListen);
+  const peerListener = await listenHttp(
+    (_, response) => {
+      answerJson(response, UPGRADE_REQUIRED, { detail: "this port is for other coordinators" });
+    },
+    config.peerListen,
+    { tls: config.tls?.server },
+  );
   undo.push(() => peerListener.close(0));
   const { storageId } = contents;
-  const { clusterSecret: secret } = config;
-  const common = { clusterId, self, secret, random: systemRandom, logger };
+  const { clusterSecret: secret, tls } = config;
+  const common = { clusterId, self, secret, tls, random: systemRandom, logger };
   const peers = new SocketPeers({
     ...common,
     ...{ storageId, memory, peers: formatted(peerAddresses), server: peerListener.server, onFatal },
@@ -175,9 +179,9 @@ async function serveClients(
   undo: Undo[],
 ): Promise<HttpListener> {
   const { leaderWaitMs, maxInFlight, drainTimeoutMs, coordinators } = config;
-  const { clients, statements, clusterSecret: secret } = config;
-  const forwarder = createForwarder(maxInFlight, secret);
-  const gate = new Gate({ clients, secret, clock: systemClock });
+  const { clients, statements, clusterSecret: secret, tls } = config;
+  const forwarder = createForwarder(maxInFlight, secret, tls);
+  const gate = new Gate({ clients, secret, tls, clock: systemClock });
   const { gateway } = node;
   const errors = new Map<ErrorCode, number>();
   measureCoordinator(metrics, { node, links, errors, clock: systemClock });
@@ -198,7 +202,7 @@ async function serveClients(
     },
     isDraining: () => draining,
   });
-  const listener = await listenHttp(handle, config.httpListen);
+  const listener = await listenHttp(handle, config.httpListen, { tls: tls?.server });
   undo.push(async () => {
     draining = true;
     await listener.close(drainTimeoutMs);

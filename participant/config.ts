@@ -7,7 +7,9 @@
  *   SYNOD_DATABASE_URL             postgres://…; or SYNOD_DATABASE_URL_FILE, a file that holds it
  *   SYNOD_COORDINATORS             1=http://host:port,… where branches in doubt are asked about
  *   SYNOD_CLUSTER_SECRET           what all nodes of the cluster know; or SYNOD_CLUSTER_SECRET_FILE
- *   SYNOD_INSECURE                 1: listen beyond loopback without it
+ *   SYNOD_TLS_CA, SYNOD_TLS_CERT, SYNOD_TLS_KEY
+ *                                  files of the cluster's authority and this node's own certificate: mutual TLS
+ *   SYNOD_INSECURE                 1: listen beyond loopback without either
  *   SYNOD_LOG_LEVEL                debug | info | warn | error | silent          (info)
  *   SYNOD_MAX_BRANCHES             branches at once; below max_prepared_transactions of the
  *                                  server                                        (64)
@@ -36,6 +38,7 @@ import {
   formatAddress,
   isLoopback,
   mapSetting,
+  plainOrigins,
   readOrigin,
   readSettings,
   switchSetting,
@@ -46,6 +49,7 @@ import {
   type Environment,
 } from "../shared/runtime/config-reading.ts";
 import type { ClusterSecret } from "../shared/runtime/cluster-secret.ts";
+import { readNodeTls, type NodeTls } from "../shared/runtime/node-certificate.ts";
 import { LOG_LEVELS, type LogLevel } from "../shared/runtime/logger.ts";
 
 export interface ParticipantConfig {
@@ -57,6 +61,8 @@ export interface ParticipantConfig {
   readonly coordinators: ReadonlyMap<NodeId, string>;
   /** Undefined: everybody on the network is believed to be a coordinator. */
   readonly clusterSecret: ClusterSecret | undefined;
+  /** Undefined: nothing is encrypted. */
+  readonly tls?: NodeTls | undefined;
   readonly logLevel: LogLevel;
   readonly maxBranches: number;
   readonly finishingConnections: number;
@@ -96,6 +102,9 @@ const Settings = z.object({
     ),
   SYNOD_COORDINATORS: mapSetting(readNodeId, readOrigin, "1=http://host:port,2=http://host:port"),
   SYNOD_CLUSTER_SECRET: clusterSecretSetting,
+  SYNOD_TLS_CA: z.string().optional(),
+  SYNOD_TLS_CERT: z.string().optional(),
+  SYNOD_TLS_KEY: z.string().optional(),
   SYNOD_INSECURE: switchSetting,
   SYNOD_LOG_LEVEL: choiceSetting(LOG_LEVELS, "info"),
   SYNOD_MAX_BRANCHES: wholeNumberSetting(1, 10_000, 64),
@@ -122,6 +131,7 @@ export function readParticipantConfig(env: Environment): ParticipantConfig {
     databaseUrl: settings.SYNOD_DATABASE_URL,
     coordinators: settings.SYNOD_COORDINATORS,
     clusterSecret: settings.SYNOD_CLUSTER_SECRET,
+    tls: tlsFrom(settings),
     logLevel: settings.SYNOD_LOG_LEVEL,
     maxBranches: settings.SYNOD_MAX_BRANCHES,
     finishingConnections: settings.SYNOD_FINISHING_CONNECTIONS,
@@ -134,12 +144,20 @@ export function readParticipantConfig(env: Environment): ParticipantConfig {
   });
 }
 
+function tlsFrom(settings: Settings): NodeTls | undefined {
+  const { SYNOD_CLUSTER_ID: cluster, SYNOD_SHARD_ID: id } = settings;
+  return readNodeTls(settings, { clusterId: cluster, role: "participant", id });
+}
+
 function brokenRelations(settings: Settings): readonly string[] {
   const { SYNOD_LISTEN: listen, SYNOD_CLUSTER_SECRET: secret, SYNOD_INSECURE: insecure } = settings;
-  if (!isLoopback(listen) && secret === undefined && !insecure) {
+  const plain = plainOrigins(settings.SYNOD_TLS_CERT, settings.SYNOD_COORDINATORS.values());
+  if (plain !== undefined) return [plain];
+  const isKnown = secret !== undefined || settings.SYNOD_TLS_CERT !== undefined;
+  if (!isLoopback(listen) && !isKnown && !insecure) {
     return [
-      `SYNOD_LISTEN is ${formatAddress(listen)}, which others can reach, but SYNOD_CLUSTER_SECRET is not set; set it on ` +
-        "every node, listen on 127.0.0.1, or set SYNOD_INSECURE=1",
+      `SYNOD_LISTEN is ${formatAddress(listen)}, which others can reach, but neither SYNOD_TLS_CERT nor SYNOD_CLUSTER_SECRET is set; set one ` +
+        "on every node, listen on 127.0.0.1, or set SYNOD_INSECURE=1",
     ];
   }
   const { SYNOD_FINISHING_CONNECTIONS: finishing, SYNOD_MAX_BRANCHES: branches } = settings;

@@ -52,7 +52,7 @@ export async function startParticipant(options: ParticipantOptions): Promise<Par
   const shard = createShard(options);
   const urls = [...config.coordinators.values()];
   const first = systemRandom.integer(urls.length);
-  const inquirer = createHttpInquirer(urls, first, config.clusterSecret);
+  const inquirer = createHttpInquirer(urls, first, config.clusterSecret, config.tls);
   const node = createParticipantNode({
     ...{ clusterId: config.clusterId, shardId: config.shardId, bootId: randomUUID() },
     ...{ shard, inquirer, clock: systemClock, random: systemRandom, logger },
@@ -61,9 +61,11 @@ export async function startParticipant(options: ParticipantOptions): Promise<Par
   let closed: string | undefined = STARTING;
   const unready = async (): Promise<string | undefined> => closed ?? (await shard.trouble());
   const metrics = measureParticipant({ node, receipts: () => retention?.survey });
-  const http = await listenHttp(createParticipantApi({ node, unready, metrics }), config.listen);
+  const api = createParticipantApi({ node, unready, metrics });
+  const { tls } = config;
+  const http = await listenHttp(api, config.listen, { tls: tls?.server });
   const turnAway = serveCoordinators({
-    ...{ server: http.server, secret: config.clusterSecret, node, onFatal, logger },
+    ...{ server: http.server, secret: config.clusterSecret, tls, node, onFatal, logger },
     closed: () => closed,
   });
   let retention: ReceiptRetention | undefined;

@@ -45,6 +45,19 @@ export class Calls {
     response: ServerResponse,
     read: (raw: RawBody, caller: Principal) => Call,
   ): Promise<void> {
+    try {
+      const raw = await rawBody(request);
+      const caller = this.#context.gate.caller(request);
+      await this.#admitted(() =>
+        this.#run(request, response, caller, { body: raw.body, ...read(raw, caller) }),
+      );
+    } catch (error) {
+      answerError(this.#context, request, response, error);
+    }
+  }
+
+  /** A request counts from the end of its body: whoever sends that slowly takes nobody's place. */
+  async #admitted(carryOut: () => Promise<void>): Promise<void> {
     const { isDraining, maxInFlight } = this.#context;
     this.#inFlight += 1;
     try {
@@ -52,11 +65,7 @@ export class Calls {
       if (this.#inFlight > maxInFlight) {
         throw new SynodError("overloaded", `this node serves ${maxInFlight} requests at once`);
       }
-      const raw = await rawBody(request);
-      const caller = this.#context.gate.caller(request);
-      await this.#run(request, response, caller, { body: raw.body, ...read(raw, caller) });
-    } catch (error) {
-      answerError(this.#context, request, response, error);
+      await carryOut();
     } finally {
       this.#inFlight -= 1;
     }

@@ -9,6 +9,7 @@
  */
 import { errors, Pool } from "undici";
 import { CLUSTER_HEADER, type ClusterSecret } from "../../shared/runtime/cluster-secret.ts";
+import type { NodeTls } from "../../shared/runtime/node-certificate.ts";
 import type { AnswerHeaders } from "../../shared/runtime/http.ts";
 
 /** How many nodes a request has passed; a node answers a forwarded request itself or refuses it. */
@@ -69,6 +70,7 @@ export interface Forwarder {
 export function createForwarder(
   maxConnections: number,
   secret?: Pick<ClusterSecret, "httpToken">,
+  tls?: NodeTls,
 ): Forwarder {
   const proof = secret === undefined ? {} : { [CLUSTER_HEADER]: secret.httpToken };
   const pools = new Map<string, Pool>();
@@ -79,6 +81,8 @@ export function createForwarder(
       connections: maxConnections,
       connectTimeout: CONNECT_TIMEOUT_MS,
       maxResponseSize: MAX_REPLY_BYTES,
+      maxCachedSessions: 0,
+      ...(tls !== undefined && { connect: secureConnect(tls) }),
     });
     pools.set(url, pool);
     return pool;
@@ -92,6 +96,12 @@ export function createForwarder(
       await Promise.all([...pools.values()].map((pool) => pool.destroy()));
     },
   };
+}
+
+type SecureConnect = Exclude<Pool.Options["connect"], undefined | ((...args: never[]) => unknown)>;
+
+function secureConnect(tls: NodeTls): SecureConnect {
+  return tls.dial("coordinator") as SecureConnect;
 }
 
 async function attempt(

@@ -12,6 +12,7 @@ import {
   type CoordinatorHello,
 } from "../../shared/model/protocol.ts";
 import { connectChannel, type Connection } from "../../shared/runtime/channel-ends.ts";
+import type { NodeTls } from "../../shared/runtime/node-certificate.ts";
 import type { ClusterSecret } from "../../shared/runtime/cluster-secret.ts";
 import { ChannelDown } from "../../shared/runtime/channel-errors.ts";
 import type { Channel } from "../../shared/runtime/channel.ts";
@@ -23,6 +24,7 @@ export interface SocketParticipantsOptions {
   /** host:port of each participant. */
   readonly participants: ReadonlyMap<ShardId, string>;
   readonly secret: ClusterSecret | undefined;
+  readonly tls?: NodeTls | undefined;
   readonly random: Random;
   readonly logger: Logger;
 }
@@ -85,11 +87,12 @@ export class SocketParticipants implements ParticipantLinks {
   }
 
   #connect(shard: ShardId, address: string): Connection {
-    const { clusterId, self, random, logger } = this.#options;
+    const { clusterId, self, random, logger, tls } = this.#options;
     const hello: CoordinatorHello = { protocol: PROTOCOL_VERSION, clusterId, nodeId: self };
     return connectChannel({
       secret: this.#options.secret,
-      url: `ws://${address}/channel`,
+      tls: tls?.dial("participant", shard),
+      url: `${tls === undefined ? "ws" : "wss"}://${address}/channel`,
       hello: () => hello,
       random,
       acceptReply: (reply) => this.#accepts(shard, reply),

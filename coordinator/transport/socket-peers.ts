@@ -20,6 +20,7 @@ import {
   type HelloVerdict,
 } from "../../shared/runtime/channel-ends.ts";
 import type { Channel } from "../../shared/runtime/channel.ts";
+import type { NodeTls } from "../../shared/runtime/node-certificate.ts";
 import type { ClusterSecret } from "../../shared/runtime/cluster-secret.ts";
 import type { PeerMessage } from "../paxos/message.ts";
 import { acknowledgementsOf, parseAcknowledgements } from "./acknowledgements.ts";
@@ -62,6 +63,7 @@ export interface SocketPeersOptions {
   readonly peers: ReadonlyMap<NodeId, string>;
   readonly server: Server;
   readonly secret: ClusterSecret | undefined;
+  readonly tls?: NodeTls | undefined;
   readonly random: Random;
   readonly logger: Logger;
 }
@@ -136,9 +138,9 @@ export class SocketPeers implements PeerTransport {
   start(holds: () => Position): void {
     this.#holds = holds;
     this.#startedWith = holds();
-    const { server, peers, self, secret } = this.#options;
+    const { server, peers, self, secret, tls } = this.#options;
     this.#stopServing = serveChannels({
-      ...{ server, secret },
+      ...{ server, secret, tls },
       path: "/peer",
       acceptHello: () => {
         const before = this.#known.acknowledged();
@@ -170,11 +172,12 @@ export class SocketPeers implements PeerTransport {
   }
 
   #dial(node: NodeId, address: string): Connection {
-    const { random, logger, secret } = this.#options;
+    const { random, logger, secret, tls } = this.#options;
     let before: Positions = new Map();
     return connectChannel({
       secret,
-      url: `ws://${address}/peer`,
+      url: `${tls === undefined ? "ws" : "wss"}://${address}/peer`,
+      tls: tls?.dial("coordinator", String(node)),
       hello: () => {
         before = this.#known.acknowledged();
         return this.#hello();

@@ -7,12 +7,14 @@ import { InvariantViolation } from "../../shared/model/assert.ts";
 import type { Logger } from "../../shared/model/ports.ts";
 import { BranchRequest, CoordinatorHello } from "../../shared/model/protocol.ts";
 import { type HelloVerdict, serveChannels } from "../../shared/runtime/channel-ends.ts";
+import type { NodeTls } from "../../shared/runtime/node-certificate.ts";
 import type { ClusterSecret } from "../../shared/runtime/cluster-secret.ts";
 import type { ParticipantNode } from "../participant-node.ts";
 
 export interface CoordinatorsOptions {
   readonly server: Server;
   readonly secret: ClusterSecret | undefined;
+  readonly tls?: NodeTls | undefined;
   readonly node: ParticipantNode;
   /** Why coordinators are turned away now; undefined when they are welcome. */
   readonly closed: () => string | undefined;
@@ -23,9 +25,9 @@ export interface CoordinatorsOptions {
 
 /** Returns how to stop: open connections are closed. */
 export function serveCoordinators(options: CoordinatorsOptions): () => void {
-  const { server, secret, node, onFatal, logger } = options;
+  const { server, secret, tls, node, onFatal, logger } = options;
   return serveChannels({
-    ...{ server, secret },
+    ...{ server, secret, tls },
     path: "/channel",
     acceptHello: () => (hello) => judgeHello(options, hello),
     onChannel: (channel, hello) => {

@@ -10,6 +10,7 @@ import {
   type OutcomeInquiry,
 } from "../../shared/model/protocol.ts";
 import { CLUSTER_HEADER, type ClusterSecret } from "../../shared/runtime/cluster-secret.ts";
+import type { NodeTls } from "../../shared/runtime/node-certificate.ts";
 import type { OutcomeInquirer } from "../branches/outcome-inquirer.ts";
 
 const OUTCOMES_PATH = "/internal/v1/outcomes";
@@ -28,10 +29,14 @@ export function createHttpInquirer(
   urls: readonly string[],
   first: number,
   secret?: Pick<ClusterSecret, "httpToken">,
+  tls?: NodeTls,
 ): HttpInquirer {
   const agents = {
     httpAgent: new HttpAgent({ keepAlive: true, maxSockets: 1 }),
-    httpsAgent: new HttpsAgent({ keepAlive: true, maxSockets: 1 }),
+    httpsAgent: new HttpsAgent({
+      ...{ keepAlive: true, maxSockets: 1, maxCachedSessions: 0 },
+      ...tls?.dial("coordinator"),
+    }),
   };
   const client = axios.create({
     ...agents,

@@ -21,6 +21,7 @@ import { WebSocket, WebSocketServer, type RawData } from "ws";
 import type { Random } from "../model/ports.ts";
 import { pack, unpack } from "./channel-frame.ts";
 import { Channel, CHANNEL_LIMITS, closeReason } from "./channel.ts";
+import { ForeignCertificate, type NodeTls } from "./node-certificate.ts";
 import { newNonce, NONCE_PATTERN, type ClusterSecret, type Exchange } from "./cluster-secret.ts";
 
 const REFUSED = 4000;
@@ -53,11 +54,16 @@ const Introduction = z.strictObject({
   proof: z.string().nullable(),
 });
 
+/** The part of a hello that a certificate vouches for. */
+const CoordinatorsName = z.object({ nodeId: z.int() });
+
 export interface ServeOptions {
   readonly server: Server;
   readonly path: string;
   /** Undefined: everybody is taken at his word. */
   readonly secret?: ClusterSecret | undefined;
+  /** Whoever comes must hold the certificate of the coordinator that his hello names. */
+  readonly tls?: NodeTls | undefined;
   /** Called when a client has connected and cannot have sent its first frame yet; the answer judges that. Neither throws. */
   readonly acceptHello: () => (hello: unknown) => HelloVerdict;
   readonly onChannel: (channel: Channel, hello: unknown) => void;
@@ -90,7 +96,7 @@ export function serveChannels(options: ServeOptions): () => void {
     sockets.handleUpgrade(request, socket, head, (accepted) => {
       count += 1;
       const id = `${request.socket.remoteAddress ?? "?"}#${count}`;
-      welcome(accepted, id, exchange, options, channels);
+      welcome(accepted, id, exchange, certified(options, request), channels);
     });
   };
   sockets.on("headers", (headers, request) => {
@@ -125,6 +131,22 @@ function exchangeOf({ headers }: IncomingMessage, path: string): Exchange {
   const nonce = headers[NONCE_HEADER];
   const clientNonce = typeof nonce === "string" && NONCE_PATTERN.test(nonce) ? nonce : "";
   return { path, clientNonce, serverNonce: newNonce() };
+}
+
+function certified(options: ServeOptions, { socket }: IncomingMessage): ServeOptions {
+  const { tls, acceptHello } = options;
+  if (tls === undefined) return options;
+  return {
+    ...options,
+    acceptHello: () => {
+      const judge = acceptHello();
+      return (hello) => {
+        const { data } = CoordinatorsName.safeParse(hello);
+        const sentence = tls.refusal(socket, "coordinator", String(data?.nodeId));
+        return sentence === undefined ? judge(hello) : { accept: false, sentence };
+      };
+    },
+  };
 }
 
 function welcome(
@@ -205,6 +227,8 @@ export interface ConnectOptions {
   readonly hello: () => unknown;
   /** Undefined: whoever answers at the address is believed. */
   readonly secret?: ClusterSecret | undefined;
+  /** For a wss: url. */
+  readonly tls?: ReturnType<NodeTls["dial"]> | undefined;
   readonly random: Random;
   /** Judges the server's hello. Otherwise: hang up, with the sentence where there is one, and try again later. */
   readonly acceptReply: (reply: unknown) => boolean | HelloRefusal;
@@ -256,6 +280,7 @@ class Connector implements Connection {
     const exchange = { path: new URL(url).pathname, clientNonce, serverNonce: "" };
     const socket = new WebSocket(url, {
       ...socketOptions,
+      ...this.#options.tls,
       headers: { [NONCE_HEADER]: clientNonce },
       handshakeTimeout: HELLO_TIMEOUT_MS,
       // Masks guard against browsers behind careless proxies. A mask of zeros spares both ends the arithmetic.
@@ -288,6 +313,7 @@ class Connector implements Connection {
     });
     socket.on("error", (error) => {
       failure = error.message;
+      if (error instanceof ForeignCertificate) this.#refused(failure, false);
     });
     socket.on("close", (code, reason) => {
       if (this.#socket !== socket || this.#channel !== undefined) return;

@@ -163,6 +163,17 @@ export function formatAddress({ host, port }: Address): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
+/** A complaint when nodes have certificates, but are asked without. */
+export function plainOrigins(
+  certificate: string | undefined,
+  coordinators: Iterable<string>,
+): string | undefined {
+  if (certificate === undefined) return undefined;
+  const plain = [...coordinators].filter((origin) => !origin.startsWith("https:"));
+  if (plain.length === 0) return undefined;
+  return `SYNOD_COORDINATORS must be https origins, because SYNOD_TLS_CERT is set, but holds ${plain.join(", ")}`;
+}
+
 /** An http or https origin, without a trailing slash. */
 export function readOrigin(text: string): string | undefined {
   if (!URL.canParse(text)) return undefined;

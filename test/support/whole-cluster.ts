@@ -12,14 +12,18 @@ import { startCoordinator, type Coordinator } from "../../coordinator/coordinato
 import { readParticipantConfig } from "../../participant/config.ts";
 import { startParticipant } from "../../participant/participant.ts";
 import { noFailpoints } from "../../shared/model/failpoints.ts";
+import type { Environment } from "../../shared/runtime/config-reading.ts";
 import { silent } from "../participant/node-fixture.ts";
-import { get } from "./api-node.ts";
+import { ask } from "./https.ts";
 import { createTestDatabase } from "./postgres.ts";
 import { eventually } from "./wait.ts";
 
 export interface WholeCluster {
   /** Of the leader. */
   readonly url: string;
+  readonly urls: readonly string[];
+  readonly peerPorts: readonly number[];
+  readonly participantPorts: readonly number[];
   readonly databases: readonly { readonly shard: string; readonly url: string }[];
   stop(): Promise<void>;
 }
@@ -29,13 +33,26 @@ const COORDINATORS = [1, 2, 3];
 const BRANCHES_PER_SHARD = 40;
 const START_DEADLINE_MS = 60_000;
 
-export async function startWholeCluster(shards: readonly string[]): Promise<WholeCluster> {
+/** `certificates`: a directory made by `synod cert`, for mutual TLS. */
+export async function startWholeCluster(
+  shards: readonly string[],
+  certificates?: string,
+): Promise<WholeCluster> {
+  const scheme = certificates === undefined ? "http" : "https";
+  const tls = (name: string): Environment =>
+    certificates === undefined
+      ? {}
+      : {
+          SYNOD_TLS_CA: join(certificates, "ca.pem"),
+          SYNOD_TLS_CERT: join(certificates, `${name}.pem`),
+          SYNOD_TLS_KEY: join(certificates, `${name}-key.pem`),
+        };
   const directory = mkdtempSync(join(tmpdir(), "synod-whole-"));
   const [http, peer] = [await freePorts(COORDINATORS), await freePorts(COORDINATORS)];
   const doors = await freePorts(shards);
   const list = (ports: readonly number[], prefix = ""): string =>
     COORDINATORS.map((id, place) => `${id}=${prefix}127.0.0.1:${ports[place]!}`).join();
-  const common = { SYNOD_CLUSTER_ID: "whole", SYNOD_COORDINATORS: list(http, "http://") };
+  const common = { SYNOD_CLUSTER_ID: "whole", SYNOD_COORDINATORS: list(http, `${scheme}://`) };
   const databases = [];
   for (const shard of shards) databases.push({ shard, url: await createTestDatabase() });
   let isStopped = false;
@@ -47,6 +64,7 @@ export async function startWholeCluster(shards: readonly string[]): Promise<Whol
     databases.map(({ shard, url }, place) => {
       const config = readParticipantConfig({
         ...common,
+        ...tls(`participant-${shard}`),
         SYNOD_SHARD_ID: shard,
         SYNOD_LISTEN: `127.0.0.1:${doors[place]!}`,
         SYNOD_DATABASE_URL: url,
@@ -59,6 +77,7 @@ export async function startWholeCluster(shards: readonly string[]): Promise<Whol
     COORDINATORS.map((id, place) => {
       const config = readCoordinatorConfig({
         ...common,
+        ...tls(`coordinator-${id}`),
         SYNOD_NODE_ID: String(id),
         SYNOD_DATA_DIR: join(directory, String(id)),
         SYNOD_HTTP_LISTEN: `127.0.0.1:${http[place]!}`,
@@ -72,7 +91,10 @@ export async function startWholeCluster(shards: readonly string[]): Promise<Whol
     }),
   );
   return {
-    url: await leaderAmong(http.map((port) => `http://127.0.0.1:${port}`)),
+    url: await leaderAmong(http.map((port) => `${scheme}://127.0.0.1:${port}`)),
+    urls: http.map((port) => `${scheme}://127.0.0.1:${port}`),
+    peerPorts: peer,
+    participantPorts: doors,
     databases,
     stop: async () => {
       await Promise.all(coordinators.map((coordinator) => coordinator.stop()));
@@ -88,7 +110,7 @@ async function leaderAmong(urls: readonly string[]): Promise<string> {
   let leader: string | undefined;
   const find = async (): Promise<boolean> => {
     for (const url of urls) {
-      const { body } = await get(url, "/v1/cluster");
+      const body = (await ask(url, "/v1/cluster")).body as Record<string, unknown>;
       const reachable = (body["shards"] as { reachable: boolean }[]).map((each) => each.reachable);
       const leads = body["leader"] === body["node"] && body["serving"] === true;
       if (leads && !reachable.includes(false)) leader = url;

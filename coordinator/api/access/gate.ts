@@ -2,7 +2,7 @@
  * The gate of a coordinator's HTTP face: who asks, and may he? It is passed before anything is read but the head of a request.
  *
  *   /livez, /readyz           everybody: supervisors carry no tokens
- *   /internal/…               nodes of this cluster, by what only they know
+ *   /internal/…               nodes of this cluster, by certificate or by what only they know; by both, if both are configured
  *   everything else           a bearer token of the clients' file; without such a file everybody is an operator, which
  *                             is for loopback alone (config.ts sees to that)
  */
@@ -13,6 +13,7 @@ import type { TransactionId } from "../../../shared/model/ids.ts";
 import type { Clock } from "../../../shared/model/ports.ts";
 import { CLUSTER_HEADER, type ClusterSecret } from "../../../shared/runtime/cluster-secret.ts";
 import type { AnswerHeaders } from "../../../shared/runtime/http.ts";
+import type { NodeTls } from "../../../shared/runtime/node-certificate.ts";
 import type { Owner } from "../../transactions/owner.ts";
 import { HOPS_HEADER } from "../forwarding.ts";
 import { CLIENT_ID_PATTERN, ROLES, type Client, type Clients, type Role } from "./clients.ts";
@@ -39,6 +40,7 @@ export interface GateOptions {
   /** Undefined: whoever reaches the port may do everything. */
   readonly clients: Clients | undefined;
   readonly secret: ClusterSecret | undefined;
+  readonly tls?: NodeTls | undefined;
   readonly clock: Clock;
 }
 
@@ -91,8 +93,8 @@ export class Gate {
     const path = pathOf(url);
     if (path === undefined) throw new SynodError("invalid-request", TARGET_SENTENCE);
     if (OPEN_PATHS.has(path)) return SUPERVISOR;
-    if (path.startsWith("/internal/")) return this.#node(headers[CLUSTER_HEADER]);
-    const isForwarded = headers[HOPS_HEADER] !== undefined && this.#isNode(headers[CLUSTER_HEADER]);
+    if (path.startsWith("/internal/")) return this.#node(request);
+    const isForwarded = headers[HOPS_HEADER] !== undefined && this.#isNode(request);
     const { clients } = this.#options;
     if (clients === undefined) return isForwarded ? { ...EVERYBODY, isForwarded } : EVERYBODY;
     if (isForwarded) return this.#named(clientToldBy(headers[CLIENT_HEADER]), isForwarded);
@@ -115,14 +117,16 @@ export class Gate {
     };
   }
 
-  #node(token: unknown): Principal {
-    if (this.#isNode(token)) return EVERYBODY;
+  #node(request: IncomingMessage): Principal {
+    if (this.#isNode(request)) return EVERYBODY;
     throw new SynodError("unauthenticated", "this path is for the nodes of the cluster");
   }
 
-  /** Without a secret everybody on this machine is believed to be one. */
-  #isNode(token: unknown): boolean {
-    return this.#options.secret?.isHttpToken(token) ?? true;
+  /** Where nodes have nothing to prove it with, everybody on this machine is believed to be one. */
+  #isNode({ headers, socket }: IncomingMessage): boolean {
+    const { secret, tls } = this.#options;
+    const knowsSecret = secret?.isHttpToken(headers[CLUSTER_HEADER]) ?? true;
+    return knowsSecret && (tls?.isNode(socket) ?? true);
   }
 }
 

@@ -45,8 +45,7 @@ interface Running {
 
 const MET_BEFORE: OnePhaseReply = {
   kind: "unknown",
-  sentence:
-    "the transaction was run or settled before, or a leader with a higher ballot has spoken",
+  sentence: "the transaction was run before, or a leader with a higher ballot has spoken",
 };
 const SETTLED: Refusal = {
   code: "transaction-timeout",
@@ -86,7 +85,7 @@ export class OnePhase {
     assert(member !== undefined && request.members.length === 1, "one-phase has one member");
     const same = this.#running.get(member.transactionId);
     if (same !== undefined) return same.reply;
-    // Not "no": a repeated or late request must not deny what the first one did, or what settling it found.
+    // Not "no": a repeated or late request must not deny what the first one did.
     const isLate = this.#refusedKeys.isBehind(request.idempotency?.key, request.carrierId);
     if (!carriers.meet(request.carrierId) || isLate) return Promise.resolve(MET_BEFORE);
     const overloaded = this.#options.overloaded();
@@ -238,10 +237,12 @@ export class OnePhase {
     return this.#options.shard.findReceiptByKey(key);
   }
 
-  /** Whether the transaction committed; if it did not, it never will. */
+  /**
+   * Whether the transaction committed; if it did not, it never will: the tombstone sees to that, also when it comes only
+   * then. The carrier is not met by this: anybody may ask about an id that no leader has made, or not yet.
+   */
   settle(request: SettleRequest): Promise<SettleReply> {
-    const { transactionId, carrierId } = request;
-    this.#options.carriers.meet(carrierId);
+    const { transactionId } = request;
     const same = this.#settling.get(transactionId);
     if (same !== undefined) return same;
     const settling = this.#settle(request).finally(() => {

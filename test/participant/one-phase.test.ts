@@ -1,6 +1,6 @@
 import type { BranchOperation } from "../../shared/model/protocol.ts";
 import { keyTimeMs } from "../../shared/model/idempotency-key.ts";
-import { carrierId } from "../../shared/model/ids.ts";
+import { carrierId, onePhaseTransactionId } from "../../shared/model/ids.ts";
 import {
   ballotOf,
   createNode,
@@ -8,6 +8,7 @@ import {
   LINK,
   type NodeFixture,
   onePhaseRequest,
+  SHARD,
   transactionIdOf,
 } from "./node-fixture.ts";
 import { ADD, operation, READ } from "./shard-contract.ts";
@@ -205,10 +206,27 @@ test("settling ends what still runs, and keeps what has not come from running", 
   expect(await reply).toMatchObject({ kind: "no" });
   expect(await fixture.node.handle(LINK, settle(2))).toEqual({ kind: "aborted" });
   expect(await fixture.node.handle(LINK, onePhaseRequest(2, [add(1, "b")]))).toMatchObject({
-    kind: "unknown",
+    kind: "no",
   });
   expect(fixture.database.items.get("b")).toBe(100n);
+  expect(await fixture.node.handle(LINK, settle(2))).toEqual({ kind: "aborted" });
 });
+
+test.each([3_000_000, 2])(
+  "settling what no leader has begun, as place %i, refuses no transaction that comes later",
+  async (madeUp) => {
+    const { node } = createNode();
+    await node.handle(LINK, executeRequest(1, [add()]));
+    const transactionId = onePhaseTransactionId(ballotOf(1), madeUp, "abcdefgh", SHARD);
+    await node.handle(LINK, { ...settle(madeUp), transactionId });
+    expect(await node.handle(LINK, onePhaseRequest(2, [add(1, "b")]))).toMatchObject({
+      kind: "committed",
+    });
+    expect(await node.handle(LINK, executeRequest(3, [add(1, "b")]))).toMatchObject({
+      kind: "prepared",
+    });
+  },
+);
 
 test("settling by key finds the earlier attempt that committed", async () => {
   const { node } = createNode();

@@ -171,11 +171,8 @@ export class TransactionService {
     if (onePhase.holds(id)) return state("active");
     if (leadership.ballot === undefined) throw new NotLeader(leader());
     const origin = transactionOrigin(id);
-    if (
-      !links.shards.includes(shard) ||
-      origin === undefined ||
-      origin.ballot > leadership.ballot
-    ) {
+    if (!links.shards.includes(shard) || origin === undefined || !leadership.mayHaveGiven(origin)) {
+      // Not settled: the shard keeps a row for what it settles, and this may be anything.
       return state("unknown");
     }
     const carrier = carrierId(origin.ballot, origin.sequence);

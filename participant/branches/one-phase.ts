@@ -134,7 +134,7 @@ export class OnePhase {
       const execution = running.stop ?? (await this.#executed(session, request, idempotency?.key));
       const judged: JudgedExecution =
         "code" in execution ? { kind: "refused", refusal: execution, results: [] } : execution;
-      const refused = judged.kind === "refused" ? judged.refusal : this.#expiry(idempotency);
+      const refused = judged.kind === "refused" ? judged.refusal : this.#expiry(idempotency?.key);
       const refusal = running.stop ?? refused;
       if (refusal !== undefined || judged.kind === "refused") {
         await session.rollback();
@@ -157,9 +157,9 @@ export class OnePhase {
    * Looked at when the receipt has been looked up and was not there: had it been deleted meanwhile, the time of that is
    * known by now.
    */
-  #expiry(idempotency: Idempotency | null): Refusal | undefined {
-    if (idempotency === null) return undefined;
-    const isExpired = isExpiredKey(idempotency.key, this.#options.shard.keysForgottenUpToMs);
+  #expiry(key: string | undefined): Refusal | undefined {
+    if (key === undefined) return undefined;
+    const isExpired = isExpiredKey(key, this.#options.shard.keysForgottenUpToMs);
     return isExpired ? EXPIRED : undefined;
   }
 
@@ -214,7 +214,10 @@ export class OnePhase {
     return this.#refused(refusal, request);
   }
 
-  /** No, unless another attempt under the same key has committed; unknown, if that cannot be found out. */
+  /**
+   * No, unless another attempt under the same key has committed; unknown, if that cannot be found out. An expired key is what
+   * the no is about, whatever this attempt failed of: that may be what the first one did.
+   */
   async #refused(
     refusal: Refusal,
     { idempotency, carrierId }: ExecuteOnePhaseRequest,
@@ -224,7 +227,7 @@ export class OnePhase {
       const receipt = await this.#lastWordUnder(idempotency.key);
       if (receipt !== undefined) return replay(receipt, idempotency);
       this.#refusedKeys.add(idempotency.key, carrierId);
-      return { kind: "no", refusal };
+      return { kind: "no", refusal: this.#expiry(idempotency.key) ?? refusal };
     } catch (error) {
       const { sentence } = refusalFromThrown(error);
       return { kind: "unknown", sentence: `earlier attempts cannot be looked up: ${sentence}` };
@@ -282,6 +285,8 @@ export class OnePhase {
     const receipt = await this.#lastWordUnder(idempotencyKey);
     if (receipt === undefined || receipt.results === null) {
       this.#refusedKeys.add(idempotencyKey, carrierId);
+      const expiry = this.#expiry(idempotencyKey);
+      if (expiry !== undefined) return { kind: "retry", sentence: expiry.sentence };
       return { kind: "aborted" };
     }
     const { transactionId, results } = receipt;

@@ -97,6 +97,18 @@ test("a key is not run again when its receipt is deleted while the attempt is on
   expect(database.items.get("a")).toBe(105n);
 });
 
+test("neither running nor settling under an expired key says aborted, because the first attempt may have committed", async () => {
+  const { node, database } = createNode();
+  const key = "017f22e2-79b0-7cc3-98c4-dc0c0c07398f";
+  await node.handle(LINK, onePhaseRequest(1, [add(-100)], key));
+  database.keysForgottenUpToMs = keyTimeMs(key)! + 1;
+  database.receipts.clear();
+  const again = await node.handle(LINK, onePhaseRequest(2, [add(-100)], key));
+  expect(again).toMatchObject({ kind: "no", refusal: { code: "idempotency-key-expired" } });
+  expect(await node.handle(LINK, settle(3, key))).toMatchObject({ kind: "retry" });
+  expect(await node.handle(LINK, settle(3))).toEqual({ kind: "aborted" });
+});
+
 test("a key that is expired is answered from its receipt as long as that is there", async () => {
   const { node, database } = createNode();
   const key = "017f22e2-79b0-7cc3-98c4-dc0c0c07398f";

@@ -129,6 +129,9 @@ export class OnePhase {
   ): Promise<OnePhaseReply> {
     const { idempotency, isolation, timeoutMs } = request;
     try {
+      // A commit that was lost sight of lands now or never: landing later, beside this attempt, it could leave it nothing to
+      // write, and so another answer than its receipt's.
+      if (idempotency !== null) await this.#options.shard.fence();
       const session = await this.#options.shard.begin({ isolation, timeoutMs });
       running.session = session;
       const execution = running.stop ?? (await this.#executed(session, request, idempotency?.key));

@@ -159,6 +159,25 @@ test("attempts under one key run one after the other", async () => {
   expect(database.items.get("a")).toBe(105n);
 });
 
+test("an earlier attempt that was lost sight of at its commit does not land beside one that finds nothing to write", async () => {
+  const { node, hooks, database } = createNode();
+  hooks.verdicts.set("before commit", "late");
+  const land = hooks.hold("late commit");
+  expect(await node.handle(LINK, onePhaseRequest(1, [add(5)], "k"))).toMatchObject({
+    kind: "unknown",
+  });
+  hooks.verdicts.clear();
+  const goOn = hooks.hold("after execute");
+  const again = node.handle("link-2", onePhaseRequest(2, [add(5, "nobody")], "k"));
+  await settled();
+  land();
+  await settled();
+  goOn();
+  expect(await again).toMatchObject({ kind: "readOnly" });
+  expect(database.items.get("a")).toBe(100n);
+  expect(database.receipts.size).toBe(0);
+});
+
 test("an attempt that ran into another process' attempt at its commit is answered from that one", async () => {
   const { node, hooks, database } = createNode();
   const release = hooks.hold("before commit");

@@ -97,9 +97,10 @@ export class TransactionService {
     shard: ShardId,
     release: () => void,
   ): Promise<SubmissionAnswer> {
-    const sequence = this.#options.leadership.nextSequence();
+    const { leadership, ledger, onePhase } = this.#options;
+    const sequence = leadership.nextSequence();
     try {
-      return await this.#options.onePhase.run({
+      return await onePhase.run({
         ballot,
         carrierId: carrierId(ballot, sequence),
         transactionId: ownedId(owner, this.#options.random, (tail) =>
@@ -108,6 +109,7 @@ export class TransactionService {
         shard,
         request,
         idempotency,
+        isKeyExpired: idempotency !== null && ledger.isExpiredKey(idempotency.key),
       });
     } finally {
       release();

@@ -137,7 +137,7 @@ export class OnePhase {
       const execution = running.stop ?? (await this.#executed(session, request, idempotency?.key));
       const judged: JudgedExecution =
         "code" in execution ? { kind: "refused", refusal: execution, results: [] } : execution;
-      const refused = judged.kind === "refused" ? judged.refusal : this.#expiry(idempotency?.key);
+      const refused = judged.kind === "refused" ? judged.refusal : this.#expiry(request);
       const refusal = running.stop ?? refused;
       if (refusal !== undefined || judged.kind === "refused") {
         await session.rollback();
@@ -160,10 +160,13 @@ export class OnePhase {
    * Looked at when the receipt has been looked up and was not there: had it been deleted meanwhile, the time of that is
    * known by now.
    */
-  #expiry(key: string | undefined): Refusal | undefined {
-    if (key === undefined) return undefined;
-    const isExpired = isExpiredKey(key, this.#options.shard.keysForgottenUpToMs);
-    return isExpired ? EXPIRED : undefined;
+  #expiry({ idempotency, isKeyExpired }: ExecuteOnePhaseRequest): Refusal | undefined {
+    if (idempotency === null) return undefined;
+    return isKeyExpired || this.#isExpired(idempotency.key) ? EXPIRED : undefined;
+  }
+
+  #isExpired(key: string): boolean {
+    return isExpiredKey(key, this.#options.shard.keysForgottenUpToMs);
   }
 
   async #executed(
@@ -221,16 +224,14 @@ export class OnePhase {
    * No, unless another attempt under the same key has committed; unknown, if that cannot be found out. An expired key is what
    * the no is about, whatever this attempt failed of: that may be what the first one did.
    */
-  async #refused(
-    refusal: Refusal,
-    { idempotency, carrierId }: ExecuteOnePhaseRequest,
-  ): Promise<OnePhaseReply> {
+  async #refused(refusal: Refusal, request: ExecuteOnePhaseRequest): Promise<OnePhaseReply> {
+    const { idempotency, carrierId } = request;
     if (idempotency === null) return { kind: "no", refusal };
     try {
       const receipt = await this.#lastWordUnder(idempotency.key);
       if (receipt !== undefined) return replay(receipt, idempotency);
       this.#refusedKeys.add(idempotency.key, carrierId);
-      return { kind: "no", refusal: this.#expiry(idempotency.key) ?? refusal };
+      return { kind: "no", refusal: this.#expiry(request) ?? refusal };
     } catch (error) {
       const { sentence } = refusalFromThrown(error);
       return { kind: "unknown", sentence: `earlier attempts cannot be looked up: ${sentence}` };
@@ -288,9 +289,8 @@ export class OnePhase {
     const receipt = await this.#lastWordUnder(idempotencyKey);
     if (receipt === undefined || receipt.results === null) {
       this.#refusedKeys.add(idempotencyKey, carrierId);
-      const expiry = this.#expiry(idempotencyKey);
-      if (expiry !== undefined) return { kind: "retry", sentence: expiry.sentence };
-      return { kind: "aborted" };
+      if (!this.#isExpired(idempotencyKey)) return { kind: "aborted" };
+      return { kind: "retry", sentence: EXPIRED.sentence };
     }
     const { transactionId, results } = receipt;
     return { kind: "committed", results: [[...results]], transactionId };

@@ -204,10 +204,8 @@ test("deleting the tombstone of an id that nobody has made yet leaves later tran
   expect(await settle(4)).toEqual({ kind: "aborted" });
   await node.executeOnePhase(5, [add]);
   await forget({ ...LIMITS, maxEntries: 0 });
-  expect([await settle(5), await settle(far)]).toEqual([
-    { kind: "retry", sentence: expect.any(String) },
-    { kind: "aborted" },
-  ]);
+  expect(await settle(5)).toMatchObject({ kind: "retry" });
+  expect(await settle(far)).toEqual({ kind: "aborted" });
 });
 
 const uuid7 = (atMs: number): string => {

@@ -108,3 +108,10 @@ export function abortError(reason: AbortReason, transactionId: TransactionId): S
       return unreachable(reason);
   }
 }
+
+export function keyExpired(): SynodError {
+  return new SynodError(
+    "idempotency-key-expired",
+    "the key is older than the answers that are kept: whether it was used cannot be told",
+  );
+}

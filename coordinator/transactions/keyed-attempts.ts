@@ -15,6 +15,7 @@ import { SynodError } from "../../shared/model/errors.ts";
 import type { Ballot, CarrierId, ShardId, TransactionId } from "../../shared/model/ids.ts";
 import type { Clock } from "../../shared/model/ports.ts";
 import type { Idempotency } from "../../shared/model/protocol.ts";
+import { keyExpired } from "./answer.ts";
 import type { AnsweredKeys } from "./answered-keys.ts";
 import type { Carriers } from "./carriers.ts";
 import type { TransactionCounts } from "./counts.ts";
@@ -91,7 +92,7 @@ export class KeyedAttempts {
     deadlineMs: number,
   ): Promise<SubmissionAnswer> {
     const ballot = ballotFor(submission, this.#options);
-    const replayed = this.#replayed(idempotency, ballot);
+    const replayed = this.#replayed(submission, idempotency, ballot);
     if (replayed !== undefined) return replayed;
     const running = this.#runningByKey.get(idempotency.key);
     return running === undefined
@@ -99,7 +100,11 @@ export class KeyedAttempts {
       : this.#join(running, submission, idempotency, deadlineMs);
   }
 
-  #replayed(idempotency: Idempotency, ballot: Ballot): SubmissionAnswer | undefined {
+  #replayed(
+    { request }: Submission,
+    idempotency: Idempotency,
+    ballot: Ballot,
+  ): SubmissionAnswer | undefined {
     const { ledger, answeredKeys } = this.#options;
     const first = ledger.firstAnswer(idempotency.key);
     if (first !== undefined) {
@@ -111,12 +116,9 @@ export class KeyedAttempts {
       if (answered.fingerprint !== idempotency.fingerprint) throw keyReused();
       if (answered.error !== undefined) throw asReplay(answered.error);
     }
-    if (ledger.isExpiredKey(idempotency.key)) {
-      throw new SynodError(
-        "idempotency-key-expired",
-        "the key is older than the answers that are kept: whether it was used cannot be told",
-      );
-    }
+    // One shard is asked first: it keeps answers for longer.
+    const isOfOneShard = new Set(request.operations.map(({ shard }) => shard)).size === 1;
+    if (!isOfOneShard && ledger.isExpiredKey(idempotency.key)) throw keyExpired();
     return undefined;
   }
 

@@ -2,7 +2,7 @@
  * Under which ballot this node may begin and decide transactions, if any: set when its own barrier is applied, gone the
  * moment it stops leading. Hands out the sequence numbers of that ballot.
  */
-import type { Ballot } from "../../shared/model/ids.ts";
+import type { Ballot, Origin } from "../../shared/model/ids.ts";
 
 export class Leadership {
   #leads: Ballot | undefined;
@@ -37,5 +37,11 @@ export class Leadership {
   nextSequence(): number {
     this.#sequence += 1;
     return this.#sequence;
+  }
+
+  /** False: it is no leader's, as far as this one knows. Of earlier ballots nobody knows how far they got. */
+  mayHaveGiven({ ballot, sequence }: Origin): boolean {
+    if (this.#serves === undefined || ballot > this.#serves) return false;
+    return ballot < this.#serves || sequence <= this.#sequence;
   }
 }

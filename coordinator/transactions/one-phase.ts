@@ -15,7 +15,7 @@ import type {
   SettleRequest,
 } from "../../shared/model/protocol.ts";
 import { LinkDown, type ParticipantLinks } from "../transport/participant-link.ts";
-import { operationsByShard, refusalError, soleMember } from "./answer.ts";
+import { keyExpired, operationsByShard, refusalError, soleMember } from "./answer.ts";
 import type { SubmissionAnswer } from "./gateway.ts";
 
 const ONE_PHASE_LIMITS = {
@@ -32,6 +32,8 @@ export interface OnePhaseTransaction {
   readonly shard: ShardId;
   readonly request: TransactionRequest;
   readonly idempotency: Idempotency | null;
+  /** The ledger may have forgotten an answer under the key: only a receipt answers then. */
+  readonly isKeyExpired: boolean;
 }
 
 export interface OnePhaseOptions {
@@ -76,7 +78,10 @@ export class OnePhase {
     const members = soleMember(transactionId, operationsByShard(request).get(shard) ?? []);
     const bootId = links.connected(shard)?.bootId ?? "";
     const { isolation, timeoutMs } = request;
-    const execution = { ballot, carrierId, bootId, isolation, timeoutMs, members, idempotency };
+    const execution = {
+      ...{ ballot, carrierId, bootId, isolation, timeoutMs, members, idempotency },
+      isKeyExpired: transaction.isKeyExpired,
+    };
     let reply: OnePhaseReply;
     try {
       const waitMs = timeoutMs + ONE_PHASE_LIMITS.replyGraceMs;
@@ -109,6 +114,7 @@ export class OnePhase {
         const earlier = reply.transactionId;
         return answered(earlier ?? transactionId, reply.results[0] ?? [], earlier !== undefined);
       }
+      if (reply.kind === "aborted" && transaction.isKeyExpired) throw keyExpired();
       if (reply.kind === "aborted") {
         throw new SynodError("shard-unavailable", `shard ${shard} lost the transaction`, {
           shard,

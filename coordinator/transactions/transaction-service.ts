@@ -97,9 +97,10 @@ export class TransactionService {
     shard: ShardId,
     release: () => void,
   ): Promise<SubmissionAnswer> {
-    const sequence = this.#options.leadership.nextSequence();
+    const { leadership, ledger, onePhase } = this.#options;
+    const sequence = leadership.nextSequence();
     try {
-      return await this.#options.onePhase.run({
+      return await onePhase.run({
         ballot,
         carrierId: carrierId(ballot, sequence),
         transactionId: ownedId(owner, this.#options.random, (tail) =>
@@ -108,6 +109,7 @@ export class TransactionService {
         shard,
         request,
         idempotency,
+        isKeyExpired: idempotency !== null && ledger.isExpiredKey(idempotency.key),
       });
     } finally {
       release();
@@ -171,11 +173,8 @@ export class TransactionService {
     if (onePhase.holds(id)) return state("active");
     if (leadership.ballot === undefined) throw new NotLeader(leader());
     const origin = transactionOrigin(id);
-    if (
-      !links.shards.includes(shard) ||
-      origin === undefined ||
-      origin.ballot > leadership.ballot
-    ) {
+    if (!links.shards.includes(shard) || origin === undefined || !leadership.mayHaveGiven(origin)) {
+      // Not settled: the shard keeps a row for what it settles, and this may be anything.
       return state("unknown");
     }
     const carrier = carrierId(origin.ballot, origin.sequence);

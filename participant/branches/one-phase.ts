@@ -45,8 +45,7 @@ interface Running {
 
 const MET_BEFORE: OnePhaseReply = {
   kind: "unknown",
-  sentence:
-    "the transaction was run or settled before, or a leader with a higher ballot has spoken",
+  sentence: "the transaction was run before, or a leader with a higher ballot has spoken",
 };
 const SETTLED: Refusal = {
   code: "transaction-timeout",
@@ -86,7 +85,7 @@ export class OnePhase {
     assert(member !== undefined && request.members.length === 1, "one-phase has one member");
     const same = this.#running.get(member.transactionId);
     if (same !== undefined) return same.reply;
-    // Not "no": a repeated or late request must not deny what the first one did, or what settling it found.
+    // Not "no": a repeated or late request must not deny what the first one did.
     const isLate = this.#refusedKeys.isBehind(request.idempotency?.key, request.carrierId);
     if (!carriers.meet(request.carrierId) || isLate) return Promise.resolve(MET_BEFORE);
     const overloaded = this.#options.overloaded();
@@ -130,12 +129,15 @@ export class OnePhase {
   ): Promise<OnePhaseReply> {
     const { idempotency, isolation, timeoutMs } = request;
     try {
+      // A commit that was lost sight of lands now or never: landing later, beside this attempt, it could leave it nothing to
+      // write, and so another answer than its receipt's.
+      if (idempotency !== null) await this.#options.shard.fence();
       const session = await this.#options.shard.begin({ isolation, timeoutMs });
       running.session = session;
       const execution = running.stop ?? (await this.#executed(session, request, idempotency?.key));
       const judged: JudgedExecution =
         "code" in execution ? { kind: "refused", refusal: execution, results: [] } : execution;
-      const refused = judged.kind === "refused" ? judged.refusal : this.#expiry(idempotency);
+      const refused = judged.kind === "refused" ? judged.refusal : this.#expiry(request);
       const refusal = running.stop ?? refused;
       if (refusal !== undefined || judged.kind === "refused") {
         await session.rollback();
@@ -158,10 +160,13 @@ export class OnePhase {
    * Looked at when the receipt has been looked up and was not there: had it been deleted meanwhile, the time of that is
    * known by now.
    */
-  #expiry(idempotency: Idempotency | null): Refusal | undefined {
+  #expiry({ idempotency, isKeyExpired }: ExecuteOnePhaseRequest): Refusal | undefined {
     if (idempotency === null) return undefined;
-    const isExpired = isExpiredKey(idempotency.key, this.#options.shard.keysForgottenUpToMs);
-    return isExpired ? EXPIRED : undefined;
+    return isKeyExpired || this.#isExpired(idempotency.key) ? EXPIRED : undefined;
+  }
+
+  #isExpired(key: string): boolean {
+    return isExpiredKey(key, this.#options.shard.keysForgottenUpToMs);
   }
 
   async #executed(
@@ -215,17 +220,18 @@ export class OnePhase {
     return this.#refused(refusal, request);
   }
 
-  /** No, unless another attempt under the same key has committed; unknown, if that cannot be found out. */
-  async #refused(
-    refusal: Refusal,
-    { idempotency, carrierId }: ExecuteOnePhaseRequest,
-  ): Promise<OnePhaseReply> {
+  /**
+   * No, unless another attempt under the same key has committed; unknown, if that cannot be found out. An expired key is what
+   * the no is about, whatever this attempt failed of: that may be what the first one did.
+   */
+  async #refused(refusal: Refusal, request: ExecuteOnePhaseRequest): Promise<OnePhaseReply> {
+    const { idempotency, carrierId } = request;
     if (idempotency === null) return { kind: "no", refusal };
     try {
       const receipt = await this.#lastWordUnder(idempotency.key);
       if (receipt !== undefined) return replay(receipt, idempotency);
       this.#refusedKeys.add(idempotency.key, carrierId);
-      return { kind: "no", refusal };
+      return { kind: "no", refusal: this.#expiry(request) ?? refusal };
     } catch (error) {
       const { sentence } = refusalFromThrown(error);
       return { kind: "unknown", sentence: `earlier attempts cannot be looked up: ${sentence}` };
@@ -238,10 +244,12 @@ export class OnePhase {
     return this.#options.shard.findReceiptByKey(key);
   }
 
-  /** Whether the transaction committed; if it did not, it never will. */
+  /**
+   * Whether the transaction committed; if it did not, it never will: the tombstone sees to that, also when it comes only
+   * then. The carrier is not met by this: anybody may ask about an id that no leader has made, or not yet.
+   */
   settle(request: SettleRequest): Promise<SettleReply> {
-    const { transactionId, carrierId } = request;
-    this.#options.carriers.meet(carrierId);
+    const { transactionId } = request;
     const same = this.#settling.get(transactionId);
     if (same !== undefined) return same;
     const settling = this.#settle(request).finally(() => {
@@ -281,7 +289,8 @@ export class OnePhase {
     const receipt = await this.#lastWordUnder(idempotencyKey);
     if (receipt === undefined || receipt.results === null) {
       this.#refusedKeys.add(idempotencyKey, carrierId);
-      return { kind: "aborted" };
+      if (!this.#isExpired(idempotencyKey)) return { kind: "aborted" };
+      return { kind: "retry", sentence: EXPIRED.sentence };
     }
     const { transactionId, results } = receipt;
     return { kind: "committed", results: [[...results]], transactionId };

@@ -4,6 +4,9 @@
  * Deleting makes "there is no receipt" ambiguous: calling an old committed transaction aborted would be a lie, and running an
  * old key again would do its work twice. So each deletion also moves two marks, in the same transaction. Up to a place in the
  * order of transaction ids (ballot, sequence) receipts may be missing; and up to a time keys may be.
+ *
+ * Tombstones move neither: of a transaction that did not commit "aborted" may be said again, and the place in its id may be
+ * one that nobody has reached, or ever will.
  */
 import type { Knex } from "knex";
 import { assert } from "../../shared/model/assert.ts";
@@ -60,6 +63,7 @@ export async function readKeysForgottenUpToMs(knex: Knex): Promise<number> {
 
 interface Doomed {
   readonly transaction_id: TransactionId;
+  readonly is_tombstone: boolean;
   readonly is_keyed: boolean;
   readonly at: string;
   readonly at_ms: number;
@@ -84,13 +88,14 @@ export async function deleteReceiptsUpTo(
       .skipLocked()
       .select<Doomed[]>(
         "transaction_id",
+        trx.raw("results is null as is_tombstone"),
         trx.raw("idempotency_key is not null as is_keyed"),
         trx.raw("committed_at::text as at"),
         trx.raw("ceil(extract(epoch from committed_at) * 1000)::float8 as at_ms"),
       );
     if (doomed.length === 0) return 0;
     const ids = doomed.map(({ transaction_id }) => transaction_id);
-    await moveMark(trx, ids);
+    await moveMark(trx, doomed);
     const lastKeyed = doomed.filter(({ is_keyed }) => is_keyed).at(-1);
     if (lastKeyed !== undefined) {
       forgetting(lastKeyed.at_ms);
@@ -107,8 +112,9 @@ async function moveKeyMark(trx: Knex.Transaction, upTo: string): Promise<void> {
   });
 }
 
-async function moveMark(trx: Knex.Transaction, ids: readonly TransactionId[]): Promise<void> {
-  const origins = ids.flatMap((id) => transactionOrigin(id) ?? []);
+async function moveMark(trx: Knex.Transaction, doomed: readonly Doomed[]): Promise<void> {
+  const committed = doomed.filter(({ is_tombstone }) => !is_tombstone);
+  const origins = committed.flatMap(({ transaction_id: id }) => transactionOrigin(id) ?? []);
   const last = origins.sort((a, b) => a.ballot - b.ballot || a.sequence - b.sequence).at(-1);
   if (last === undefined) return;
   await trx("synod.identity")

@@ -91,6 +91,8 @@ export const ExecuteRequest = z.object({
 export const ExecuteOnePhaseRequest = z.object({
   kind: z.literal("executeOnePhase"),
   ...execution,
+  /** The leader's ledger may have forgotten the key: nothing is run under it, but its receipt here is still an answer. */
+  isKeyExpired: z.boolean(),
 });
 export const CommitRequest = z.object({
   kind: z.literal("commit"),

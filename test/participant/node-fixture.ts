@@ -92,6 +92,7 @@ export function onePhaseRequest(
     timeoutMs: 1_000,
     members: [{ transactionId: transactionIdOf(sequence), operations: [...operations] }],
     idempotency: key === undefined ? null : { key, fingerprint: `print of ${key}` },
+    isKeyExpired: false,
     ...more,
   };
 }

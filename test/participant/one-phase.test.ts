@@ -1,6 +1,6 @@
 import type { BranchOperation } from "../../shared/model/protocol.ts";
 import { keyTimeMs } from "../../shared/model/idempotency-key.ts";
-import { carrierId } from "../../shared/model/ids.ts";
+import { carrierId, onePhaseTransactionId } from "../../shared/model/ids.ts";
 import {
   ballotOf,
   createNode,
@@ -8,6 +8,7 @@ import {
   LINK,
   type NodeFixture,
   onePhaseRequest,
+  SHARD,
   transactionIdOf,
 } from "./node-fixture.ts";
 import { ADD, operation, READ } from "./shard-contract.ts";
@@ -96,6 +97,18 @@ test("a key is not run again when its receipt is deleted while the attempt is on
   expect(database.items.get("a")).toBe(105n);
 });
 
+test("neither running nor settling under an expired key says aborted, because the first attempt may have committed", async () => {
+  const { node, database } = createNode();
+  const key = "017f22e2-79b0-7cc3-98c4-dc0c0c07398f";
+  await node.handle(LINK, onePhaseRequest(1, [add(-100)], key));
+  database.keysForgottenUpToMs = keyTimeMs(key)! + 1;
+  database.receipts.clear();
+  const again = await node.handle(LINK, onePhaseRequest(2, [add(-100)], key));
+  expect(again).toMatchObject({ kind: "no", refusal: { code: "idempotency-key-expired" } });
+  expect(await node.handle(LINK, settle(3, key))).toMatchObject({ kind: "retry" });
+  expect(await node.handle(LINK, settle(3))).toEqual({ kind: "aborted" });
+});
+
 test("a key that is expired is answered from its receipt as long as that is there", async () => {
   const { node, database } = createNode();
   const key = "017f22e2-79b0-7cc3-98c4-dc0c0c07398f";
@@ -144,6 +157,25 @@ test("attempts under one key run one after the other", async () => {
   expect(await first).toMatchObject({ replayed: false });
   expect(await second).toMatchObject({ replayed: true, transactionId: transactionIdOf(1) });
   expect(database.items.get("a")).toBe(105n);
+});
+
+test("an earlier attempt that was lost sight of at its commit does not land beside one that finds nothing to write", async () => {
+  const { node, hooks, database } = createNode();
+  hooks.verdicts.set("before commit", "late");
+  const land = hooks.hold("late commit");
+  expect(await node.handle(LINK, onePhaseRequest(1, [add(5)], "k"))).toMatchObject({
+    kind: "unknown",
+  });
+  hooks.verdicts.clear();
+  const goOn = hooks.hold("after execute");
+  const again = node.handle("link-2", onePhaseRequest(2, [add(5, "nobody")], "k"));
+  await settled();
+  land();
+  await settled();
+  goOn();
+  expect(await again).toMatchObject({ kind: "readOnly" });
+  expect(database.items.get("a")).toBe(100n);
+  expect(database.receipts.size).toBe(0);
 });
 
 test("an attempt that ran into another process' attempt at its commit is answered from that one", async () => {
@@ -205,10 +237,27 @@ test("settling ends what still runs, and keeps what has not come from running", 
   expect(await reply).toMatchObject({ kind: "no" });
   expect(await fixture.node.handle(LINK, settle(2))).toEqual({ kind: "aborted" });
   expect(await fixture.node.handle(LINK, onePhaseRequest(2, [add(1, "b")]))).toMatchObject({
-    kind: "unknown",
+    kind: "no",
   });
   expect(fixture.database.items.get("b")).toBe(100n);
+  expect(await fixture.node.handle(LINK, settle(2))).toEqual({ kind: "aborted" });
 });
+
+test.each([3_000_000, 2])(
+  "settling what no leader has begun, as place %i, refuses no transaction that comes later",
+  async (madeUp) => {
+    const { node } = createNode();
+    await node.handle(LINK, executeRequest(1, [add()]));
+    const transactionId = onePhaseTransactionId(ballotOf(1), madeUp, "abcdefgh", SHARD);
+    await node.handle(LINK, { ...settle(madeUp), transactionId });
+    expect(await node.handle(LINK, onePhaseRequest(2, [add(1, "b")]))).toMatchObject({
+      kind: "committed",
+    });
+    expect(await node.handle(LINK, executeRequest(3, [add(1, "b")]))).toMatchObject({
+      kind: "prepared",
+    });
+  },
+);
 
 test("settling by key finds the earlier attempt that committed", async () => {
   const { node } = createNode();

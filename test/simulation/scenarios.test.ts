@@ -127,6 +127,7 @@ function attemptAt(
     timeoutMs,
     members: [{ transactionId: transactionId(ballot, sequence, "tailtail"), operations }],
     idempotency: submission.idempotency,
+    isKeyExpired: false,
   };
 }
 

@@ -185,7 +185,7 @@ test("the mark of deleted receipts never moves back", async () => {
   const old = "now() - interval '2 hours'";
   const insert = (id: TransactionId): Promise<unknown> =>
     fixture.client.query(
-      `insert into synod.receipts (transaction_id, committed_at) values ('${id}', ${old})`,
+      `insert into synod.receipts (transaction_id, results, committed_at) values ('${id}', '[]', ${old})`,
     );
   await insert(later);
   await forget(LIMITS);
@@ -195,6 +195,17 @@ test("the mark of deleted receipts never moves back", async () => {
     "select forgotten_ballot from synod.identity",
   );
   expect(rows[0]!.forgotten_ballot).toBe(String(ballotOf(5)));
+});
+
+test("deleting the tombstone of an id that nobody has made yet leaves later transactions answered", async () => {
+  const far = 3_000_000;
+  expect(await settle(far)).toEqual({ kind: "aborted" });
+  await forget({ ...LIMITS, maxEntries: 0 });
+  expect(await settle(4)).toEqual({ kind: "aborted" });
+  await node.executeOnePhase(5, [add]);
+  await forget({ ...LIMITS, maxEntries: 0 });
+  expect(await settle(5)).toMatchObject({ kind: "retry" });
+  expect(await settle(far)).toEqual({ kind: "aborted" });
 });
 
 const uuid7 = (atMs: number): string => {

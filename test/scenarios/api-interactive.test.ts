@@ -234,6 +234,16 @@ describe("over nodes", () => {
     const answer = await call("POST", `/${ID}/commit`, { timeoutMs: 500 }, follower);
     expect(answer).toMatchObject({ status: 504, body: { code: "outcome-unknown" } });
   });
+});
+
+describe("after a lost attempt", () => {
+  let follower: ApiNode;
+  let coordinators: Map<NodeId, string>;
+
+  beforeEach(async () => {
+    coordinators = new Map();
+    follower = await startApiNode({ group, id: 2, coordinators });
+  });
 
   const losing = async (then: ErrorCode, outcome: Outcome): Promise<void> => {
     const leading = await startScriptedApi("lose the connection", problem(then, { outcome }));
@@ -243,7 +253,7 @@ describe("over nodes", () => {
   test.each<ErrorCode>([
     ...(["overloaded", "too-many-requests", "no-quorum", "draining"] as const),
     ...(["coordinator-changed", "shard-unavailable", "sequence-conflict", "forbidden"] as const),
-  ])("after a lost attempt %s does not say that a commit has not begun", async (code) => {
+  ])("%s does not say that a commit has not begun", async (code) => {
     await losing(code, "not_started");
     expect(await call("POST", `/${ID}/commit`, {}, follower)).toMatchObject({
       status: 504,
@@ -256,7 +266,7 @@ describe("over nodes", () => {
     ["shard-unavailable", "aborted"],
     ["already-committed", "committed"],
     ["internal-error", "unknown"],
-  ])("after a lost attempt %s, %s, speaks of the whole transaction", async (code, outcome) => {
+  ])("%s, %s, speaks of the whole transaction", async (code, outcome) => {
     await losing(code, outcome);
     expect(await call("POST", `/${ID}/commit`, {}, follower)).toMatchObject({
       status: ERRORS[code].status,
@@ -267,7 +277,7 @@ describe("over nodes", () => {
   test.each<[ErrorCode, ErrorCode]>([
     ["sequence-conflict", "outcome-unknown"],
     ["transaction-expired", "transaction-expired"],
-  ])("a node that leads after the loss and says %s answers %s", async (code, told) => {
+  ])("the node itself, when it leads now and would say %s, answers %s", async (code, told) => {
     const lost = await startScriptedApi("lose the connection");
     coordinators.set(nodeId(1), lost.url);
     lost.onAsked = () => {

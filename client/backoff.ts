@@ -8,12 +8,14 @@ export const DEFAULT_DEADLINE_MS = 30_000;
 export const BACKOFF = { lowestMs: 50, highestMs: 2_000 } as const;
 
 export class Deadline {
+  readonly durationMs: number;
   readonly signal: AbortSignal | undefined;
   readonly #atMs: number;
 
-  constructor(ms: number, signal?: AbortSignal) {
+  constructor(durationMs: number, signal?: AbortSignal) {
+    this.durationMs = durationMs;
     this.signal = signal;
-    this.#atMs = performance.now() + ms;
+    this.#atMs = performance.now() + durationMs;
   }
 
   get leftMs(): number {

@@ -3,9 +3,9 @@
  * repetition is the same request, with the same key: what is a new transaction is decided elsewhere.
  */
 import type { z } from "zod";
-import { Backoff, type Deadline } from "./backoff.ts";
+import { Backoff, Deadline } from "./backoff.ts";
 import type { Endpoints } from "./endpoints.ts";
-import { errorOf, OutcomeUnknownError, type ResolveOptions, UnavailableError } from "./errors.ts";
+import { errorOf, OutcomeUnknownError, UnavailableError } from "./errors.ts";
 import type { Exchange, HttpRequest } from "./exchange.ts";
 import type { AttemptInfo, Hooks } from "./hooks.ts";
 import { judge, type Judged, type Reason, type Verdict } from "./judgement.ts";
@@ -22,8 +22,6 @@ export interface Call<Result> extends Judged<Result> {
   /** What a lost attempt may have left behind: nothing that counts, or an effect that must be known. */
   readonly effect: "none" | "once";
   readonly idempotencyKey?: string | undefined;
-  /** Makes the same call again, for `OutcomeUnknownError.resolve`; not there when the effect is "none". */
-  readonly resolve?: (options: ResolveOptions) => Promise<Result>;
   /** Only this one is asked. */
   readonly endpoint?: string;
 }
@@ -40,19 +38,27 @@ export class Caller {
   }
 
   /** Rejects with one of the typed errors, or, where nothing can have begun, with the signal's reason. */
-  async run<Result>(call: Call<Result>, deadline: Deadline): Promise<Result> {
+  run<Result>(call: Call<Result>, deadline: Deadline): Promise<Result> {
+    return this.#ask(call, deadline, false);
+  }
+
+  async #ask<Result>(
+    call: Call<Result>,
+    deadline: Deadline,
+    hadBegunPerhaps: boolean,
+  ): Promise<Result> {
     const backoff = new Backoff();
-    let mayHaveBegun = false;
-    deadline.signal?.throwIfAborted();
+    let mayHaveBegun = hadBegunPerhaps;
+    if (!mayHaveBegun) deadline.signal?.throwIfAborted();
     for (let attempt = 1; ; attempt += 1) {
       const verdict: Verdict<Result> = await this.#attempt(call, attempt, deadline, mayHaveBegun);
       if (verdict.kind === "done") return verdict.result;
       if (verdict.kind === "failed") throw verdict.error;
-      if (verdict.kind === "unknowable") throw unknown(call, verdict.reason);
+      if (verdict.kind === "unknowable") throw this.#unknown(call, deadline, verdict.reason);
       const { reason } = verdict;
       mayHaveBegun ||= verdict.mayHaveBegun && call.effect === "once";
       if (await backoff.pause(deadline, waitOf(reason))) continue;
-      if (mayHaveBegun) throw unknown(call, reasonOf(deadline, reason));
+      if (mayHaveBegun) throw this.#unknown(call, deadline, reasonOf(deadline, reason));
       deadline.signal?.throwIfAborted();
       throw unavailable(reason);
     }
@@ -83,24 +89,26 @@ export class Caller {
     });
     return verdict;
   }
+
+  #unknown<Result>(
+    call: Call<Result>,
+    { durationMs }: Deadline,
+    { sentence, problem, cause }: Reason,
+  ): OutcomeUnknownError<Result> {
+    const code = problem?.outcome === "unknown" ? problem.code : "outcome-unknown";
+    return new OutcomeUnknownError(`the outcome is not known: ${sentence}`, code, {
+      ...{ problem, cause, idempotencyKey: call.idempotencyKey },
+      retryable: problem?.retryable ?? true,
+      // What was unclear stays so, whoever refuses to look.
+      resolve: ({ deadlineMs = durationMs, signal } = {}) =>
+        this.#ask(call, new Deadline(deadlineMs, signal), call.effect === "once"),
+    });
+  }
 }
 
 function reasonOf({ signal }: Deadline, reason: Reason): Reason {
   if (signal?.aborted !== true) return reason;
   return { ...reason, sentence: "the caller gave up", cause: signal.reason };
-}
-
-function unknown<Result>(call: Call<Result>, reason: Reason): OutcomeUnknownError<Result> {
-  const { sentence, problem, cause } = reason;
-  const code = problem?.outcome === "unknown" ? problem.code : "outcome-unknown";
-  return new OutcomeUnknownError(`the outcome is not known: ${sentence}`, code, {
-    ...{ problem, cause, idempotencyKey: call.idempotencyKey },
-    retryable: problem?.retryable ?? true,
-    resolve: (options = {}) => {
-      if (call.resolve === undefined) throw new TypeError(`${call.name} is no write`);
-      return call.resolve(options);
-    },
-  });
 }
 
 function unavailable({ sentence, problem, cause }: Reason): Error {

@@ -79,12 +79,8 @@ export class InteractiveCalls {
   commit(id: string, waitFor?: WaitFor, options: CallOptions = {}): Promise<Committed> {
     const body = JSON.stringify({ waitFor });
     const request = { method: "POST", path: `${pathOf(id)}/commit`, body } as const;
-    const call: Call<Committed> = {
-      ...plainCall("commit", request, LIMITS.defaultTimeoutMs, CommittedAnswer),
-      effect: "once",
-      resolve: (more) => this.#run(call, { ...options, ...more }),
-    };
-    return this.#run(call, options);
+    const call = plainCall("commit", request, LIMITS.defaultTimeoutMs, CommittedAnswer);
+    return this.#run({ ...call, effect: "once" }, options);
   }
 
   async rollback(id: string, options: CallOptions = {}): Promise<void> {

@@ -60,7 +60,7 @@ export async function runTransaction(
   const deadline = new Deadline(deadlineMs, options.signal);
   const backoff = new Backoff();
   for (;;) {
-    const call = oneShot(caller, body, idempotencyKey ?? newIdempotencyKey(), deadlineMs);
+    const call = oneShot(body, idempotencyKey ?? newIdempotencyKey());
     try {
       return await caller.run(call, deadline);
     } catch (error) {
@@ -86,13 +86,8 @@ function pickBody({ isolation, waitFor, timeoutMs }: TransactionOptions): Omit<B
   };
 }
 
-function oneShot(
-  caller: Caller,
-  body: Body,
-  idempotencyKey: string,
-  deadlineMs: number,
-): Call<TransactionResult> {
-  const call: Call<TransactionResult> = {
+function oneShot(body: Body, idempotencyKey: string): Call<TransactionResult> {
+  return {
     name: "transaction",
     effect: "once",
     idempotencyKey,
@@ -108,10 +103,7 @@ function oneShot(
       replayed: headers["idempotent-replayed"] === "true",
       idempotencyKey,
     }),
-    resolve: ({ deadlineMs: moreMs = deadlineMs, signal }) =>
-      caller.run(call, new Deadline(moreMs, signal)),
   };
-  return call;
 }
 
 /** A timeout may shrink with the time that is left: the fingerprint of a key leaves it out. */

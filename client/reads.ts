@@ -1,4 +1,7 @@
-/** Reads of several shards as of one moment. A read that is lost has left nothing behind, so it is asked again as it is. */
+/**
+ * Reads of several shards that see every transaction on all of them or on none. One that is lost has left nothing behind, so it
+ * is asked again as it is.
+ */
 import { ReadAnswer } from "../shared/model/answers.ts";
 import { LIMITS, type ReadResponse } from "../shared/model/api.ts";
 import { Deadline, DEFAULT_DEADLINE_MS } from "./backoff.ts";

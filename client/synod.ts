@@ -65,7 +65,7 @@ export class Synod {
     return this.#admitted(() => runTransaction(this.#caller, operations, options));
   }
 
-  /** Several shards as of one moment: every transaction is in all of the results or in none. */
+  /** Reads several shards: every transaction is in all of the results or in none. */
   read(operations: readonly Operation[], options: ReadOptions = {}): Promise<ReadResult> {
     return this.#admitted(() => runRead(this.#caller, operations, options));
   }

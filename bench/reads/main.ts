@@ -33,9 +33,7 @@ const ACCOUNTS_PER_SHARD = 50;
 const OPENING_BALANCE = 10_000;
 
 const command = new Command("npm run reads --")
-  .description(
-    "Count the money of a bank while it moves, by reads of one moment and by plain ones.",
-  )
+  .description("Count the money of a bank while it moves, by whole reads and by plain ones.")
   .option("--seconds <n>", "how long", wholeNumber(1, 86_400), 60)
   .option("--shards <n>", "shards, each with a Postgres server", wholeNumber(2, 90), 3)
   .option("--writers <n>", "clients that transfer", wholeNumber(1, 1_000), 16)

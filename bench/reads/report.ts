@@ -32,6 +32,6 @@ export function describeReads(report: ReadsReport): string {
     table.toString(),
     `${shards} shards, ${writers} writers, ${readers} readers of each kind, ${seconds} s: ${committed} transfers committed, ` +
       `${disturbances.leadersKilled} leaders killed, ${disturbances.participantsPaused} times a participant stood still`,
-    `reads of one moment are whole: ${isWhole(report) ? "yes" : "no"}`,
+    `POST /v1/reads shows every transaction whole: ${isWhole(report) ? "yes" : "no"}`,
   ].join("\n");
 }

@@ -13,7 +13,9 @@ interface GivenOptions {
 }
 
 export function addReadCommand(program: Command, act: Act): void {
-  const read = program.command("read").description("read several shards as of one moment");
+  const read = program
+    .command("read")
+    .description("read several shards: every transaction on all or on none");
   const operations = takeOperations(read);
   read
     .option("-f, --file <file>", "the request as JSON; - reads the standard input")

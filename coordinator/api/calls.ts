@@ -6,7 +6,8 @@ import { answer, answerJson, type AnswerHeaders } from "../../shared/runtime/htt
 import { clientHeaders, type Principal } from "./access/gate.ts";
 import { answerError, connectionHeaders, leaderHint, type ApiContext } from "./context.ts";
 import { TIMEOUT_HEADER, type ForwardedRequest, type Reply } from "./forwarding.ts";
-import { LeaderRoute, type Repetition } from "./leader-route.ts";
+import { LeaderRoute } from "./leader-route.ts";
+import type { Repetition } from "./repetition.ts";
 import { rawBody, type RawBody } from "./request-body.ts";
 
 export interface Call {

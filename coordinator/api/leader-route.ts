@@ -13,18 +13,17 @@
  *     │
  *     └──▶ from the top
  *
- * After a lost attempt only "committed" is believed: a refusal of the second attempt says nothing about the first one. Unless
- * both speak of the same transaction.
+ * After a lost attempt an answer is believed only if it speaks of that one, too (repetition.ts).
  */
 import { SynodError } from "../../shared/model/errors.ts";
 import type { NodeId } from "../../shared/model/ids.ts";
 import type { Clock } from "../../shared/model/ports.ts";
 import { NotLeader, type LeaderHint, type TransactionGateway } from "../transactions/gateway.ts";
 import { BALLOT_HEADER, type Forward, type ForwardedRequest, type Reply } from "./forwarding.ts";
+import { replySpeaksOfAll, speaksOfAll, type Repetition } from "./repetition.ts";
 
 /** A dead leader is believed in for a moment: what keeps the loop from spinning meanwhile. */
 const PAUSE_MS = 25;
-const OK = 200;
 
 export interface LeaderRouteOptions {
   readonly gateway: Pick<TransactionGateway, "awaitLeader">;
@@ -35,12 +34,6 @@ export interface LeaderRouteOptions {
   /** How long a request waits while nobody leads. */
   readonly leaderWaitMs: number;
 }
-
-/**
- * What a second attempt can do: `harmless` (a read), `sameKey` (a write that runs once however often it is asked),
- * `sameTransaction` (a call about a transaction that has begun, which is carried out once), or `runsAgain`.
- */
-export type Repetition = "harmless" | "sameKey" | "sameTransaction" | "runsAgain";
 
 export interface Route<Answer> {
   readonly here: () => Promise<Answer>;
@@ -82,17 +75,16 @@ export class LeaderRoute {
     const deadlineMs = clock.monotonicMs() + route.timeoutMs;
     let mayHaveBegun = false;
     let waitUntilMs: number | undefined;
-    const believesAll = route.repetition === "sameTransaction";
     for (;;) {
       if (route.isGone()) throw new CallerGone();
-      const local = await this.#tryHere(route, mayHaveBegun && !believesAll);
+      const local = await this.#tryHere(route, mayHaveBegun);
       if (local.kind === "here") return local;
       if (route.isForwarded) throw new NotLeading();
       const attempt = await this.#tryLeader(route, local.leader, deadlineMs);
       if (attempt.kind === "answered") {
-        const isBelieved = !mayHaveBegun || believesAll || attempt.reply.status === OK;
-        if (!isBelieved) throw unknownOutcome();
-        return { kind: "relayed", reply: attempt.reply };
+        const { reply } = attempt;
+        if (mayHaveBegun && !replySpeaksOfAll(route.repetition, reply)) throw unknownOutcome();
+        return { kind: "relayed", reply };
       }
       if (attempt.kind === "lost" && route.repetition !== "harmless") {
         if (route.repetition === "runsAgain") throw unknownOutcome();
@@ -106,8 +98,8 @@ export class LeaderRoute {
   }
 
   async #tryHere<Answer>(
-    { here }: Route<Answer>,
-    isDisbelieved: boolean,
+    { here, repetition }: Route<Answer>,
+    mayHaveBegun: boolean,
   ): Promise<
     { kind: "here"; answer: Answer } | { kind: "elsewhere"; leader: LeaderHint | undefined }
   > {
@@ -115,7 +107,8 @@ export class LeaderRoute {
       return { kind: "here", answer: await here() };
     } catch (error) {
       if (error instanceof NotLeader) return { kind: "elsewhere", leader: error.leader };
-      if (isDisbelieved && error instanceof SynodError) throw unknownOutcome();
+      const isRefusal = mayHaveBegun && error instanceof SynodError;
+      if (isRefusal && !speaksOfAll(repetition, error.outcome)) throw unknownOutcome();
       throw error;
     }
   }

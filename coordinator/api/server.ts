@@ -4,7 +4,7 @@
  *   POST /v1/transactions            run a transaction
  *   GET  /v1/transactions            what is not finished
  *   GET  /v1/transactions/{id}       what became of it
- *   POST /v1/reads                   read several shards at one moment
+ *   POST /v1/reads                   read several shards, every transaction in all results or in none
  *   POST /v1/transactions/begin      begin an interactive transaction
  *   POST /v1/transactions/{id}/statements   run a statement of it, or set, go back to or release a savepoint
  *   POST /v1/transactions/{id}/commit       commit it

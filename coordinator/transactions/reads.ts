@@ -14,7 +14,8 @@
  * leader applies first (one that restores the log from another's snapshot leads no more), and the proof, asked for when all snapshots of
  * the shards are taken, tells that no other led.
  *
- * What bypasses Synod (a session of its own on one shard) is seen as Postgres shows it, and so are transactions of one shard.
+ * What bypasses Synod (a session of its own on one shard) is seen as Postgres shows it, and so are transactions of one shard. The order
+ * of different transactions is not kept: no two of the snapshots need to be of one moment (ARCHITECTURE.md).
  */
 import type { OperationResult, ReadRequest } from "../../shared/model/api.ts";
 import { SynodError } from "../../shared/model/errors.ts";
@@ -133,7 +134,7 @@ export class Reads {
   async #take({ operations, deadlineMs, taken }: Reading, shard: ShardId): Promise<void> {
     const { links, clock, logger } = this.#options;
     const timeoutMs = Math.ceil(deadlineMs - clock.monotonicMs());
-    if (timeoutMs <= 0) throw noMoment();
+    if (timeoutMs <= 0) throw noAgreement();
     const ofShard = operations.get(shard) ?? [];
     let reply: ReadReply;
     try {
@@ -172,7 +173,7 @@ export class Reads {
     const { clock } = this.#options;
     return new Promise((resolve, reject) => {
       const cancel = clock.after(Math.max(0, deadlineMs - clock.monotonicMs()), () => {
-        reject(noMoment());
+        reject(noAgreement());
       });
       work.then(resolve, reject).finally(cancel);
     });
@@ -188,7 +189,7 @@ function watch(
   committed.set(carrierId, { carrierId, branches });
 }
 
-function noMoment(): SynodError {
-  const sentence = "the shards were not seen at one moment before the deadline";
+function noAgreement(): SynodError {
+  const sentence = "the shards did not agree on every transaction before the deadline";
   return new SynodError("transaction-timeout", sentence);
 }

@@ -75,7 +75,7 @@ export const TransactionRequest = z.strictObject({
 });
 export type TransactionRequest = WithTexts<z.infer<typeof TransactionRequest>>;
 
-/** What only reads, on several shards as of one moment. */
+/** What only reads: every transaction is in all of the results or in none. */
 export const ReadRequest = TransactionRequest.pick({ operations: true, timeoutMs: true });
 export type ReadRequest = WithTexts<z.infer<typeof ReadRequest>>;
 export interface ReadResponse {

@@ -201,6 +201,25 @@ test("a commit that stays unclear is unknown, can be resolved, and is not rolled
   expect(await unknown.resolve()).toMatchObject({ id: ID, outcome: "committed" });
 });
 
+test.each<ErrorCode>(["overloaded", "too-many-requests", "no-quorum", "draining"])(
+  "a commit whose answer is lost and that meets %s from then on stays unknown, and is not rolled back",
+  async (code) => {
+    const begun = { status: 201, body: { ...BEGUN.body, timeoutMs: 300 } };
+    const refusal = problem(code, { retryAfterMs: 50 });
+    const api = await startScriptedApi(begun, "lose the connection", refusal);
+    const error: unknown = await open(api)
+      .begin(() => Promise.resolve())
+      .catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(OutcomeUnknownError);
+    const unknown = error as OutcomeUnknownError;
+    await expect(unknown.resolve({ deadlineMs: 200 })).rejects.toMatchObject({
+      outcome: "unknown",
+    });
+    expect(requests(api)).not.toContain("DELETE /id");
+    expect(requests(api).filter((request) => request === "POST /begin")).toHaveLength(1);
+  },
+);
+
 test("a commit that is refused leaves no transaction open", async () => {
   const failed = refused("transaction-failed", 409, "not_started", false);
   const api = await startScriptedApi(BEGUN, failed, ROLLED_BACK);

@@ -9,6 +9,7 @@ import {
   type SynodOptions,
 } from "../../client/sdk.ts";
 import { freePort } from "../../demo/ports.ts";
+import type { ErrorCode } from "../../shared/model/errors.ts";
 import {
   committed,
   problem,
@@ -225,11 +226,31 @@ test("resolve asks again with the same key, as often as it must", async () => {
   const again = await failure(unknown.resolve({ deadlineMs: 200 }));
   expect(again).toBeInstanceOf(OutcomeUnknownError);
   api.script.splice(0, 1, problem("outcome-unknown"), committed());
-  expect(await unknown.resolve()).toMatchObject({
+  expect(await unknown.resolve({ deadlineMs: 5_000 })).toMatchObject({
     outcome: "committed",
     idempotencyKey: unknown.idempotencyKey,
   });
   expect(new Set(keys(api))).toEqual(new Set([unknown.idempotencyKey]));
+});
+
+test.each<ErrorCode>(["overloaded", "too-many-requests", "no-quorum", "not-found"])(
+  "resolve that meets only %s does not say that nothing has begun",
+  async (code) => {
+    const api = await startScriptedApi("lose the connection");
+    const error = await failure(open([api]).transaction([DEBIT], { deadlineMs: 150 }));
+    api.script[0] = problem(code, { retryAfterMs: 50 });
+    const again = await failure((error as OutcomeUnknownError).resolve({ deadlineMs: 200 }));
+    expect(again).toBeInstanceOf(OutcomeUnknownError);
+    expect(again).toMatchObject({ outcome: "unknown" });
+  },
+);
+
+test("resolve that is given up at once is still unknown", async () => {
+  const api = await startScriptedApi("lose the connection");
+  const error = await failure(open([api]).transaction([DEBIT], { deadlineMs: 150 }));
+  const signal = AbortSignal.abort(new Error("the user left"));
+  const again = await failure((error as OutcomeUnknownError).resolve({ signal }));
+  expect(again).toBeInstanceOf(OutcomeUnknownError);
 });
 
 test("resolve tells an abort as the call would have", async () => {

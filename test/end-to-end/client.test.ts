@@ -121,7 +121,7 @@ test("digits beyond 2^53 survive in both directions", async () => {
   expect(results[0]?.rows).toEqual([{ n: digits.toString() }]);
 });
 
-test("reads both shards as of one moment", async () => {
+test("reads both shards in one call", async () => {
   const { results } = await synod.read([
     { shard: "s1", ...sql`select count(*) as accounts from accounts where id = ${"alice"}` },
     { shard: "s2", ...sql`select count(*) as accounts from accounts where id = ${"bob"}` },

@@ -1,5 +1,6 @@
 /** The routes of interactive transactions: what is refused before anybody is asked, and what reaches the leader. */
 import { LIMITS } from "../../shared/model/api.ts";
+import { type ErrorCode, ERRORS, type Outcome, SynodError } from "../../shared/model/errors.ts";
 import { nodeId, type NodeId } from "../../shared/model/ids.ts";
 import {
   startApiNode,
@@ -8,6 +9,7 @@ import {
   type Answer,
   type ApiNode,
 } from "../support/api-node.ts";
+import { problem, startScriptedApi, stopScriptedApis } from "../support/scripted-api.ts";
 
 const ID = "1-1-9-abcdefgh";
 const BASE = "/v1/transactions";
@@ -18,7 +20,10 @@ beforeEach(async () => {
   group = new TwinGroup();
   node = await startApiNode({ group });
 });
-afterEach(stopApiNodes);
+afterEach(async () => {
+  await stopApiNodes();
+  await stopScriptedApis();
+});
 
 async function call(
   method: string,
@@ -228,5 +233,60 @@ describe("over nodes", () => {
     };
     const answer = await call("POST", `/${ID}/commit`, { timeoutMs: 500 }, follower);
     expect(answer).toMatchObject({ status: 504, body: { code: "outcome-unknown" } });
+  });
+});
+
+describe("after a lost attempt", () => {
+  let follower: ApiNode;
+  let coordinators: Map<NodeId, string>;
+
+  beforeEach(async () => {
+    coordinators = new Map();
+    follower = await startApiNode({ group, id: 2, coordinators });
+  });
+
+  const losing = async (then: ErrorCode, outcome: Outcome): Promise<void> => {
+    const leading = await startScriptedApi("lose the connection", problem(then, { outcome }));
+    coordinators.set(nodeId(1), leading.url);
+  };
+
+  test.each<ErrorCode>([
+    ...(["overloaded", "too-many-requests", "no-quorum", "draining"] as const),
+    ...(["coordinator-changed", "shard-unavailable", "sequence-conflict", "forbidden"] as const),
+  ])("%s does not say that a commit has not begun", async (code) => {
+    await losing(code, "not_started");
+    expect(await call("POST", `/${ID}/commit`, {}, follower)).toMatchObject({
+      status: 504,
+      body: { code: "outcome-unknown", outcome: "unknown" },
+    });
+  });
+
+  test.each<[ErrorCode, Outcome]>([
+    ["transaction-expired", "aborted"],
+    ["shard-unavailable", "aborted"],
+    ["already-committed", "committed"],
+    ["internal-error", "unknown"],
+  ])("%s, %s, speaks of the whole transaction", async (code, outcome) => {
+    await losing(code, outcome);
+    expect(await call("POST", `/${ID}/commit`, {}, follower)).toMatchObject({
+      status: ERRORS[code].status,
+      body: { code, outcome },
+    });
+  });
+
+  test.each<[ErrorCode, ErrorCode]>([
+    ["sequence-conflict", "outcome-unknown"],
+    ["transaction-expired", "transaction-expired"],
+  ])("the node itself, when it leads now and would say %s, answers %s", async (code, told) => {
+    const lost = await startScriptedApi("lose the connection");
+    coordinators.set(nodeId(1), lost.url);
+    lost.onAsked = () => {
+      group.leader = nodeId(2);
+    };
+    group.beforeInteractiveAnswer = () => {
+      throw new SynodError(code, "a reason");
+    };
+    const answer = await call("POST", `/${ID}/commit`, {}, follower);
+    expect(answer.body).toMatchObject({ code: told });
   });
 });

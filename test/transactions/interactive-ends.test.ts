@@ -70,6 +70,24 @@ test("a transaction that works on one shard for long keeps its branch on the oth
   ]);
 });
 
+test("a single statement that takes long on one shard does not cost the branch on the other", async () => {
+  const world = new InteractiveWorld();
+  const client = await world.lead().begin({ idleTimeoutMs: 1_000, timeoutMs: 60_000 });
+  await client.step(1, add(S2, 10));
+  const release = world.hooksOf(S1).hold("before execute");
+  const running = client.step(2, add(S1, -10));
+  await world.clock.advance(20_000);
+  release();
+  expect(await running).toMatchObject({ response: { rowCount: 1 } });
+  const kept = world.links.sent.filter(({ kind }) => kind === "keep");
+  expect(new Set(kept.map(({ shard }) => shard))).toEqual(new Set([S2]));
+  expect(await client.commit()).toMatchObject({ outcome: "committed" });
+  expect(world.books).toEqual([
+    [90n, 100n],
+    [110n, 100n],
+  ]);
+});
+
 test("a branch that its participant no longer knows ends the transaction", async () => {
   const world = new InteractiveWorld();
   const client = await world.lead().begin();

@@ -86,9 +86,10 @@ export const ROUTES: readonly Route[] = [
   {
     ...{ method: "post", path: "/v1/reads", tag: "reads" },
     operationId: "read",
-    summary: "Read several shards as of one moment",
+    summary: "Read several shards, and see every transaction whole",
     description:
       "Every transaction that went through Synod is in all of the results or in none. No lock is taken and no writer waits. " +
+      "It is not one moment for all shards: a transaction on one may be shown, and an earlier one on another may not. " +
       "What a session of its own writes to one shard is seen as that shard shows it.",
     body: {
       schema: "ReadRequest",

@@ -208,11 +208,14 @@ export class InteractiveTransactions implements DeadlockParties {
     }
   }
 
+  /** A branch that runs a step is told by that; the others of its transaction wait for as long as it takes. */
   #waiting(): ReadonlyMap<ShardId, readonly GlobalId[]> {
     const waiting = new Map<ShardId, GlobalId[]>();
     for (const { state, branches } of this.#held.values()) {
-      if (state.kind !== "open") continue;
+      if (!isBeforeCommit(state)) continue;
+      const awaited = awaitedShards(state);
       for (const { shard, gid } of branches.all) {
+        if (awaited.includes(shard)) continue;
         const ofShard = waiting.get(shard) ?? [];
         ofShard.push(gid);
         waiting.set(shard, ofShard);

@@ -2,8 +2,10 @@
  * coordinator/api for interactive transactions, without HTTP: the production LeaderRoute over simulated connections. Whatever a
  * gateway says is told to the history at that moment, whether or not its client ever hears of it.
  */
-import type { Attempt as Forwarded } from "../../../coordinator/api/forwarding.ts";
-import { LeaderRoute, NotLeading, type Repetition } from "../../../coordinator/api/leader-route.ts";
+import type { Attempt as Forwarded, Reply } from "../../../coordinator/api/forwarding.ts";
+import { LeaderRoute, NotLeading } from "../../../coordinator/api/leader-route.ts";
+import { problemOf } from "../../../coordinator/api/problem.ts";
+import type { Repetition } from "../../../coordinator/api/repetition.ts";
 import type { InteractiveGateway } from "../../../coordinator/transactions/gateway.ts";
 import { SynodError } from "../../../shared/model/errors.ts";
 import type { CoordinatorHost, LivingCoordinator } from "../world/coordinator-host.ts";
@@ -132,10 +134,13 @@ export class InteractiveApi {
       return [{ kind: answer.kind === "lost" ? "lost" : "notBegun" }, undefined];
     }
     if (answer.value === "refused") return [{ kind: "notBegun" }, undefined];
-    const status = answer.value.kind === "said" ? 200 : 500;
-    return [
-      { kind: "answered", reply: { status, headers: {}, body: Buffer.alloc(0) } },
-      answer.value,
-    ];
+    return [{ kind: "answered", reply: replyOf(answer.value) }, answer.value];
   }
+}
+
+/** The bytes that a node would relay, as far as the route looks at them. */
+function replyOf(said: Said<unknown>): Reply {
+  if (said.kind === "said") return { status: 200, headers: {}, body: Buffer.alloc(0) };
+  const { status, body } = problemOf(said.error, "/");
+  return { status, headers: {}, body: Buffer.from(JSON.stringify(body)) };
 }

@@ -79,7 +79,7 @@ function addRun(tx: Command, act: Act): void {
         "synod tx run \\\n" +
           "      --op 's1=update accounts set balance = balance - $1 where id = $2' --param 10 --param alice --expect 1 \\\n" +
           "      --op 's2=update accounts set balance = balance + $1 where id = $2' --param 10 --param bob --expect 1",
-        "synod tx run -f transfer.json --key rent-november",
+        "synod tx run -f transfer.json --key rent-december",
       ),
     )
     .action((options: RunOptions, command: Command) =>

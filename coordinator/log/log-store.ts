@@ -13,7 +13,8 @@
  *   this node, makes `open` reject with `LogIdentityMismatch`.
  * - While one owner has the log open, `open` by another rejects with `LogInUse`. An owner that was killed holds nothing.
  *
- * Beside the records stands at most one snapshot that counts (older ones may be kept for readers): the one that the last `snapshot` record names.
+ * Beside the records stands at most one snapshot that counts (older ones may be kept for readers): the one that the last
+ * `snapshot` record names.
  *
  *   saveSnapshot ──▶ durable under its name ──▶ append of the record that names it ──▶ it counts ──▶ older ones and what the
  *   record stands for are removed

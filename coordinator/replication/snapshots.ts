@@ -5,8 +5,9 @@
  *                                                ├──▶ store ──▶ core: snapshotSaved ──▶ record ──▶ (the store truncates)
  *   core: fetch ──▶ chunks from the peer ────────┘                        └──▶ a peer's is restored
  *
- * One snapshot is saved at a time, and a disk that does not get on with it has failed (save-watch.ts). One that a peer has begun to read stays readable (snapshot-leases.ts). What cannot be fetched is given up: as long as the node is behind, the core asks one peer
- * after the other, and whoever offers a snapshot next is the next source.
+ * One snapshot is saved at a time, and a disk that does not get on with it has failed (save-watch.ts). One that a peer has
+ * begun to read stays readable (snapshot-leases.ts). What cannot be fetched is given up: as long as the node is behind, the core
+ * asks one peer after the other, and whoever offers a snapshot next is the next source.
  */
 import type { NodeId, Slot } from "../../shared/model/ids.ts";
 import type { Clock } from "../../shared/model/ports.ts";

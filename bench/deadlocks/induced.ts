@@ -3,46 +3,62 @@
  * that the next one has taken on another shard.
  */
 import { quantile } from "../load.ts";
-import { type Database, type Kind, openRows, pause, take, transact } from "./transactions.ts";
+import { Gates, passGate } from "./gates.ts";
+import { type Database, type Kind, openRows, take, transact } from "./transactions.ts";
 
-/** Long enough for all to have their first row, on a busy machine too. */
-const HEAD_START_MS = 60;
 const TIMEOUT_MS = 20_000;
 
 export interface Induced {
-  /**
-   * The problem of each transaction that did not commit. None: there was no deadlock, because one of them had both rows before
-   * another had its first. One that nobody finds ends in timeouts.
-   */
+  /** The problem of each transaction that did not commit. A deadlock that nobody finds ends in timeouts. */
   readonly codes: readonly string[];
-  /**
-   * From the moment at which all are sure to wait to the answer of the one that gave way. Interactive ones wait a few calls later,
-   * which counts as well.
-   */
+  /** From the moment at which nothing but the others holds any of them back to the answer of the one that gave way. */
   readonly detectedAfterMs: number;
 }
 
 /** One transaction for each of the shards, of these kinds in turn. */
 export async function induceDeadlock(
   url: string,
-  shards: readonly string[],
+  databases: readonly Database[],
   row: string,
   kinds: readonly Kind[] = ["oneShot"],
 ): Promise<Induced> {
-  const beganAtMs = performance.now();
-  const answers = await Promise.all(
-    shards.map((shard, place) => {
-      const next = shards[(place + 1) % shards.length] ?? shard;
-      const operations = [take(shard, row), pause(next, HEAD_START_MS), take(next, row)];
-      return transact(url, operations, TIMEOUT_MS, kinds[place % kinds.length]);
-    }),
-  );
-  const aborted = answers.filter(({ code }) => code !== "committed");
-  const endedAtMs = Math.max(...aborted.map(({ atMs }) => atMs));
+  const gates = await Gates.open(databases);
+  try {
+    return await induceBehind(gates, url, shardsOf(databases), row, kinds);
+  } finally {
+    await gates.close();
+  }
+}
+
+async function induceBehind(
+  gates: Gates,
+  url: string,
+  shards: readonly string[],
+  row: string,
+  kinds: readonly Kind[],
+): Promise<Induced> {
+  await gates.shut(shards, row);
+  const oneEnded = new AbortController();
+  const answers = shards.map(async (shard, place) => {
+    const next = shards[(place + 1) % shards.length] ?? shard;
+    const operations = [take(shard, row), passGate(next, row), take(next, row)];
+    const answer = await transact(url, operations, TIMEOUT_MS, kinds[place % kinds.length]);
+    oneEnded.abort();
+    return answer;
+  });
+  const all = Promise.all(answers);
+  await Promise.race([all, gates.awaitCrowd(shards, row, oneEnded.signal)]);
+  const liftedAtMs = performance.now();
+  await gates.lift(shards, row);
+  const aborted = (await all).filter(({ code }) => code !== "committed");
   return {
     codes: aborted.map(({ code }) => code),
-    detectedAfterMs: endedAtMs - beganAtMs - HEAD_START_MS,
+    detectedAfterMs: Math.max(...aborted.map(({ atMs }) => atMs)) - liftedAtMs,
   };
+}
+
+function shardsOf(databases: readonly Database[]): string[] {
+  return databases.map(({ shard }) => shard);
 }
 
 export interface Figures {
@@ -77,20 +93,22 @@ export async function induceMany(
   databases: readonly Database[],
   deadlocks: number,
 ): Promise<Detection> {
-  const shards = databases.map(({ shard }) => shard);
+  const shards = shardsOf(databases);
   await openRows(databases, ROWS);
+  const places = await Promise.all(
+    ROWS.map(async (row) => ({ row, gates: await Gates.open(databases) })),
+  );
   const times = new Map<string, number[]>(MIXES.map(([mix]) => [mix, []]));
   const others = new Map<string, number>();
   for (let [round, made] = [-WARM_UP_ROUNDS, 0]; made < deadlocks; round += 1) {
     for (const [mix, kinds] of MIXES) {
       const induced = await Promise.all(
-        ROWS.map((row, place) =>
-          induceDeadlock(url, shards.slice((round + place) & 1), row, kinds),
+        places.map(({ row, gates }, place) =>
+          induceBehind(gates, url, shards.slice((round + place) & 1), row, kinds),
         ),
       );
       if (round < 0) continue;
       for (const { codes, detectedAfterMs } of induced) {
-        if (codes.length === 0) continue;
         made += 1;
         times.get(mix)?.push(detectedAfterMs);
         const end = codes.join(" and ");
@@ -98,6 +116,7 @@ export async function induceMany(
       }
     }
   }
+  await Promise.all(places.map(({ gates }) => gates.close()));
   return {
     all: figuresOf([...times.values()].flat()),
     ofMix: new Map([...times].map(([mix, each]) => [mix, figuresOf(each)])),

@@ -1,13 +1,20 @@
 /** Real coordinators, participants and Postgres; waits between shards that no Postgres can see. */
 import pg from "pg";
 import { runContended } from "../../bench/deadlocks/contended.ts";
+import { Gates, passGate } from "../../bench/deadlocks/gates.ts";
 import { induceDeadlock, induceMany } from "../../bench/deadlocks/induced.ts";
 import {
   describeContended,
   describeDetection,
   falseVictims,
 } from "../../bench/deadlocks/report.ts";
-import { type Kind, openRows, pause, take, transact } from "../../bench/deadlocks/transactions.ts";
+import {
+  type Answer,
+  type Kind,
+  openRows,
+  take,
+  transact,
+} from "../../bench/deadlocks/transactions.ts";
 import { startWholeCluster, type WholeCluster } from "../support/whole-cluster.ts";
 
 const SHARDS = ["s1", "s2", "s3"];
@@ -37,7 +44,7 @@ describe("a whole cluster", () => {
   }, 60_000);
 
   test("of three in a circle over three shards one is aborted, and the others commit", async () => {
-    const { codes } = await induceDeadlock(cluster.url, SHARDS, "a");
+    const { codes } = await induceDeadlock(cluster.url, cluster.databases, "a");
     expect(codes).toEqual(["deadlock"]);
   });
 
@@ -45,31 +52,23 @@ describe("a whole cluster", () => {
 
   test("a transaction of one shard in between belongs to the circle, and is not the one to give way", async () => {
     const { url } = cluster;
+    const crowds: readonly Crowd[] = [
+      ["s1", "a"],
+      ["s1", "b"],
+      ["s2", "a"],
+    ];
     // On s1 the first holds a, the one-shard transaction waits for it and holds b, for which the last one waits.
-    const first = transact(url, [take("s1", "a"), pause("s2", 120), take("s2", "a")], LONG_MS);
-    const between = transact(url, [take("s1", "b"), pause("s1", 60), take("s1", "a")], LONG_MS);
-    const last = transact(url, [take("s2", "a"), pause("s1", 120), take("s1", "b")], LONG_MS);
-    const codes = (await Promise.all([first, between, last])).map(({ code }) => code);
+    const ended = await behindGates(crowds, () => [
+      transact(url, [take("s1", "a"), passGate("s2", "a"), take("s2", "a")], LONG_MS),
+      transact(url, [take("s1", "b"), passGate("s1", "a"), take("s1", "a")], LONG_MS),
+      transact(url, [take("s2", "a"), passGate("s1", "b"), take("s1", "b")], LONG_MS),
+    ]);
+    const codes = (await ended()).map(({ code }) => code);
     expect(codes[1]).toBe("committed");
     expect(codes.filter((code) => code === "deadlock")).toHaveLength(1);
   });
 
-  test("a session that is not Synod's may be a link of the circle", async () => {
-    const { url, databases } = cluster;
-    const foreign = new pg.Client({ connectionString: databases[0]!.url });
-    await foreign.connect();
-    await foreign.query("begin");
-    await foreign.query("update deadlock_rows set value = 0 where name = 'b'");
-    const first = transact(url, [take("s1", "a"), pause("s2", 200), take("s2", "a")], LONG_MS);
-    const last = transact(url, [take("s2", "a"), pause("s1", 200), take("s1", "b")], LONG_MS);
-    await foreign.query("select pg_sleep(0.1)");
-    const waiting = foreign.query("update deadlock_rows set value = 0 where name = 'a'");
-    const ended = Promise.all([first, last]);
-    await waiting;
-    await foreign.query("commit");
-    expect((await ended).map(({ code }) => code).sort()).toEqual(["committed", "deadlock"]);
-    await foreign.end();
-  });
+  testForeignLink();
 
   test("many waits, timeouts and failures without a circle make no victim", async () => {
     const contended = await runContended(cluster.url, cluster.databases, 24, 6_000);
@@ -82,6 +81,24 @@ describe("a whole cluster", () => {
   }, 60_000);
 });
 
+/** A row that somebody has taken while somebody else waits at its gate. */
+type Crowd = readonly [shard: string, row: string];
+
+/** Begins them, and lets them pass when there is a crowd at each of these gates. */
+async function behindGates(
+  crowds: readonly Crowd[],
+  begin: () => readonly Promise<Answer>[],
+): Promise<() => Promise<readonly Answer[]>> {
+  const gates = await Gates.open(cluster.databases);
+  for (const [shard, row] of crowds) await gates.shut([shard], row);
+  const all = Promise.all(begin());
+  const given = AbortSignal.timeout(LONG_MS);
+  for (const [shard, row] of crowds) await gates.awaitCrowd([shard], row, given);
+  for (const [shard, row] of crowds) await gates.lift([shard], row);
+  await gates.close();
+  return () => all;
+}
+
 function testMoreCircles(): void {
   test.each<[string, readonly Kind[]]>([
     ["of interactive transactions", ["interactive"]],
@@ -89,7 +106,12 @@ function testMoreCircles(): void {
   ])(
     "of a circle %s one is aborted, and the others commit, long before any time limit",
     async (_, kinds) => {
-      const { codes, detectedAfterMs } = await induceDeadlock(cluster.url, SHARDS, "a", kinds);
+      const { codes, detectedAfterMs } = await induceDeadlock(
+        cluster.url,
+        cluster.databases,
+        "a",
+        kinds,
+      );
       expect(codes).toEqual(["deadlock"]);
       expect(detectedAfterMs).toBeLessThan(LONG_MS / 10);
     },
@@ -97,9 +119,37 @@ function testMoreCircles(): void {
 
   test("two circles at once lose one transaction each", async () => {
     const circles = await Promise.all([
-      induceDeadlock(cluster.url, ["s1", "s2"], "a"),
-      induceDeadlock(cluster.url, ["s2", "s3"], "b"),
+      induceDeadlock(cluster.url, cluster.databases.slice(0, 2), "a"),
+      induceDeadlock(cluster.url, cluster.databases.slice(1), "b"),
     ]);
     expect(circles.map(({ codes }) => codes)).toEqual([["deadlock"], ["deadlock"]]);
+  });
+}
+
+function testForeignLink(): void {
+  test("a session that is not Synod's may be a link of the circle", async () => {
+    const { url, databases } = cluster;
+    const foreign = new pg.Client({ connectionString: databases[0]!.url });
+    await foreign.connect();
+    await foreign.query("begin");
+    await foreign.query("update deadlock_rows set value = 0 where name = 'b'");
+    const crowds: readonly Crowd[] = [
+      ["s1", "a"],
+      ["s1", "b"],
+      ["s2", "a"],
+    ];
+    const ended = await behindGates(crowds, () => [
+      transact(
+        url,
+        [take("s1", "a"), passGate("s1", "a"), passGate("s2", "a"), take("s2", "a")],
+        LONG_MS,
+      ),
+      transact(url, [take("s2", "a"), passGate("s1", "b"), take("s1", "b")], LONG_MS),
+    ]);
+    const waiting = foreign.query("update deadlock_rows set value = 0 where name = 'a'");
+    await waiting;
+    await foreign.query("commit");
+    expect((await ended()).map(({ code }) => code).sort()).toEqual(["committed", "deadlock"]);
+    await foreign.end();
   });
 }

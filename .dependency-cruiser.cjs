@@ -10,6 +10,8 @@ const pure = [
   "^participant/branches/(branch|judgement|carrier-memory)\\.ts$",
   "^participant/shard/(shard|sqlstate|xid|wire-values|wait-chains|lock-modes)\\.ts$",
   "^shared/model/",
+  "^test/histories/(history|list-append)/",
+  "^test/histories/promise\\.ts$",
 ];
 
 module.exports = {

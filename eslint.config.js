@@ -20,6 +20,8 @@ const pureFiles = [
   "participant/branches/{branch,judgement,carrier-memory}.ts",
   "participant/shard/{shard,sqlstate,xid,wire-values,wait-chains,lock-modes}.ts",
   "shared/model/**/*.ts",
+  "test/histories/{history,list-append}/**/*.ts",
+  "test/histories/promise.ts",
 ];
 
 const impureGlobals = [

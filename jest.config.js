@@ -36,6 +36,7 @@ export default {
       "mutations",
       "client",
       "house",
+      "histories",
     ]),
     project("simulation", ["simulation"]),
     project("integration", ["integration"]),

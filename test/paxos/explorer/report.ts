@@ -1,4 +1,4 @@
-/** Figures in rows, and the schedule for a violation, straight to the terminal. */
+/** Figures in rows, and the schedule for a violation, for the terminal. */
 import type { Exploration, Scope } from "./scope.ts";
 
 export function scopeText(scope: Scope): string {
@@ -23,17 +23,26 @@ export function unmet({ sights }: Exploration, mustMeet: readonly string[]): rea
 
 const COLUMNS = [55, 36, 9, 11, 7, 6, 8] as const;
 
-function row(cells: readonly (string | number)[]): void {
+function row(cells: readonly (string | number)[]): string {
   const padded = cells.map((cell, index) => {
     const width = COLUMNS[index] ?? 0;
     return typeof cell === "number" ? String(cell).padStart(width) : cell.padEnd(width);
   });
-  process.stdout.write(`${padded.join(" ").trimEnd()}\n`);
+  return `${padded.join(" ").trimEnd()}\n`;
 }
 
-export function header(): void {
+export function header(): string {
   const scope = "nodes × slots × ballots";
-  row(["check", scope, "   states", "transitions", "  steps", " depth", " seconds", "verdict"]);
+  return row([
+    "check",
+    scope,
+    "   states",
+    "transitions",
+    "  steps",
+    " depth",
+    " seconds",
+    "verdict",
+  ]);
 }
 
 export function reportRow(
@@ -41,14 +50,20 @@ export function reportRow(
   scope: Scope,
   exploration: Exploration,
   mustMeet: readonly string[],
-): Exploration {
+): string {
   const { states, transitions, localSteps, depth, milliseconds } = exploration;
   const seconds = Math.round(milliseconds / 100) / 10;
   const verdict = verdictOf(exploration, mustMeet);
-  row([title, scopeText(scope), states, transitions, localSteps, depth, seconds, verdict]);
-  process.stdout.write(`    met: ${[...exploration.sights].sort().join("; ")}\n`);
-  for (const line of exploration.violation?.schedule ?? []) process.stdout.write(`    ${line}\n`);
-  return exploration;
+  const figures = [states, transitions, localSteps, depth, seconds];
+  const details = [
+    `met: ${[...exploration.sights].sort().join("; ")}`,
+    ...(exploration.violation?.schedule ?? []),
+  ];
+  return row([title, scopeText(scope), ...figures, verdict]) + details.map(indented).join("");
+}
+
+function indented(line: string): string {
+  return `    ${line}\n`;
 }
 
 function verdictOf(exploration: Exploration, mustMeet: readonly string[]): string {
@@ -67,6 +82,6 @@ export function report(title: string, exploration: Exploration): Exploration {
     `${title}: ${states} states, ${transitions} transitions, ${localSteps} steps, ` +
       `depth ${depth}, ${seconds} s: ${verdictOf(exploration, [])}\n`,
   );
-  for (const line of exploration.violation?.schedule ?? []) process.stdout.write(`    ${line}\n`);
+  process.stdout.write((exploration.violation?.schedule ?? []).map(indented).join(""));
   return exploration;
 }

@@ -23,6 +23,6 @@ COPY --from=build /synod/package.json ./
 COPY --from=build /synod/node_modules node_modules
 COPY --from=build /synod/dist dist
 USER node
-HEALTHCHECK --interval=5s --timeout=4s --start-period=30s --retries=3 \
+HEALTHCHECK --interval=5s --timeout=15s --start-period=60s --retries=6 \
   CMD ["node", "dist/shared/runtime/health-probe.js"]
 CMD ["node", "dist/coordinator/main.js"]

@@ -9,7 +9,7 @@ import { request as requestPlain, type RequestOptions } from "node:http";
 import { request as requestSecure } from "node:https";
 import { formatAddress, readAddress, type Address } from "./config-reading.ts";
 
-const TIMEOUT_MS = 3_000;
+const TIMEOUT_MS = 10_000;
 const OK = 200;
 const EVERY_INTERFACE = ["0.0.0.0", "::"];
 

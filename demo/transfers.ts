@@ -7,12 +7,15 @@ import { resolve } from "node:path";
 import { Command } from "commander";
 import { type Account, seedAccounts, shardOf } from "./accounts.ts";
 import { wholeNumber } from "../client/commands/parsing.ts";
+import { readEndpoints, readToken } from "../client/commands/settings.ts";
+import { Synod } from "../client/sdk.ts";
 import { endOnInterrupt, run } from "./interrupt.ts";
 import { type LocalCluster, removeClusterDirectory, startLocalCluster } from "./local-cluster.ts";
 import { readBooks } from "./transfers/audit.ts";
 import { balanceBooks } from "./transfers/books.ts";
 import { killLeaderHalfway, type RunEvent } from "./transfers/leader-kill.ts";
 import { type Progress, showProgress } from "./transfers/progress.ts";
+import { openAccounts, readBooksThrough } from "./transfers/running-cluster.ts";
 import { describeReport, makeReport, type Report } from "./transfers/report.ts";
 import { Tally } from "./transfers/tally.ts";
 import { runWorkload } from "./transfers/workload.ts";
@@ -26,6 +29,8 @@ interface DemoOptions {
   readonly kill: boolean;
   readonly keep: boolean;
   readonly json: boolean;
+  readonly endpoints?: string;
+  readonly tokenFile?: string;
 }
 
 const ACCOUNTS = 1_000;
@@ -41,10 +46,18 @@ const command = new Command("npm run demo --")
   .option("--base-port <port>", "fixed ports from here on", wholeNumber(1, 65_000))
   .option("--no-kill", "let the leader live")
   .option("--keep", "keep data and logs under .synod/", false)
+  .option("--endpoints <urls>", "a cluster that runs already; its leader is let alone")
+  .option("--token-file <file>", "holds the token for it")
   .option("--json", "print one JSON document instead of progress and table", false);
 
 async function main(): Promise<void> {
   const options = command.parse().opts<DemoOptions>();
+  if (options.endpoints !== undefined) {
+    const report = await demonstrateOn(options);
+    console.log(options.json ? JSON.stringify(report, undefined, 2) : describeReport(report));
+    if (!report.books.balance) process.exitCode = 1;
+    return;
+  }
   const directory = resolve(".synod", `demo-${new Date().toISOString().replace(/\D/g, "")}`);
   const tell = options.json ? (): void => undefined : console.log;
   const remove = (): void => {
@@ -77,6 +90,46 @@ async function moveMoney(cluster: LocalCluster, options: DemoOptions): Promise<R
   });
   const accounts = openingAccounts(shards);
   await Promise.all(databases.map((it) => seedAccounts(it, accounts.get(it.shard) ?? [])));
+  const urls = cluster.coordinators.map(({ url }) => url);
+  const kill = options.kill ? killLeaderHalfway.bind(undefined, cluster) : undefined;
+  const { tally, events } = await sendTransfers(options, { urls, accounts }, kill);
+  const balances = [...accounts.values()].flat().map(({ id, balance }) => [id, balance] as const);
+  const books = balanceBooks(await readBooks(databases), tally.sent, new Map(balances));
+  return makeReport(options, tally, events, books);
+}
+
+/** On a cluster that runs already, through its coordinators alone. */
+async function demonstrateOn(options: DemoOptions): Promise<Report> {
+  const urls = readEndpoints(options, process.env);
+  const token = readToken(options, process.env);
+  const synod = new Synod({ endpoints: urls, ...(token !== undefined && { token }) });
+  try {
+    const { members, shards } = await synod.cluster();
+    const accounts = openingAccounts(shards.map(({ shard }) => shard));
+    const openings = await openAccounts(synod, accounts);
+    const { tally, events } = await sendTransfers(options, { urls, token, accounts });
+    const balances = openings.flatMap((opening) => [...opening.balances]);
+    const found = await readBooksThrough(synod, openings);
+    const books = balanceBooks(found, tally.sent, new Map(balances));
+    const shape = { ...options, coordinators: members.length, shards: shards.length };
+    return makeReport(shape, tally, events, books);
+  } finally {
+    synod.close();
+  }
+}
+
+interface Target {
+  readonly urls: readonly string[];
+  readonly token?: string | undefined;
+  readonly accounts: ReadonlyMap<string, readonly Account[]>;
+}
+
+/** `accident` happens meanwhile. */
+async function sendTransfers(
+  options: DemoOptions,
+  { urls, token, accounts }: Target,
+  accident?: (durationMs: number, tell: (event: RunEvent) => void) => Promise<void>,
+): Promise<{ readonly tally: Tally; readonly events: readonly RunEvent[] }> {
   const durationMs = options.seconds * 1_000;
   const tally = new Tally(performance.now());
   const progress = options.json ? SILENT : showProgress(tally, process.stdout);
@@ -85,25 +138,16 @@ async function moveMoney(cluster: LocalCluster, options: DemoOptions): Promise<R
     events.push(event);
     progress.event(event);
   };
+  const ids = [...accounts].map(([shard, list]) => [shard, list.map(({ id }) => id)] as const);
   const workload = runWorkload(
-    {
-      urls: cluster.coordinators.map(({ url }) => url),
-      clients: options.clients,
-      durationMs,
-      accounts: new Map([...accounts].map(([shard, list]) => [shard, list.map(({ id }) => id)])),
-    },
+    { urls, token, clients: options.clients, durationMs, accounts: new Map(ids) },
     tally,
   ).finally(() => {
     tally.notePause(performance.now());
   });
-  await Promise.all([
-    workload,
-    options.kill ? killLeaderHalfway(cluster, durationMs, onEvent) : undefined,
-  ]);
+  await Promise.all([workload, accident?.(durationMs, onEvent)]);
   progress.stop();
-  const balances = [...accounts.values()].flat().map(({ id, balance }) => [id, balance] as const);
-  const books = balanceBooks(await readBooks(databases), tally.sent, new Map(balances));
-  return makeReport(options, tally, events, books);
+  return { tally, events };
 }
 
 function openingAccounts(shards: readonly string[]): ReadonlyMap<string, readonly Account[]> {

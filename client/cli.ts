@@ -45,6 +45,7 @@ function createProgram(output: Output, signal: AbortSignal): Command {
     .description("Atomic transactions over several PostgreSQL databases, from the command line.")
     .option("--endpoints <urls>", "coordinators, with commas between (SYNOD_ENDPOINTS)")
     .option("--token-file <file>", "a file with a bearer token (SYNOD_TOKEN_FILE)")
+    .option("--ca <file>", "the authority of the coordinators' certificates (SYNOD_TLS_CA)")
     .option("--json", "print JSON, for programs")
     .option(
       "--deadline <ms>",

@@ -20,6 +20,7 @@ interface DevOptions {
   readonly shards: number;
   readonly basePort?: number;
   readonly fresh: boolean;
+  readonly certificates?: string;
 }
 
 const command = new Command("npm run dev --")
@@ -27,6 +28,7 @@ const command = new Command("npm run dev --")
   .option("--coordinators <n>", "coordinator nodes", wholeNumber(1, 9), 3)
   .option("--shards <n>", "shards, each with a Postgres server", wholeNumber(1, 90), 3)
   .option("--base-port <port>", "fixed ports from here on", wholeNumber(1, 65_000))
+  .option("--certificates <dir>", "speak TLS: what synod cert has made for the cluster local")
   .option("--fresh", "delete the data of the last time", false);
 
 async function main(): Promise<void> {

@@ -5,14 +5,13 @@
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import axios from "axios";
 import { logTail } from "../log-tail.ts";
 import type { ProcessSpec } from "../processes/keeper-protocol.ts";
 import { startProcess, type SupervisedProcess } from "../processes/supervisor.ts";
+import type { Ask } from "./ask.ts";
 
 const READY_DEADLINE_MS = 30_000;
 const READY_INTERVAL_MS = 25;
-const PROBE_TIMEOUT_MS = 2_000;
 const STOP_GRACE_MS = 5_000;
 
 export interface NodeProcessOptions {
@@ -23,6 +22,7 @@ export interface NodeProcessOptions {
   readonly url: string;
   readonly logFile: string;
   readonly env: Readonly<Record<string, string>>;
+  readonly ask: Ask;
 }
 
 export interface NodeProcess {
@@ -114,7 +114,7 @@ async function awaitReady(options: NodeProcessOptions, run: Run): Promise<void> 
   const deadline = performance.now() + READY_DEADLINE_MS;
   let answer = "no answer";
   while (run.process.isRunning() && performance.now() < deadline) {
-    answer = await probe(`${options.url}/readyz`);
+    answer = await readiness(options);
     if (answer === "ready") return;
     await Promise.race([run.process.exited, setTimeout(READY_INTERVAL_MS)]);
   }
@@ -123,15 +123,10 @@ async function awaitReady(options: NodeProcessOptions, run: Run): Promise<void> 
   throw new Error(`${options.name}: ${reason} (${answer}); the end of ${options.logFile}:\n${log}`);
 }
 
-async function probe(url: string): Promise<string> {
+async function readiness({ url, ask }: NodeProcessOptions): Promise<string> {
   try {
-    const response = await axios.get<unknown>(url, {
-      timeout: PROBE_TIMEOUT_MS,
-      proxy: false,
-      maxRedirects: 0,
-      validateStatus: () => true,
-    });
-    return response.status === 200 ? "ready" : `status ${response.status}`;
+    const { status } = await ask(`${url}/readyz`);
+    return status === 200 ? "ready" : `status ${status}`;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }

@@ -2,7 +2,7 @@
  * The built client and the built command line against a real cluster: coordinators that are killed, a participant that is
  * paused, real Postgres.
  */
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -21,6 +21,7 @@ import {
   removeClusterDirectory,
   startLocalCluster,
 } from "../../demo/local-cluster.ts";
+import { runCommand, type CommandRun } from "../support/command-line.ts";
 import { eventually } from "../support/wait.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
@@ -61,24 +62,16 @@ afterAll(async () => {
   rmSync(home, { recursive: true, force: true });
 });
 
-interface Run {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-function cli(...args: readonly string[]): Promise<Run> {
+function cli(...args: readonly string[]): Promise<CommandRun> {
   return cliWith({}, ...args);
 }
 
 /** In a directory without a development cluster. */
-function cliWith(env: Readonly<Record<string, string>>, ...args: readonly string[]): Promise<Run> {
-  const settings = { PATH: process.env["PATH"], SYNOD_ENDPOINTS: urls.join(","), ...env };
-  return new Promise((resolve) => {
-    execFile(process.execPath, [CLI, ...args], { cwd: home, env: settings }, (error, out, err) => {
-      resolve({ code: error === null ? 0 : Number(error.code), out, err });
-    });
-  });
+function cliWith(
+  env: Readonly<Record<string, string>>,
+  ...args: readonly string[]
+): Promise<CommandRun> {
+  return runCommand(home, { SYNOD_ENDPOINTS: urls.join(","), ...env }, ...args);
 }
 
 const DEBIT = "s1=update accounts set balance = balance - $1 where id = $2";

@@ -81,6 +81,10 @@ const TRANSFER = [
   ...["--op", CREDIT, "--param", "10", "--param", "bob", "--expect", "1"],
 ];
 
+test("tells its version", async () => {
+  expect(await cli("--version")).toMatchObject({ code: 0, out: "0.1.0\n" });
+});
+
 // The client.
 
 test("commits on both shards, and answers a repeated key with the first result", async () => {
@@ -251,7 +255,7 @@ test("prints rows as a table, and takes a request from the standard input", asyn
 test.each([
   [2, ["bogus"], /unknown command 'bogus'/],
   [2, ["tx", "list", "--limit", "0"], /whole number from 1 to 200/],
-  [2, ["tx", "run"], /give either --op or -f[^]*next: .*synod tx run --help/],
+  [2, ["tx", "run"], /give either --op and --statement, or -f[^]*next: .*synod tx run --help/],
   [2, ["tx", "run", "--param", "1"], /belongs after the --op/],
   [2, ["tx", "run", "--op", "s1"], /must look like "s1=select 1"/],
   [2, ["tx", "run", "-f", "no-such-file"], /no-such-file: ENOENT/],

@@ -13,6 +13,8 @@ import type { Ask } from "./ask.ts";
 const READY_DEADLINE_MS = 30_000;
 const READY_INTERVAL_MS = 25;
 const STOP_GRACE_MS = 5_000;
+/** Read by the command line. */
+const OF_CLIENTS = new Set(["SYNOD_ENDPOINTS", "SYNOD_TOKEN_FILE", "SYNOD_TLS_CA"]);
 
 export interface NodeProcessOptions {
   /** As a person calls it: `coordinator 1`, `participant s2`. */
@@ -100,6 +102,11 @@ async function startRun(
 function distDirectory(): string {
   const root = join(import.meta.dirname, "..", "..");
   return import.meta.filename.endsWith(".ts") ? join(root, "dist") : root;
+}
+
+/** Settings for nodes in our environment, which the cluster does not get. */
+export function withheldSettings(): readonly string[] {
+  return Object.keys(process.env).filter((name) => /^SYNOD_/.test(name) && !OF_CLIENTS.has(name));
 }
 
 /** Settings for Synod or for Postgres clients that happen to be in our environment must not reach the cluster. */

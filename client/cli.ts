@@ -1,6 +1,9 @@
 #!/usr/bin/env node
 /** The command line `synod`. Data goes to standard output, talk to standard error; exit codes: commands/failure.ts. */
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { Command, CommanderError } from "commander";
+import { assert } from "../shared/model/assert.ts";
 import { addCertificateCommands } from "./commands/certificates.ts";
 import { addClusterCommands } from "./commands/cluster.ts";
 import { addCompletionCommand } from "./commands/completion.ts";
@@ -43,8 +46,10 @@ async function main(): Promise<void> {
 function createProgram(output: Output, signal: AbortSignal): Command {
   const program = new Command("synod")
     .description("Atomic transactions over several PostgreSQL databases, from the command line.")
+    .version(version())
     .option("--endpoints <urls>", "coordinators, with commas between (SYNOD_ENDPOINTS)")
     .option("--token-file <file>", "a file with a bearer token (SYNOD_TOKEN_FILE)")
+    .option("--ca <file>", "the authority of the coordinators' certificates (SYNOD_TLS_CA)")
     .option("--json", "print JSON, for programs")
     .option(
       "--deadline <ms>",
@@ -71,6 +76,14 @@ function createProgram(output: Output, signal: AbortSignal): Command {
   addCertificateCommands(program, output);
   addCompletionCommand(program, output);
   return program;
+}
+
+/** Of the package: one directory up from the source, two from what is built. */
+function version(): string {
+  const files = ["..", "../.."].map((up) => join(import.meta.dirname, up, "package.json"));
+  const manifest = files.find((file) => existsSync(file));
+  assert(manifest !== undefined, "the command line lies in its package");
+  return (JSON.parse(readFileSync(manifest, "utf8")) as { readonly version: string }).version;
 }
 
 /** Commander has told its own errors already. */

@@ -1,6 +1,7 @@
 /**
  * One request to one coordinator. The question that matters when it fails: may the node have begun? "No" is said only
- * when the connection was never made.
+ * when the connection was never made, or the
+ * server at its other end not believed.
  */
 import { Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
@@ -12,6 +13,9 @@ const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 const MAX_REQUEST_BYTES = 1024 * 1024;
 /** System calls that fail before the first byte of a request has left. */
 const BEFORE_SENDING = new Set(["connect", "getaddrinfo"]);
+/** How Node names what is wrong with a server's certificate, which is judged before the first byte of a request, too. */
+const CERTIFICATE_REFUSED =
+  /^(?:CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|ERR_TLS_CERT_|ERROR_IN_CERT_|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_)/;
 
 export interface HttpRequest {
   readonly method: "GET" | "POST" | "DELETE";
@@ -32,13 +36,21 @@ export type Reply =
   /** Nothing is known. */
   | { readonly kind: "lost"; readonly cause: unknown };
 
+export interface ExchangeOptions {
+  readonly token?: string;
+  readonly authority?: string;
+}
+
 export class Exchange {
   readonly #agents: readonly [HttpAgent, HttpsAgent];
   readonly #http: AxiosInstance;
 
-  constructor(maxConnections: number, token: string | undefined) {
+  constructor(maxConnections: number, { token, authority }: ExchangeOptions) {
     const options = { keepAlive: true, maxSockets: maxConnections };
-    const [httpAgent, httpsAgent] = [new HttpAgent(options), new HttpsAgent(options)];
+    const [httpAgent, httpsAgent] = [
+      new HttpAgent(options),
+      new HttpsAgent({ ...options, ...(authority !== undefined && { ca: authority }) }),
+    ];
     this.#agents = [httpAgent, httpsAgent];
     this.#http = axios.create({
       ...{ httpAgent, httpsAgent, maxRedirects: 0, proxy: false, decompress: false },
@@ -95,8 +107,8 @@ function parsed(text: string): unknown {
 function isBeforeSending({ cause }: AxiosError): boolean {
   const failures = cause instanceof AggregateError ? (cause.errors as unknown[]) : [cause];
   return failures.every((failure) => {
-    const syscall = (failure as NodeJS.ErrnoException | undefined)?.syscall;
-    return syscall !== undefined && BEFORE_SENDING.has(syscall);
+    const { syscall = "", code = "" } = (failure ?? {}) as NodeJS.ErrnoException;
+    return BEFORE_SENDING.has(syscall) || CERTIFICATE_REFUSED.test(code);
   });
 }
 

@@ -23,6 +23,8 @@ export interface SynodOptions {
   readonly endpoints: readonly string[];
   /** A bearer token. */
   readonly token?: string;
+  /** PEM of the authority that the coordinators' certificates are of, trusted in place of those that Node knows. */
+  readonly authority?: string;
   /** To each coordinator; more requests wait for a free one. Default 64. */
   readonly maxConnections?: number;
   /** Calls at once; more are refused here, with the code `client-overloaded`. Default 1024. */
@@ -49,10 +51,10 @@ export class Synod {
   #inFlight = 0;
 
   constructor(options: SynodOptions) {
-    const { maxConnections = DEFAULT_MAX_CONNECTIONS, token, hooks = {} } = options;
+    const { maxConnections = DEFAULT_MAX_CONNECTIONS, hooks = {} } = options;
     this.#maxInFlight = options.maxInFlight ?? DEFAULT_MAX_IN_FLIGHT;
     this.#hooks = hooks;
-    this.#exchange = new Exchange(maxConnections, token);
+    this.#exchange = new Exchange(maxConnections, options);
     this.#caller = new Caller(new Endpoints(options.endpoints), this.#exchange, hooks);
     this.interactive = new InteractiveCalls(this.#caller);
   }

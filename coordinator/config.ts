@@ -47,7 +47,6 @@ import {
   readOrigin,
   readSettings,
   switchSetting,
-  unknownSettings,
   wholeNumberSetting,
   withSecretFiles,
   type Address,
@@ -56,6 +55,7 @@ import {
 import type { ClusterSecret } from "../shared/runtime/cluster-secret.ts";
 import { readNodeTls, type NodeTls } from "../shared/runtime/node-certificate.ts";
 import { LOG_LEVELS, type LogLevel } from "../shared/runtime/logger.ts";
+import { settingsOfOthers, type SettingName } from "../shared/runtime/setting-names.ts";
 import { Clients } from "./api/access/clients.ts";
 import { Statements } from "./api/access/statements.ts";
 
@@ -91,8 +91,8 @@ export interface CoordinatorConfig {
 /** Fewer beats than this between a leader's silence and its end, and one lost packet deposes it. */
 const MIN_BEATS_PER_TIMEOUT = 4;
 const MAX_NODE_ID = 1023;
-/** By shared/runtime/failpoints.ts. */
 const SECRETS = ["SYNOD_CLUSTER_SECRET"] as const;
+/** By shared/runtime/failpoints.ts. */
 const READ_ELSEWHERE = ["SYNOD_FAILPOINTS", "SYNOD_ALLOW_FAILPOINTS"];
 
 function readNodeId(text: string): NodeId | undefined {
@@ -143,7 +143,7 @@ const Settings = z.object({
   SYNOD_LEADER_WAIT_MS: wholeNumberSetting(0, 60_000, 3_000),
   SYNOD_DRAIN_TIMEOUT_MS: wholeNumberSetting(0, 600_000, 10_000),
   SYNOD_MAX_IN_FLIGHT: wholeNumberSetting(1, 100_000, 1_024),
-});
+} satisfies Partial<Record<SettingName, z.ZodType>>);
 type Settings = z.infer<typeof Settings>;
 
 /** Throws ConfigError, which names every variable that is wrong. With named statements, the SQL parser must be loaded. */
@@ -249,14 +249,14 @@ function exposures(settings: Settings): readonly string[] {
 
 function warningsFor(settings: Settings, env: Environment): readonly string[] {
   const files = SECRETS.map((name) => `${name}_FILE`);
-  const known = [...Object.keys(Settings.shape), ...files, ...READ_ELSEWHERE];
-  const unknown = unknownSettings(env, "SYNOD_", known).map(
-    (name) => `${name} is set, but a coordinator has no such setting`,
+  const own = [...Object.keys(Settings.shape), ...files, ...READ_ELSEWHERE];
+  const others = settingsOfOthers(env, own).map(
+    (name) => `${name} is set, but a coordinator does not read it`,
   );
   const size = settings.SYNOD_PEERS.size;
-  if (size % 2 === 1) return unknown;
+  if (size % 2 === 1) return others;
   return [
-    ...unknown,
+    ...others,
     `SYNOD_PEERS names ${size} nodes: an even group survives no more failures than one of ${size - 1}`,
   ];
 }

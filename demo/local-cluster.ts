@@ -9,8 +9,9 @@
  *
  * No process outlives the program that started the cluster (processes/keeper.ts).
  */
-import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { type Ask, createAsk } from "./cluster/ask.ts";
 import { writeClusterFile } from "./cluster/cluster-file.ts";
 import { awaitShards, findLeader } from "./cluster/leader.ts";
 import {
@@ -22,7 +23,7 @@ import {
 } from "./cluster/members.ts";
 import type { NodeProcess } from "./cluster/node-process.ts";
 import { shardDataDirectory, type ShardServer } from "./cluster/shard.ts";
-import { planTopology, type Topology } from "./cluster/topology.ts";
+import { authorityFile, planTopology, type Topology } from "./cluster/topology.ts";
 import { removeDataDirectory } from "./embedded-postgres.ts";
 
 export interface LocalClusterOptions {
@@ -36,8 +37,10 @@ export interface LocalClusterOptions {
   readonly basePort?: number;
   /** For every coordinator and participant, over what the cluster gives them. */
   readonly env?: Readonly<Record<string, string>>;
-  /** Shown to the coordinators by the cluster itself, where `env` names a clients' file. */
+  /** Shown to the coordinators by the cluster itself, where `env` names a clients' file; without it shards are not waited for. */
   readonly token?: string;
+  /** A directory with what `synod cert init` and `synod cert issue` have made for the cluster `local`: all speak TLS then. */
+  readonly certificates?: string;
   /** Where to write cluster.json; `<directory>/cluster.json` by default. */
   readonly clusterFile?: string;
 }
@@ -59,6 +62,7 @@ export interface LocalCluster {
 }
 
 const PORT_ATTEMPTS = 3;
+const CLUSTER_ID = "local";
 
 /** Resolves when every process is ready. Throws with the log of the process that failed; nothing is left running. */
 export async function startLocalCluster(options: LocalClusterOptions): Promise<LocalCluster> {
@@ -84,14 +88,19 @@ export function removeClusterDirectory(directory: string): void {
 }
 
 async function startOnce(directory: string, options: LocalClusterOptions): Promise<LocalCluster> {
+  const { token } = options;
+  const certificates = options.certificates && resolve(options.certificates);
+  const authority = certificates && authorityFile(certificates);
+  const ask = createAsk({ token, authority: authority && readFileSync(authority, "utf8") });
   const topology = await planTopology({
-    clusterId: "local",
+    clusterId: CLUSTER_ID,
     coordinators: options.coordinators ?? 3,
     shards: options.shards ?? 3,
     ...(options.basePort === undefined ? {} : { basePort: options.basePort }),
+    ...(certificates === undefined ? {} : { certificates }),
   });
   const started: Started[] = [];
-  const start = { directory, topology, env: options.env ?? {}, started };
+  const start = { directory, topology, env: options.env ?? {}, ask, started };
   try {
     const participants = await allOrFirstError(
       topology.participants.map((place) => startParticipant(start, place)),
@@ -100,11 +109,17 @@ async function startOnce(directory: string, options: LocalClusterOptions): Promi
       topology.coordinators.map((place) => startCoordinator(start, place)),
     );
     await Promise.all([...participants, ...coordinators].map((node) => node.awaitReady()));
-    await awaitShards(coordinators, options.token);
+    const mayAsk = token !== undefined || options.env?.["SYNOD_CLIENTS_FILE"] === undefined;
+    if (mayAsk) await awaitShards(coordinators, ask);
     const clusterFile = options.clusterFile ?? join(directory, "cluster.json");
-    writeClusterFile(clusterFile, coordinators, participants);
-    const { token } = options;
-    return assemble({ topology, directory, clusterFile, coordinators, participants, token });
+    const writeFile = (): void => {
+      writeClusterFile(clusterFile, { authority, coordinators, participants });
+    };
+    writeFile();
+    return assemble({
+      ...{ topology, directory, clusterFile, writeFile },
+      ...{ coordinators, participants, ask },
+    });
   } catch (error) {
     await Promise.all(started.map((target) => target.stop()));
     throw error;
@@ -121,13 +136,14 @@ interface Parts {
   readonly topology: Topology;
   readonly directory: string;
   readonly clusterFile: string;
+  readonly writeFile: () => void;
   readonly coordinators: readonly ClusterNode[];
   readonly participants: readonly ClusterParticipant[];
-  readonly token: string | undefined;
+  readonly ask: Ask;
 }
 
 function assemble(parts: Parts): LocalCluster {
-  const { topology, directory, clusterFile, coordinators, participants, token } = parts;
+  const { topology, directory, clusterFile, writeFile, coordinators, participants, ask } = parts;
   return {
     clusterId: topology.clusterId,
     directory,
@@ -137,9 +153,9 @@ function assemble(parts: Parts): LocalCluster {
     kill: (target, signal = "SIGKILL") => target.kill(signal),
     restart: async (target, env) => {
       await target.restart(env);
-      writeClusterFile(clusterFile, coordinators, participants);
+      writeFile();
     },
-    leader: () => findLeader(coordinators, token),
+    leader: () => findLeader(coordinators, ask),
     stop: async () => {
       await Promise.all(coordinators.map((node) => node.stop()));
       await Promise.all(participants.map((node) => node.stop()));

@@ -42,7 +42,6 @@ import {
   readOrigin,
   readSettings,
   switchSetting,
-  unknownSettings,
   wholeNumberSetting,
   withSecretFiles,
   type Address,
@@ -51,6 +50,7 @@ import {
 import type { ClusterSecret } from "../shared/runtime/cluster-secret.ts";
 import { readNodeTls, type NodeTls } from "../shared/runtime/node-certificate.ts";
 import { LOG_LEVELS, type LogLevel } from "../shared/runtime/logger.ts";
+import { settingsOfOthers, type SettingName } from "../shared/runtime/setting-names.ts";
 
 export interface ParticipantConfig {
   readonly clusterId: ClusterId;
@@ -114,7 +114,7 @@ const Settings = z.object({
   SYNOD_RESCAN_INTERVAL_MS: wholeNumberSetting(100, 3_600_000, 5_000),
   SYNOD_RECEIPT_RETENTION_HOURS: wholeNumberSetting(1, 8_760, 24),
   SYNOD_DRAIN_TIMEOUT_MS: wholeNumberSetting(0, 600_000, 3_000),
-});
+} satisfies Partial<Record<SettingName, z.ZodType>>);
 type Settings = z.infer<typeof Settings>;
 
 /** Throws ConfigError, which names every variable that is wrong. */
@@ -123,7 +123,7 @@ export function readParticipantConfig(env: Environment): ParticipantConfig {
   const problems = brokenRelations(settings);
   if (problems.length > 0) throw new ConfigError(problems);
   const files = SECRETS.map((name) => `${name}_FILE`);
-  const unknown = unknownSettings(env, "SYNOD_", [...Object.keys(Settings.shape), ...files]);
+  const others = settingsOfOthers(env, [...Object.keys(Settings.shape), ...files]);
   return Object.freeze({
     clusterId: settings.SYNOD_CLUSTER_ID,
     shardId: settings.SYNOD_SHARD_ID,
@@ -140,7 +140,7 @@ export function readParticipantConfig(env: Environment): ParticipantConfig {
     rescanIntervalMs: settings.SYNOD_RESCAN_INTERVAL_MS,
     receiptRetentionMs: settings.SYNOD_RECEIPT_RETENTION_HOURS * MS_PER_HOUR,
     drainTimeoutMs: settings.SYNOD_DRAIN_TIMEOUT_MS,
-    warnings: unknown.map((name) => `${name} is set, but a participant has no such setting`),
+    warnings: others.map((name) => `${name} is set, but a participant does not read it`),
   });
 }
 

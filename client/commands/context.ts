@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { Synod } from "../sdk.ts";
 import type { Output } from "./output.ts";
-import { readEndpoints, readToken, type SettingOptions } from "./settings.ts";
+import { readPlace, readToken, type SettingOptions } from "./settings.ts";
 
 interface GlobalOptions extends SettingOptions {
   readonly json?: boolean;
@@ -35,12 +35,13 @@ export type Act = (
 export function actIn({ output, env, signal }: Surroundings): Act {
   return async (command, act) => {
     const options = command.optsWithGlobals<GlobalOptions>();
-    const endpoints = readEndpoints(options, env);
+    const place = readPlace(options, env);
     const token = readToken(options, env);
-    const synod = new Synod({ endpoints, ...(token !== undefined && { token }) });
+    const synod = new Synod({ ...place, ...(token !== undefined && { token }) });
     const { json = false, deadline: deadlineMs } = options;
     const hasToken = token !== undefined;
     try {
+      const { endpoints } = place;
       await act({ output, json, endpoints, hasToken, synod, deadlineMs, signal });
     } finally {
       synod.close();

@@ -101,6 +101,7 @@ function addExec(tx: Command, act: Act): void {
       examples(
         "synod tx exec \"$id\" --seq 1 --op 's1=select balance from accounts where id = $1' --param alice",
         'synod tx exec "$id" --seq 2 --savepoint before_fee',
+        'synod tx exec "$id" --seq 3 --statement s1=debit --param 10 --param alice',
       ),
     )
     .action((id: string, options: ExecOptions, command: Command) =>
@@ -111,7 +112,7 @@ function addExec(tx: Command, act: Act): void {
         const [step] = steps;
         if (operations.length + steps.length !== 1) {
           throw new UsageError(
-            "give exactly one of --op, --savepoint, --rollback-to and --release",
+            "give exactly one of --op, --statement, --savepoint, --rollback-to and --release",
             "see examples: synod tx exec --help",
           );
         }

@@ -1,6 +1,6 @@
 /**
- * Statements given on the command line: `--op shard=sql` begins one, and the `--param`, `--json-param` and `--expect` after it belong
- * to it. Or a whole request from a file.
+ * Statements given on the command line: `--op shard=sql` or `--statement shard=name` begins one, and the `--param`, `--json-param` and
+ * `--expect` after it belong to it. Or a whole request from a file.
  */
 import { readFileSync } from "node:fs";
 import { type Command, InvalidArgumentError } from "commander";
@@ -10,12 +10,11 @@ import type { Operation, SqlValue } from "../sdk.ts";
 import { UsageError } from "./failure.ts";
 import { wholeNumber } from "./parsing.ts";
 
-interface Given {
+type Given = ({ readonly sql: string } | { readonly statement: string }) & {
   readonly shard: string;
-  readonly sql: string;
   readonly params: SqlValue[];
   expect?: { readonly rowCount: number };
-}
+};
 
 const MAX_ROW_COUNT = 1_000_000_000;
 const STANDARD_INPUT = 0;
@@ -26,18 +25,19 @@ export function takeOperations(command: Command): readonly Operation[] {
   const last = (): Given => {
     const operation = operations.at(-1);
     if (operation === undefined)
-      throw new InvalidArgumentError("It belongs after the --op it is for.");
+      throw new InvalidArgumentError("It belongs after the --op or --statement it is for.");
     return operation;
   };
   command
     .option("--op <shard=sql>", "a statement for a shard; may be repeated", (text: string) => {
-      const [, shard, sql] = /^([^=\s]+)=(.+)$/s.exec(text) ?? [];
-      if (shard === undefined || sql === undefined) {
-        throw new InvalidArgumentError('It must look like "s1=select 1".');
-      }
+      const [shard, sql] = parsePlaced(text, "s1=select 1");
       operations.push({ shard, sql, params: [] });
     })
-    .option("--param <text>", "the next $n of the last --op, as text", (text: string) => {
+    .option("--statement <shard=name>", "the same, by the name of a statement", (text: string) => {
+      const [shard, statement] = parsePlaced(text, "s1=debit");
+      operations.push({ shard, statement, params: [] });
+    })
+    .option("--param <text>", "the next $n of the last statement, as text", (text: string) => {
       last().params.push(text);
     })
     .option("--json-param <json>", "the same, as JSON: null, true, [1,2], {}", (text: string) => {
@@ -45,12 +45,18 @@ export function takeOperations(command: Command): readonly Operation[] {
     })
     .option(
       "--expect <rows>",
-      "abort unless the last --op touches so many rows",
+      "abort unless the last statement touches so many rows",
       (text: string) => {
         last().expect = { rowCount: wholeNumber(0, MAX_ROW_COUNT)(text) };
       },
     );
   return operations;
+}
+
+function parsePlaced(text: string, example: string): readonly [shard: string, what: string] {
+  const [, shard, what] = /^([^=\s]+)=(.+)$/s.exec(text) ?? [];
+  if (shard !== undefined && what !== undefined) return [shard, what];
+  throw new InvalidArgumentError(`It must look like "${example}".`);
 }
 
 function parseParam(text: string): SqlValue {
@@ -62,13 +68,13 @@ function parseParam(text: string): SqlValue {
 }
 
 /** What takes the operations. */
-interface Taker {
+export interface Taker {
   readonly command: string;
   readonly endpoint: string;
   readonly schema: z.ZodType;
 }
 
-type Body = Omit<z.input<typeof TransactionRequest>, "operations"> & {
+export type Body = Omit<z.input<typeof TransactionRequest>, "operations"> & {
   readonly operations: readonly Operation[];
 };
 
@@ -79,7 +85,10 @@ export function chosenOperations(
   taker: Taker,
 ): Body {
   if ((file === undefined) === (operations.length === 0)) {
-    throw new UsageError("give either --op or -f", `see examples: ${taker.command} --help`);
+    throw new UsageError(
+      "give either --op and --statement, or -f",
+      `see examples: ${taker.command} --help`,
+    );
   }
   return file === undefined ? { operations } : readRequestFile(file, taker);
 }

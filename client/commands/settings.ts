@@ -6,20 +6,28 @@ import { UsageError } from "./failure.ts";
 
 /** Written by `synod dev` (demo/cluster/cluster-file.ts). */
 const DEV_CLUSTER_FILE = ".synod/cluster.json";
-const DevCluster = z.object({ coordinators: z.array(z.object({ url: z.string() })).min(1) });
+const DevCluster = z.object({
+  authority: z.string().optional(),
+  coordinators: z.array(z.object({ url: z.string() })).min(1),
+});
 
 export interface SettingOptions {
   readonly endpoints?: string;
   readonly tokenFile?: string;
+  readonly ca?: string;
 }
 
-export function readEndpoints(
-  { endpoints }: SettingOptions,
-  env: NodeJS.ProcessEnv,
-): readonly string[] {
-  const given = endpoints ?? env["SYNOD_ENDPOINTS"];
-  if (given !== undefined && given !== "") {
-    return given.split(",").map((url) => checked(url.trim()));
+export interface Place {
+  readonly endpoints: readonly string[];
+  /** PEM of the authority to trust. */
+  readonly authority?: string;
+}
+
+export function readPlace(options: SettingOptions, env: NodeJS.ProcessEnv): Place {
+  const endpoints = options.endpoints ?? env["SYNOD_ENDPOINTS"] ?? "";
+  const ca = options.ca ?? env["SYNOD_TLS_CA"];
+  if (endpoints !== "") {
+    return { endpoints: endpoints.split(",").map((url) => checked(url.trim())), ...trust(ca) };
   }
   const file = resolve(DEV_CLUSTER_FILE);
   if (!existsSync(file)) {
@@ -28,8 +36,13 @@ export function readEndpoints(
       "name one or more: --endpoints http://host:port,… or SYNOD_ENDPOINTS; or start a cluster here: synod dev",
     );
   }
-  const { coordinators } = DevCluster.parse(JSON.parse(readFileSync(file, "utf8")));
-  return coordinators.map(({ url }) => url);
+  const { coordinators, authority } = DevCluster.parse(JSON.parse(readFileSync(file, "utf8")));
+  return { endpoints: coordinators.map(({ url }) => url), ...trust(ca ?? authority) };
+}
+
+function trust(file: string | undefined): Pick<Place, "authority"> {
+  if (file === undefined) return {};
+  return { authority: readGiven(file, "the authority", "--ca or SYNOD_TLS_CA") };
 }
 
 function checked(url: string): string {
@@ -44,11 +57,15 @@ export function readToken(
 ): string | undefined {
   const file = tokenFile ?? env["SYNOD_TOKEN_FILE"];
   if (file === undefined) return undefined;
+  return readGiven(file, "the token file", "--token-file or SYNOD_TOKEN_FILE").trim();
+}
+
+function readGiven(file: string, what: string, setting: string): string {
   try {
-    return readFileSync(file, "utf8").trim();
+    return readFileSync(file, "utf8");
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    const next = "give --token-file or SYNOD_TOKEN_FILE a file that can be read";
-    throw new UsageError(`the token file ${file} cannot be read (${code ?? "error"})`, next);
+    const next = `give ${setting} a file that can be read`;
+    throw new UsageError(`${what} ${file} cannot be read (${code ?? "error"})`, next);
   }
 }

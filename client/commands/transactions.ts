@@ -1,15 +1,16 @@
 /** `synod tx run`, `get`, `list`, `watch`, and `synod in-doubt list`. */
 import { setTimeout } from "node:timers/promises";
 import { type Command, Option } from "commander";
-import { Isolation, LIMITS, TransactionRequest, WaitFor } from "../../shared/model/api.ts";
+import { Isolation, TransactionRequest, WaitFor } from "../../shared/model/api.ts";
 import { LIST_LIMITS, type ListAnswer } from "../../shared/model/listing.ts";
 import type { TransactionOptions, TransactionResult } from "../sdk.ts";
 import type { Act, CommandContext } from "./context.ts";
 import { EXIT, FoundWrong, UsageError } from "./failure.ts";
 import { examples } from "./help.ts";
-import { chosenOperations, takeOperations } from "./operations.ts";
+import type { Body } from "./operations.ts";
 import type { Output } from "./output.ts";
 import { wholeNumber } from "./parsing.ts";
+import { sendsOperations, type RequestOptions } from "./requests.ts";
 import { showResults } from "./results.ts";
 
 const WATCH_INTERVAL_MS = 250;
@@ -52,26 +53,17 @@ export function addInDoubtCommands(program: Command, act: Act): void {
     );
 }
 
-type RunOptions = Pick<TransactionOptions, "isolation" | "waitFor" | "retryAborted"> & {
-  readonly file?: string;
-  readonly key?: string;
-  readonly timeout?: number;
-};
+type RunOptions = Pick<TransactionOptions, "isolation" | "waitFor" | "retryAborted"> &
+  RequestOptions & { readonly key?: string };
 
 function addRun(tx: Command, act: Act): void {
-  const run = tx.command("run").description("run a transaction: all of it or nothing");
-  const operations = takeOperations(run);
-  run
-    .option("-f, --file <file>", "the request as JSON; - reads the standard input")
+  const run = tx
+    .command("run")
+    .description("run a transaction: all of it or nothing")
     .option("--key <key>", "the idempotency key; made anew by default")
     .option("--retry-aborted", "begin again, under a new key, after an abort that may pass")
     .addOption(new Option("--isolation <level>", "on every shard").choices(Isolation.options))
     .addOption(new Option("--wait-for <what>", "when to answer").choices(WaitFor.options))
-    .option(
-      "--timeout <ms>",
-      "what the server gives one attempt",
-      wholeNumber(LIMITS.minTimeoutMs, LIMITS.maxTimeoutMs),
-    )
     .addHelpText(
       "after",
       examples(
@@ -79,30 +71,31 @@ function addRun(tx: Command, act: Act): void {
         "synod tx run \\\n" +
           "      --op 's1=update accounts set balance = balance - $1 where id = $2' --param 10 --param alice --expect 1 \\\n" +
           "      --op 's2=update accounts set balance = balance + $1 where id = $2' --param 10 --param bob --expect 1",
+        "synod tx run --statement s1=debit --param 10 --param alice --expect 1",
         "synod tx run -f transfer.json --key rent-december",
       ),
-    )
-    .action((options: RunOptions, command: Command) =>
-      act(command, async (context) => {
-        const { synod, deadlineMs, signal } = context;
-        const { file, key, timeout, isolation, waitFor, retryAborted } = options;
-        if (key !== undefined && retryAborted === true) {
-          throw new UsageError(
-            "--retry-aborted makes new keys",
-            "leave --key or --retry-aborted out",
-          );
-        }
-        const { operations: list, ...more } = chosenOperations(operations, file, TAKER);
-        const given = { isolation, waitFor, retryAborted, idempotencyKey: key, timeoutMs: timeout };
-        const result = await synod.transaction(list, {
-          ...(more as Pick<TransactionOptions, "isolation" | "waitFor" | "timeoutMs">),
-          ...withoutUndefined(given),
-          ...{ deadlineMs, signal },
-        });
-        if (context.json) context.output.json(result);
-        else showResult(context.output, result);
-      }),
     );
+  sendsOperations<RunOptions, TransactionResult>(run, act, {
+    taker: TAKER,
+    run: runTransaction,
+    show: showResult,
+  });
+}
+
+async function runTransaction(
+  { synod, deadlineMs, signal }: CommandContext,
+  { operations, ...more }: Body,
+  { key, timeout, isolation, waitFor, retryAborted }: RunOptions,
+): Promise<TransactionResult> {
+  if (key !== undefined && retryAborted === true) {
+    throw new UsageError("--retry-aborted makes new keys", "leave --key or --retry-aborted out");
+  }
+  const given = { isolation, waitFor, retryAborted, idempotencyKey: key, timeoutMs: timeout };
+  return synod.transaction(operations, {
+    ...(more as Pick<TransactionOptions, "isolation" | "waitFor" | "timeoutMs">),
+    ...withoutUndefined(given),
+    ...{ deadlineMs, signal },
+  });
 }
 
 function withoutUndefined<T extends object>(given: T): Partial<T> {

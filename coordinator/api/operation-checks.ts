@@ -18,6 +18,8 @@ export interface Terms {
   readonly shards: readonly string[];
   readonly statements: Statements;
   readonly caller: Pick<Principal, "rights" | "isForwarded">;
+  /** Only what reads is taken, and locks no row. */
+  readonly readsOnly?: boolean;
 }
 
 /** An operation, and where it stands in the body. */
@@ -41,10 +43,11 @@ export function readOperations(placed: readonly Placed[], terms: Terms): Operati
     terms.shards.includes(shard) ? undefined : ["shard", `there is no shard "${shard}"`],
   );
   for (const { path, operation, verdict } of found) {
-    const field = operation.statement === undefined ? "sql" : "statement";
-    if (!verdict.ok) throw new InvalidRequest(verdict.code, [at(path, field, verdict.sentence)]);
+    if (verdict.ok) continue;
+    throw new InvalidRequest(verdict.code, [at(path, fieldOfText(operation), verdict.sentence)]);
   }
   refuse("invalid-request", found, objectionToPlaceOrCount);
+  if (terms.readsOnly === true) refuse("statement-not-allowed", found, objectionToWriting);
   return found.map(({ operation }) => operation);
 }
 
@@ -71,6 +74,10 @@ function withText({ path, operation }: Placed, { statements, caller }: Terms): F
   return { path, operation: { ...operation, sql: named.sql }, named, verdict };
 }
 
+function fieldOfText({ statement }: Operation): "sql" | "statement" {
+  return statement === undefined ? "sql" : "statement";
+}
+
 type Objection = readonly [field: string, sentence: string] | undefined;
 
 function objectionToRights(
@@ -91,6 +98,14 @@ function objectionToPlaceOrCount({ operation, named, verdict }: Found): Objectio
   if (!verdict.ok || verdict.parameterCount === params.length) return undefined;
   const takes = `the statement takes ${verdict.parameterCount}`;
   return ["params", `holds ${params.length} values, but ${takes}`];
+}
+
+/** Postgres would refuse it, too, but only when the shards have begun. */
+function objectionToWriting({ operation, verdict }: Found): Objection {
+  const writing = verdict.ok ? verdict.classes.find((one) => one !== "select") : undefined;
+  if (writing === undefined) return undefined;
+  const sentence = `counts as ${writing}, but a read takes only what changes no row and locks none (for update, for share)`;
+  return [fieldOfText(operation), sentence];
 }
 
 function refuse(

@@ -49,7 +49,7 @@ export function readReadRequest(
   raw: RawBody,
   terms: Terms,
 ): { readonly request: ReadRequest } & Forwardable {
-  const request = readRequest(ReadRequest, raw, terms);
+  const request = readRequest(ReadRequest, raw, { ...terms, readsOnly: true });
   return { request, body: withTexts(raw, request.operations, request) };
 }
 

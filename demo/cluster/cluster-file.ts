@@ -20,13 +20,20 @@ export function runningProcess(file: string): number | undefined {
   return pids.find(processExists);
 }
 
+interface ClusterFile {
+  /** The file of the authority that the nodes' certificates are of. */
+  readonly authority: string | undefined;
+  readonly coordinators: readonly ClusterNode[];
+  readonly participants: readonly ClusterParticipant[];
+}
+
 /** Replaced as a whole; readable by us only, because the urls hold the databases' passwords. */
 export function writeClusterFile(
   file: string,
-  coordinators: readonly ClusterNode[],
-  participants: readonly ClusterParticipant[],
+  { authority, coordinators, participants }: ClusterFile,
 ): void {
   const content = {
+    ...(authority !== undefined && { authority }),
     coordinators: coordinators.map(({ id, url, pid, dataDir }) => ({ id, url, pid, dataDir })),
     participants: participants.map(({ shard, url, pid, postgresUrl, postgresPid }) => {
       return { shard, url, pid, postgresUrl, postgresPid };

@@ -2,9 +2,9 @@
 import { setTimeout } from "node:timers/promises";
 import axios from "axios";
 import { z } from "zod";
+import type { Ask } from "./ask.ts";
 import type { NodeProcess } from "./node-process.ts";
 
-const PROBE_TIMEOUT_MS = 2_000;
 const PROBE_INTERVAL_MS = 25;
 const SHARDS_DEADLINE_MS = 30_000;
 const ClusterAnswer = z.object({
@@ -15,23 +15,23 @@ const ClusterAnswer = z.object({
 /** The running node that most running nodes name as their leader. */
 export async function findLeader<T extends NodeProcess & { readonly id: number }>(
   nodes: readonly T[],
-  token?: string,
+  ask: Ask,
 ): Promise<T | undefined> {
   const running = nodes.filter((node) => node.isRunning());
-  const named = await Promise.all(running.map((node) => leaderNamedBy(node.url, token)));
+  const named = await Promise.all(running.map((node) => leaderNamedBy(node.url, ask)));
   const majority = Math.floor(nodes.length / 2) + 1;
   return running.find((node) => named.filter((id) => id === node.id).length >= majority);
 }
 
-async function leaderNamedBy(url: string, token?: string): Promise<number | undefined> {
-  return (await clusterAsSeenBy(url, token))?.leader ?? undefined;
+async function leaderNamedBy(url: string, ask: Ask): Promise<number | undefined> {
+  return (await clusterAsSeenBy(url, ask))?.leader ?? undefined;
 }
 
 /** Resolves when every node has a connection to every shard; throws when that takes too long. */
-export async function awaitShards(nodes: readonly NodeProcess[], token?: string): Promise<void> {
+export async function awaitShards(nodes: readonly NodeProcess[], ask: Ask): Promise<void> {
   const deadline = performance.now() + SHARDS_DEADLINE_MS;
   for (;;) {
-    const seen = await Promise.all(nodes.map(({ url }) => clusterAsSeenBy(url, token)));
+    const seen = await Promise.all(nodes.map(({ url }) => clusterAsSeenBy(url, ask)));
     if (seen.every((view) => view?.shards.every(({ reachable }) => reachable) === true)) return;
     if (performance.now() > deadline) {
       throw new Error(`not every shard is reachable: ${JSON.stringify(seen)}`);
@@ -42,16 +42,11 @@ export async function awaitShards(nodes: readonly NodeProcess[], token?: string)
 
 async function clusterAsSeenBy(
   url: string,
-  token?: string,
+  ask: Ask,
 ): Promise<z.infer<typeof ClusterAnswer> | undefined> {
   try {
-    const response = await axios.get<unknown>(`${url}/v1/cluster`, {
-      timeout: PROBE_TIMEOUT_MS,
-      proxy: false,
-      maxRedirects: 0,
-      headers: token === undefined ? {} : { Authorization: `Bearer ${token}` },
-    });
-    return ClusterAnswer.parse(response.data);
+    const { status, data } = await ask(`${url}/v1/cluster`);
+    return status === 200 ? ClusterAnswer.parse(data) : undefined;
   } catch (error) {
     // A node that is paused, starting or ending tells nothing; an answer of another shape is a defect.
     if (axios.isAxiosError(error)) return undefined;

@@ -1,5 +1,6 @@
 /** The members of a local cluster, and how each is started. */
 import { join } from "node:path";
+import type { Ask } from "./ask.ts";
 import { type NodeProcess, startNodeProcess } from "./node-process.ts";
 import { type ShardServer, startShardServer } from "./shard.ts";
 import {
@@ -15,6 +16,8 @@ import {
 export interface ClusterNode extends NodeProcess {
   readonly id: number;
   readonly dataDir: string;
+  /** Where the other coordinators reach it. */
+  readonly peerPort: number;
 }
 
 export interface ClusterParticipant extends NodeProcess {
@@ -30,12 +33,13 @@ export interface ClusterStart {
   readonly directory: string;
   readonly topology: Topology;
   readonly env: Readonly<Record<string, string>>;
+  readonly ask: Ask;
   /** Everything started so far, for the case that the rest fails. */
   readonly started: Started[];
 }
 
 export async function startParticipant(
-  { directory, topology, env, started }: ClusterStart,
+  { directory, topology, env, ask, started }: ClusterStart,
   place: ParticipantPlace,
 ): Promise<ClusterParticipant> {
   const postgres = await startShardServer(directory, place.shard, place.postgresPort);
@@ -43,7 +47,8 @@ export async function startParticipant(
   const node = await startNodeProcess({
     name: `participant ${place.shard}`,
     program: "participant/main.js",
-    url: participantUrl(place),
+    ask,
+    url: participantUrl(topology, place),
     logFile: join(directory, `participant-${place.shard}.log`),
     env: { ...participantEnvironment(topology, place, postgres.url), ...env },
   });
@@ -59,19 +64,20 @@ export async function startParticipant(
 }
 
 export async function startCoordinator(
-  { directory, topology, env, started }: ClusterStart,
+  { directory, topology, env, ask, started }: ClusterStart,
   place: CoordinatorPlace,
 ): Promise<ClusterNode> {
   const dataDir = join(directory, `coordinator-${place.id}`);
   const node = await startNodeProcess({
     name: `coordinator ${place.id}`,
     program: "coordinator/main.js",
-    url: coordinatorUrl(place),
+    ask,
+    url: coordinatorUrl(topology, place),
     logFile: `${dataDir}.log`,
     env: { ...coordinatorEnvironment(topology, place, dataDir), ...env },
   });
   started.push(node);
-  return extend(node, { id: place.id, dataDir });
+  return extend(node, { id: place.id, dataDir, peerPort: place.peerPort });
 }
 
 /** Both in one object; getters stay getters, so that a new run's process id is seen. */

@@ -5,15 +5,16 @@
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import axios from "axios";
 import { logTail } from "../log-tail.ts";
 import type { ProcessSpec } from "../processes/keeper-protocol.ts";
 import { startProcess, type SupervisedProcess } from "../processes/supervisor.ts";
+import type { Ask } from "./ask.ts";
 
 const READY_DEADLINE_MS = 30_000;
 const READY_INTERVAL_MS = 25;
-const PROBE_TIMEOUT_MS = 2_000;
 const STOP_GRACE_MS = 5_000;
+/** Read by the command line. */
+const OF_CLIENTS = new Set(["SYNOD_ENDPOINTS", "SYNOD_TOKEN_FILE", "SYNOD_TLS_CA"]);
 
 export interface NodeProcessOptions {
   /** As a person calls it: `coordinator 1`, `participant s2`. */
@@ -23,6 +24,7 @@ export interface NodeProcessOptions {
   readonly url: string;
   readonly logFile: string;
   readonly env: Readonly<Record<string, string>>;
+  readonly ask: Ask;
 }
 
 export interface NodeProcess {
@@ -102,6 +104,11 @@ function distDirectory(): string {
   return import.meta.filename.endsWith(".ts") ? join(root, "dist") : root;
 }
 
+/** Settings for nodes in our environment, which the cluster does not get. */
+export function withheldSettings(): readonly string[] {
+  return Object.keys(process.env).filter((name) => /^SYNOD_/.test(name) && !OF_CLIENTS.has(name));
+}
+
 /** Settings for Synod or for Postgres clients that happen to be in our environment must not reach the cluster. */
 function inheritedEnvironment(): Readonly<Record<string, string>> {
   const entries = Object.entries(process.env).filter(
@@ -114,7 +121,7 @@ async function awaitReady(options: NodeProcessOptions, run: Run): Promise<void> 
   const deadline = performance.now() + READY_DEADLINE_MS;
   let answer = "no answer";
   while (run.process.isRunning() && performance.now() < deadline) {
-    answer = await probe(`${options.url}/readyz`);
+    answer = await readiness(options);
     if (answer === "ready") return;
     await Promise.race([run.process.exited, setTimeout(READY_INTERVAL_MS)]);
   }
@@ -123,15 +130,10 @@ async function awaitReady(options: NodeProcessOptions, run: Run): Promise<void> 
   throw new Error(`${options.name}: ${reason} (${answer}); the end of ${options.logFile}:\n${log}`);
 }
 
-async function probe(url: string): Promise<string> {
+async function readiness({ url, ask }: NodeProcessOptions): Promise<string> {
   try {
-    const response = await axios.get<unknown>(url, {
-      timeout: PROBE_TIMEOUT_MS,
-      proxy: false,
-      maxRedirects: 0,
-      validateStatus: () => true,
-    });
-    return response.status === 200 ? "ready" : `status ${response.status}`;
+    const { status } = await ask(`${url}/readyz`);
+    return status === 200 ? "ready" : `status ${status}`;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }

@@ -2,6 +2,7 @@
  * Who runs where: the addresses of a local cluster, and from them the environment of each of its processes.
  */
 import { randomBytes } from "node:crypto";
+import { join } from "node:path";
 import { LOOPBACK, freePorts } from "../ports.ts";
 
 const SECRET_BYTES = 32;
@@ -10,6 +11,8 @@ export interface Topology {
   readonly clusterId: string;
   /** Made anew for each start: all who know it are started together. */
   readonly clusterSecret: string;
+  /** Where `synod cert` has put those of all nodes; without it nothing is encrypted. */
+  readonly certificates: string | undefined;
   readonly coordinators: readonly CoordinatorPlace[];
   readonly participants: readonly ParticipantPlace[];
 }
@@ -32,11 +35,12 @@ export interface TopologyRequest {
   readonly coordinators: number;
   readonly shards: number;
   readonly basePort?: number;
+  readonly certificates?: string;
 }
 
 /** With a base port B: clients reach coordinator n at B + n, peers at B + 100 + n; shard n listens at B + 200 + n, its Postgres at B + 300 + n. */
 export async function planTopology(request: TopologyRequest): Promise<Topology> {
-  const { clusterId, coordinators, shards, basePort } = request;
+  const { clusterId, coordinators, shards, basePort, certificates } = request;
   const free = basePort === undefined ? await freePorts(2 * coordinators + shards) : [];
   const port = (index: number, offset: number): number => {
     const found = basePort === undefined ? free[index] : basePort + offset;
@@ -46,6 +50,7 @@ export async function planTopology(request: TopologyRequest): Promise<Topology> 
   return {
     clusterId,
     clusterSecret: randomBytes(SECRET_BYTES).toString("base64url"),
+    certificates,
     coordinators: numbers(coordinators).map((id) => ({
       id,
       httpPort: port(id - 1, id),
@@ -63,12 +68,33 @@ function numbers(count: number): readonly number[] {
   return Array.from({ length: count }, (_, index) => index + 1);
 }
 
-export function coordinatorUrl(place: CoordinatorPlace): string {
-  return `http://${LOOPBACK}:${place.httpPort}`;
+export function coordinatorUrl(topology: Topology, { httpPort }: CoordinatorPlace): string {
+  return `${scheme(topology)}://${LOOPBACK}:${httpPort}`;
 }
 
-export function participantUrl(place: ParticipantPlace): string {
-  return `http://${LOOPBACK}:${place.port}`;
+export function participantUrl(topology: Topology, { port }: ParticipantPlace): string {
+  return `${scheme(topology)}://${LOOPBACK}:${port}`;
+}
+
+function scheme({ certificates }: Topology): string {
+  return certificates === undefined ? "http" : "https";
+}
+
+/** The names of the files are those that `synod cert` gives. */
+export function authorityFile(certificates: string): string {
+  return join(certificates, "ca.pem");
+}
+
+function tlsEnvironment(
+  { certificates }: Topology,
+  node: string,
+): Readonly<Record<string, string>> {
+  if (certificates === undefined) return {};
+  return {
+    SYNOD_TLS_CA: authorityFile(certificates),
+    SYNOD_TLS_CERT: join(certificates, `${node}.pem`),
+    SYNOD_TLS_KEY: join(certificates, `${node}-key.pem`),
+  };
 }
 
 export function coordinatorEnvironment(
@@ -91,6 +117,7 @@ export function coordinatorEnvironment(
     SYNOD_COORDINATORS: coordinatorList(topology),
     SYNOD_PARTICIPANTS: participants.join(","),
     SYNOD_LOG_LEVEL: "info",
+    ...tlsEnvironment(topology, `coordinator-${place.id}`),
   };
 }
 
@@ -107,9 +134,11 @@ export function participantEnvironment(
     SYNOD_DATABASE_URL: databaseUrl,
     SYNOD_COORDINATORS: coordinatorList(topology),
     SYNOD_LOG_LEVEL: "info",
+    ...tlsEnvironment(topology, `participant-${place.shard}`),
   };
 }
 
 function coordinatorList(topology: Topology): string {
-  return topology.coordinators.map((place) => `${place.id}=${coordinatorUrl(place)}`).join(",");
+  const { coordinators } = topology;
+  return coordinators.map((place) => `${place.id}=${coordinatorUrl(topology, place)}`).join(",");
 }

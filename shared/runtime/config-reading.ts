@@ -6,6 +6,7 @@
  */
 import { readFileSync } from "node:fs";
 import { z } from "zod";
+import { misspeltSettings } from "./setting-names.ts";
 import { ClusterSecret, MIN_SECRET_CHARACTERS } from "./cluster-secret.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -20,18 +21,18 @@ export class ConfigError extends Error {
   }
 }
 
-/** An empty variable counts as missing. Throws ConfigError. */
+/** An empty variable counts as missing; a misspelt name is an error. Throws ConfigError. */
 export function readSettings<Settings>(schema: z.ZodType<Settings>, env: Environment): Settings {
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ""));
   const read = schema.safeParse(given);
-  if (read.success) return read.data;
-  throw new ConfigError(
-    read.error.issues.map(({ path, message, code }) => {
-      const name = path.map(String).join(".");
-      const isMissing = code === "invalid_type" && given[name] === undefined;
-      return isMissing ? `${name} is not set` : `${name} ${message}`;
-    }),
-  );
+  const misspelt = misspeltSettings(env);
+  if (read.success && misspelt.length === 0) return read.data;
+  const wrong = (read.error?.issues ?? []).map(({ path, message, code }) => {
+    const name = path.map(String).join(".");
+    const isMissing = code === "invalid_type" && given[name] === undefined;
+    return isMissing ? `${name} is not set` : `${name} ${message}`;
+  });
+  throw new ConfigError([...misspelt, ...wrong]);
 }
 
 /**
@@ -56,15 +57,6 @@ export function withSecretFiles(env: Environment, names: readonly string[]): Env
   }
   if (problems.length > 0) throw new ConfigError(problems);
   return { ...env, ...read };
-}
-
-/** Variables of ours that no schema knows: usually a misspelling. */
-export function unknownSettings(
-  env: Environment,
-  prefix: string,
-  known: readonly string[],
-): readonly string[] {
-  return Object.keys(env).filter((name) => name.startsWith(prefix) && !known.includes(name));
 }
 
 export interface Address {

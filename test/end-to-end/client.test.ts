@@ -2,7 +2,7 @@
  * The built client and the built command line against a real cluster: coordinators that are killed, a participant that is
  * paused, real Postgres.
  */
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -21,6 +21,7 @@ import {
   removeClusterDirectory,
   startLocalCluster,
 } from "../../demo/local-cluster.ts";
+import { runCommand, type CommandRun } from "../support/command-line.ts";
 import { eventually } from "../support/wait.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
@@ -61,24 +62,16 @@ afterAll(async () => {
   rmSync(home, { recursive: true, force: true });
 });
 
-interface Run {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-function cli(...args: readonly string[]): Promise<Run> {
+function cli(...args: readonly string[]): Promise<CommandRun> {
   return cliWith({}, ...args);
 }
 
 /** In a directory without a development cluster. */
-function cliWith(env: Readonly<Record<string, string>>, ...args: readonly string[]): Promise<Run> {
-  const settings = { PATH: process.env["PATH"], SYNOD_ENDPOINTS: urls.join(","), ...env };
-  return new Promise((resolve) => {
-    execFile(process.execPath, [CLI, ...args], { cwd: home, env: settings }, (error, out, err) => {
-      resolve({ code: error === null ? 0 : Number(error.code), out, err });
-    });
-  });
+function cliWith(
+  env: Readonly<Record<string, string>>,
+  ...args: readonly string[]
+): Promise<CommandRun> {
+  return runCommand(home, { SYNOD_ENDPOINTS: urls.join(","), ...env }, ...args);
 }
 
 const DEBIT = "s1=update accounts set balance = balance - $1 where id = $2";
@@ -87,6 +80,10 @@ const TRANSFER = [
   ...["--op", DEBIT, "--param", "10", "--param", "alice", "--expect", "1"],
   ...["--op", CREDIT, "--param", "10", "--param", "bob", "--expect", "1"],
 ];
+
+test("tells its version", async () => {
+  expect(await cli("--version")).toMatchObject({ code: 0, out: "0.1.0\n" });
+});
 
 // The client.
 
@@ -258,7 +255,7 @@ test("prints rows as a table, and takes a request from the standard input", asyn
 test.each([
   [2, ["bogus"], /unknown command 'bogus'/],
   [2, ["tx", "list", "--limit", "0"], /whole number from 1 to 200/],
-  [2, ["tx", "run"], /give either --op or -f[^]*next: .*synod tx run --help/],
+  [2, ["tx", "run"], /give either --op and --statement, or -f[^]*next: .*synod tx run --help/],
   [2, ["tx", "run", "--param", "1"], /belongs after the --op/],
   [2, ["tx", "run", "--op", "s1"], /must look like "s1=select 1"/],
   [2, ["tx", "run", "-f", "no-such-file"], /no-such-file: ENOENT/],

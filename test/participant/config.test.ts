@@ -73,9 +73,12 @@ test("the database's url may come from a file, but not from both places", () => 
   rmSync(directory, { recursive: true });
 });
 
-test("a setting that no participant has is a warning", () => {
-  expect(readParticipantConfig({ ...GOOD, SYNOD_MAX_BRANCH: "3" }).warnings).toEqual([
-    "SYNOD_MAX_BRANCH is set, but a participant has no such setting",
+test("a setting of a coordinator is a warning, a misspelt one an error", () => {
+  expect(readParticipantConfig({ ...GOOD, SYNOD_CLIENTS_FILE: "x" }).warnings).toEqual([
+    "SYNOD_CLIENTS_FILE is set, but a participant does not read it",
+  ]);
+  expect(problemsOf({ SYNOD_MAX_BRANCH: "3" })).toEqual([
+    "SYNOD_MAX_BRANCH is no setting of Synod; the nearest one is SYNOD_MAX_BRANCHES",
   ]);
 });
 

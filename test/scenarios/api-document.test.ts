@@ -30,6 +30,23 @@ test("the document is valid OpenAPI 3.1, and names every route once", async () =
   expect(named.sort()).toEqual(ROUTES.map(({ method, path }) => `${method} ${path}`).sort());
 });
 
+test("the document tells where a token is shown, so that the page can ask for it", async () => {
+  const { url } = await startApiNode({ group: new TwinGroup() });
+  const document = (await documentOf(url)) as unknown as {
+    security: unknown;
+    components: { securitySchemes: unknown };
+    paths: Record<string, Record<string, { security?: unknown }>>;
+  };
+  expect(document.security).toEqual([{ token: [] }, {}]);
+  expect(document.components.securitySchemes).toMatchObject({
+    token: { type: "http", scheme: "bearer" },
+  });
+  const withoutToken = Object.entries(document.paths).filter(([, methods]) =>
+    Object.values(methods).some(({ security }) => security !== undefined),
+  );
+  expect(withoutToken.map(([path]) => path)).toEqual(["/livez", "/readyz"]);
+});
+
 test("what a request may hold is what is checked: unknown fields are refused", async () => {
   const { url } = await startApiNode({ group: new TwinGroup() });
   const { components } = (await documentOf(url)) as unknown as {

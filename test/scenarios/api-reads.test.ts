@@ -70,6 +70,38 @@ test("a read that is two statements in one is refused", async () => {
   expect(response.status).toBe(422);
 });
 
+test.each([
+  ["update", "select balance from a where id = 1 for update"],
+  ["update", "select 1 from (select id from a for no key update skip locked) b"],
+  ["update", "with b as (select id from a for share) select * from b"],
+  ["update", "select id from a for key share of a nowait"],
+  ["update", "update a set b = 1"],
+  ["insert", "insert into a values (1)"],
+  ["delete", "with gone as (delete from a returning 1) select * from gone"],
+])(
+  "a read that would %s rows or lock them is refused before a shard is asked: %s",
+  async (what, sql) => {
+    const { url } = await startApiNode({ group: new TwinGroup() });
+    const response = await read(url, { operations: [COUNT.operations[1], { shard: "s1", sql }] });
+    expect(response.status).toBe(422);
+    expect(await response.json()).toMatchObject({
+      ...{ code: "statement-not-allowed", outcome: "not_started" },
+      errors: [
+        {
+          field: "operations[1].sql",
+          sentence: expect.stringMatching(`counts as ${what}, but a read takes only`) as string,
+        },
+      ],
+    });
+  },
+);
+
+test("a read may say update and lock where they are only words", async () => {
+  const { url } = await startApiNode({ group: new TwinGroup() });
+  const sql = "select 'for update' as lock, updated from a -- for share";
+  expect((await read(url, { operations: [{ shard: "s1", sql }] })).status).toBe(200);
+});
+
 test("reads are posted", async () => {
   const { url } = await startApiNode({ group: new TwinGroup() });
   const response = await read(url, undefined, "GET");

@@ -97,17 +97,37 @@ test("tells all that is wrong at once", () => {
   );
 });
 
-test("warns about an even group and about settings that do not exist", () => {
+test("warns about an even group and about settings of other programs", () => {
   const config = readCoordinatorConfig({
     ...GOOD,
     SYNOD_PEERS: "1=a:1,2=b:2",
     SYNOD_COORDINATORS: "1=http://a:1,2=http://b:2",
-    SYNOD_HEARTBEAT_MS: "5",
+    SYNOD_MAX_BRANCHES: "5",
   });
   expect(config.warnings).toEqual([
-    "SYNOD_HEARTBEAT_MS is set, but a coordinator has no such setting",
+    "SYNOD_MAX_BRANCHES is set, but a coordinator does not read it",
     "SYNOD_PEERS names 2 nodes: an even group survives no more failures than one of 1",
   ]);
+});
+
+test("a misspelt setting is refused beside what else is wrong, and the nearest name is told", () => {
+  const change = { SYNOD_CLIENT_FILE: "/clients.json", SYNOD_HEARTBEAT_MS: "", SYNOD_NODE_ID: "0" };
+  expect(problemsOf(change)).toEqual([
+    "SYNOD_CLIENT_FILE is no setting of Synod; the nearest one is SYNOD_CLIENTS_FILE",
+    expect.stringMatching(/^SYNOD_HEARTBEAT_MS is no setting of Synod; the nearest one is SYNOD_/),
+    expect.stringMatching(/^SYNOD_NODE_ID /),
+  ]);
+});
+
+test("what Kubernetes says of a service named synod is no setting", () => {
+  const of = { SYNOD_SERVICE_HOST: "10.0.0.1", SYNOD_SERVICE_PORT_HTTP: "80" };
+  const address = "tcp://10.0.0.1:80";
+  const more = {
+    SYNOD_API_PORT: address,
+    SYNOD_API_PORT_80_TCP: address,
+    SYNOD_PORT_80_TCP_ADDR: "",
+  };
+  expect(problemsOf({ ...of, ...more })).toEqual([]);
 });
 
 test("reads secrets from files, and refuses what is ambiguous or missing", () => {

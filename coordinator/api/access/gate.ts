@@ -2,6 +2,7 @@
  * The gate of a coordinator's HTTP face: who asks, and may he? It is passed before anything is read but the head of a request.
  *
  *   /livez, /readyz           everybody: supervisors carry no tokens
+ *   /docs, /openapi.json      everybody: browsers carry none either, and what stands there is the same in every cluster
  *   /internal/…               nodes of this cluster, by certificate or by what only they know; by both, if both are configured
  *   everything else           a bearer token of the clients' file; without such a file everybody is an operator, which
  *                             is for loopback alone (config.ts sees to that)
@@ -57,7 +58,7 @@ const EVERYBODY: Principal = {
 const SUPERVISOR: Principal = { ...EVERYBODY, role: "observer" };
 const TARGET_SENTENCE =
   "the request's target must be a path that begins with /, in visible ASCII without # and backslashes";
-const OPEN_PATHS: ReadonlySet<string> = new Set(["/livez", "/readyz"]);
+const OPEN_PATHS = /^\/(?:livez|readyz|openapi\.json|docs(?:\/[\w.-]*)?)$/;
 const BEARER = /^Bearer ([\w.~+/-]{1,512}=*)$/i;
 
 export class Gate {
@@ -92,7 +93,7 @@ export class Gate {
     const { url = "/", method, headers } = request;
     const path = pathOf(url);
     if (path === undefined) throw new SynodError("invalid-request", TARGET_SENTENCE);
-    if (OPEN_PATHS.has(path)) return SUPERVISOR;
+    if (OPEN_PATHS.test(path)) return SUPERVISOR;
     if (path.startsWith("/internal/")) return this.#node(request);
     const isForwarded = headers[HOPS_HEADER] !== undefined && this.#isNode(request);
     const { clients } = this.#options;

@@ -11,6 +11,8 @@ const HEADERS: Readonly<Record<string, string>> = {
   "Idempotent-Replayed": "`true`: it had been committed before, under this key.",
 };
 
+const TOKEN = "token";
+
 export function openApiDocument(): JsonSchema {
   const paths: Record<string, Record<string, JsonSchema>> = {};
   for (const route of ROUTES) {
@@ -27,7 +29,17 @@ export function openApiDocument(): JsonSchema {
     servers: [{ url: "/" }],
     tags: TAGS.map((name) => ({ name })),
     paths,
-    components: { schemas: componentSchemas() },
+    components: {
+      schemas: componentSchemas(),
+      securitySchemes: {
+        [TOKEN]: {
+          ...{ type: "http", scheme: "bearer" },
+          description: "Where the coordinators have a clients' file.",
+        },
+      },
+    },
+    // Either of the two.
+    security: [{ [TOKEN]: [] }, {}],
   };
 }
 
@@ -37,6 +49,7 @@ function operation(route: Route): JsonSchema {
     ...{ tags: [tag], operationId, summary },
     ...(description !== undefined && { description }),
     ...(parameters !== undefined && { parameters: parameters.map(parameter) }),
+    ...(!route.problems.includes("unauthenticated") && { security: [] }),
     ...(body !== undefined && {
       requestBody: {
         required: true,

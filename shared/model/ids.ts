@@ -161,6 +161,13 @@ export function carrierOrigin(id: string): Origin | undefined {
   return originFrom(CARRIER_ID_PATTERN.exec(id));
 }
 
+/** Of an id that is one. */
+export function originOf(id: TransactionId): Origin {
+  const origin = transactionOrigin(id);
+  assert(origin !== undefined, "a transaction id names its origin");
+  return origin;
+}
+
 /** Undefined when the text is no transaction id. */
 export function transactionOrigin(id: string): Origin | undefined {
   return originFrom(TRANSACTION_ID_PATTERN.exec(id));

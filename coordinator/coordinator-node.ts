@@ -243,6 +243,7 @@ class Node implements CoordinatorNode {
         ...{ carriers: this.#carriers, transactions: this.#interactive },
         pendingShards: (id) => this.#service.pendingShards(id),
         leader: () => this.replica.leader,
+        stillLeads: (ballot) => this.replica.stillLeads(ballot),
       }),
       submit: (submission) => this.#service.submit(submission),
       read: (request) => this.#reads.read(request),

@@ -25,12 +25,12 @@ export function addTransactionCommands(tx: Command, act: Act): void {
   tx.command("get")
     .description("tell what became of a transaction")
     .argument("<id>", "as an answer named it")
-    .addHelpText("after", examples("synod tx get 1-2-7-5k0d3m9x2c1p"))
+    .addHelpText("after", examples("synod tx get 1-2-7-ckx5k0d3m9x2"))
     .action((id: string, _, command: Command) => act(command, (context) => get(context, id)));
   tx.command("watch")
     .description("tell every change of a transaction until it is finished")
     .argument("<id>", "as an answer named it")
-    .addHelpText("after", examples("synod tx watch 1-2-7-5k0d3m9x2c1p"))
+    .addHelpText("after", examples("synod tx watch 1-2-7-ckx5k0d3m9x2"))
     .action((id: string, _, command: Command) => act(command, (context) => watch(context, id)));
   paged(tx.command("list"))
     .description("list what is not finished, as the leader knows it")

@@ -1,12 +1,8 @@
 /** `POST /v1/transactions`, `GET /v1/transactions`, `GET /v1/transactions/{id}` and `POST /v1/reads`. */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { SynodError } from "../../shared/model/errors.ts";
-import {
-  parseTransactionId,
-  ZERO_BALLOT,
-  type Ballot,
-  type TransactionId,
-} from "../../shared/model/ids.ts";
+import { readTransactionId } from "../../shared/model/id-check.ts";
+import { ZERO_BALLOT, type Ballot, type TransactionId } from "../../shared/model/ids.ts";
+import { noSuchTransaction } from "../transactions/answer.ts";
 import type { Principal } from "./access/gate.ts";
 import type { Submission } from "../transactions/gateway.ts";
 import { type Calls, timeLeft } from "./calls.ts";
@@ -93,11 +89,11 @@ export class Transactions {
   }
 }
 
-/** Throws `not-found`, in the same words for what is somebody else's and for what is no id at all. */
+/** Throws `not-found`, in the same words for what is somebody else's, what is mistyped and what was never given. */
 export function readId(text: string, { sees }: Principal): TransactionId {
-  const id = parseTransactionId(text);
+  const id = readTransactionId(text);
   if (id !== undefined && sees(id)) return id;
-  throw new SynodError("not-found", "this is not the id of a transaction of ours");
+  throw noSuchTransaction();
 }
 
 /** A forwarded request that does not say whom it means is refused like one that means somebody else. */

@@ -115,3 +115,11 @@ export function keyExpired(): SynodError {
     "the key is older than the answers that are kept: whether it was used cannot be told",
   );
 }
+
+/** Of an id that is mistyped, somebody else's, or not given yet: which of them it is, nobody is told. */
+export function noSuchTransaction(): SynodError {
+  return new SynodError(
+    "not-found",
+    "there is no transaction of this id: ids are to be given whole, what follows a dot included",
+  );
+}

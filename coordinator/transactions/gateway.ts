@@ -91,7 +91,7 @@ export interface TransactionGateway {
   submit(submission: Submission): Promise<SubmissionAnswer>;
   /** The results of statements that only read, in order; every transaction is in all of them or in none (reads.ts). */
   read(request: ReadRequest): Promise<readonly OperationResult[]>;
-  /** Rejects with `NotLeader` when only the leader can tell. */
+  /** Rejects with `NotLeader` when only the leader can tell, with `not-found` when nobody can have been given the id. */
   status(id: TransactionId): Promise<TransactionStatus>;
   /** Rejects with `NotLeader`: what runs is known to the leader alone. Only ids that are let through are in the pages. */
   list(query: ListRequest, isVisible: (id: TransactionId) => boolean): Promise<ListAnswer>;

@@ -2,9 +2,8 @@
  * What is not finished, as a leader knows it: transactions that it runs, and committed ones that a shard has not confirmed. In the
  * order of their ids, so that a page goes on where the one before ended, whatever came or went in between.
  */
-import { assert } from "../../shared/model/assert.ts";
 import type { Origin, TransactionId } from "../../shared/model/ids.ts";
-import { onePhaseShard, transactionOrigin } from "../../shared/model/ids.ts";
+import { onePhaseShard, originOf } from "../../shared/model/ids.ts";
 import type { ListAnswer, ListedTransaction, ListRequest } from "../../shared/model/listing.ts";
 import type { Carriers } from "./carriers.ts";
 import type { Delivery } from "./delivery.ts";
@@ -38,11 +37,11 @@ export class Listing {
   ): ListAnswer {
     const { leadership, leader } = this.#options;
     if (leadership.ballot === undefined) throw new NotLeader(leader());
-    const after = cursor === undefined ? undefined : originOf(cursor);
+    const after = cursor === undefined ? undefined : originOf(cursor as TransactionId);
     const found = this.#unfinished()
       .filter(({ state: found }) => state === undefined || found === state)
       .filter(({ id }) => isVisible(id as TransactionId))
-      .map((listed) => ({ listed, origin: originOf(listed.id) }))
+      .map((listed) => ({ listed, origin: originOf(listed.id as TransactionId) }))
       .filter(({ origin }) => after === undefined || inOrder(after, origin) < 0)
       .sort((one, other) => inOrder(one.origin, other.origin))
       .map(({ listed }) => listed);
@@ -86,12 +85,6 @@ export class Listing {
 
 function active(id: TransactionId, shards: readonly string[]): ListedTransaction {
   return { id, state: "active", shards: [...shards], pendingShards: [], decidedAt: null };
-}
-
-function originOf(id: string): Origin {
-  const origin = transactionOrigin(id);
-  assert(origin !== undefined, "transaction ids and cursors name their origin");
-  return origin;
 }
 
 function inOrder(one: Origin, other: Origin): number {

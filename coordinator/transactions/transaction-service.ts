@@ -9,8 +9,8 @@ import {
   carrierId,
   onePhaseShard,
   onePhaseTransactionId,
+  originOf,
   transactionId,
-  transactionOrigin,
 } from "../../shared/model/ids.ts";
 import type { Clock, Random } from "../../shared/model/ports.ts";
 import type { ParticipantLinks } from "../transport/participant-link.ts";
@@ -26,6 +26,7 @@ import type { Leadership } from "./leadership.ts";
 import { ballotFor, KeyedAttempts, type Attempt } from "./keyed-attempts.ts";
 import type { Ledger } from "./ledger/ledger.ts";
 import type { OnePhase } from "./one-phase.ts";
+import { refuseNotGiven } from "./not-given.ts";
 import { ownedId } from "./owner.ts";
 
 export interface TransactionServiceOptions {
@@ -142,9 +143,10 @@ export class TransactionService {
     return shard === undefined ? this.#twoPhaseStatus(id) : this.#onePhaseStatus(id, shard);
   }
 
-  #twoPhaseStatus(id: TransactionId): TransactionStatus {
+  async #twoPhaseStatus(id: TransactionId): Promise<TransactionStatus> {
     const { ledger, carriers, isInteractive, leadership, leader } = this.#options;
     const outcome = ledger.transactionOutcome(id);
+    const origin = originOf(id);
     switch (outcome.kind) {
       case "committed":
         return { id, state: "committed", pendingShards: this.pendingShards(id) };
@@ -156,12 +158,9 @@ export class TransactionService {
           return { id, state: "active", pendingShards: [] };
         }
         if (leadership.ballot === undefined) throw new NotLeader(leader());
-        // A ballot above this leader's own was never served by anyone this node knows of.
-        return {
-          id,
-          state: transactionOrigin(id)?.ballot === leadership.ballot ? "aborted" : "unknown",
-          pendingShards: [],
-        };
+        if (!leadership.mayHaveGiven(origin)) return refuseNotGiven(origin, this.#options);
+        assert(origin.ballot === leadership.ballot, "below the floor nothing is undecided");
+        return { id, state: "aborted", pendingShards: [] };
     }
   }
 
@@ -172,11 +171,10 @@ export class TransactionService {
     };
     if (onePhase.holds(id)) return state("active");
     if (leadership.ballot === undefined) throw new NotLeader(leader());
-    const origin = transactionOrigin(id);
-    if (!links.shards.includes(shard) || origin === undefined || !leadership.mayHaveGiven(origin)) {
-      // Not settled: the shard keeps a row for what it settles, and this may be anything.
-      return state("unknown");
-    }
+    const origin = originOf(id);
+    // Not settled: the shard would keep a row of it.
+    if (!leadership.mayHaveGiven(origin)) return refuseNotGiven(origin, this.#options);
+    if (!links.shards.includes(shard)) return state("unknown");
     const carrier = carrierId(origin.ballot, origin.sequence);
     const reply = await onePhase.settle(shard, id, carrier);
     return state(reply.kind === "retry" ? "unknown" : reply.kind);

@@ -3,8 +3,8 @@
  *
  *   Ballot         round * 1024 + nodeId     one safe integer, totally ordered, never reused
  *   CarrierId      "<round>-<node>-<sequence>"           what two-phase commit runs on
- *   TransactionId  "<round>-<node>-<sequence>-<tail>"    what a client holds; the tail is random, so that
- *                                                        ids cannot be guessed
+ *   TransactionId  "<round>-<node>-<sequence>-<tail>"    what a client holds; the tail has a check (id-check.ts) and
+ *                                                        is else random, so that ids cannot be guessed
  *                  "…-<tail>.<shard>"                    the same for a one-phase transaction: its outcome is
  *                                                        kept by that shard alone, not by the ledger
  *
@@ -111,16 +111,29 @@ export function onePhaseShard(id: TransactionId): ShardId | undefined {
   return shard === undefined ? undefined : (shard as ShardId);
 }
 
+/** A transaction id as text: `stem-tail`, and `suffix`, which is empty or `.` and a shard. */
+export interface SplitId {
+  readonly stem: string;
+  readonly tail: string;
+  readonly suffix: string;
+}
+
+/** Undefined when the text is no transaction id. */
+export function splitId(text: string): SplitId | undefined {
+  const [, round, node, sequence, tail, shard] = TRANSACTION_ID_PATTERN.exec(text) ?? [];
+  if (tail === undefined || parseTransactionId(text) === undefined) return undefined;
+  const suffix = shard === undefined ? "" : `.${shard}`;
+  return { stem: `${round}-${node}-${sequence}`, tail, suffix };
+}
+
 /** The last characters of an id's tail, and the id without them; undefined when too little of the tail would be left. */
 export function splitTail(
   id: TransactionId,
   length: number,
 ): { readonly bare: TransactionId; readonly end: string } | undefined {
-  const [, round, node, sequence, tail = "", shard] = TRANSACTION_ID_PATTERN.exec(id) ?? [];
-  const suffix = shard === undefined ? "" : `.${shard}`;
-  const bare = `${round}-${node}-${sequence}-${tail.slice(0, -length)}${suffix}`;
-  const parsed = parseTransactionId(bare);
-  return parsed === undefined ? undefined : { bare: parsed, end: tail.slice(-length) };
+  const { stem, tail, suffix } = splitId(id) ?? { stem: "", tail: "", suffix: "" };
+  const bare = parseTransactionId(`${stem}-${tail.slice(0, -length)}${suffix}`);
+  return bare === undefined ? undefined : { bare, end: tail.slice(-length) };
 }
 
 /** The leader's ballot and the place in its sequence, read back from an id that the leader made. */
@@ -146,6 +159,13 @@ function originFrom(match: RegExpExecArray | null): Origin | undefined {
 /** Undefined when the text is no carrier id. */
 export function carrierOrigin(id: string): Origin | undefined {
   return originFrom(CARRIER_ID_PATTERN.exec(id));
+}
+
+/** Of an id that is one. */
+export function originOf(id: TransactionId): Origin {
+  const origin = transactionOrigin(id);
+  assert(origin !== undefined, "a transaction id names its origin");
+  return origin;
 }
 
 /** Undefined when the text is no transaction id. */

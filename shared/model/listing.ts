@@ -1,6 +1,6 @@
 /** `GET /v1/transactions`: what is not finished, as the leader knows it, in pages. */
 import { z } from "zod";
-import { transactionOrigin } from "./ids.ts";
+import { readTransactionId } from "./id-check.ts";
 
 export const LIST_LIMITS = { maxPage: 200, defaultPage: 50 } as const;
 
@@ -14,7 +14,7 @@ export const ListRequest = z.strictObject({
   /** `nextCursor` of the page before. */
   cursor: z
     .string()
-    .refine((text) => transactionOrigin(text) !== undefined, "must be the cursor of a page before")
+    .refine((text) => readTransactionId(text) !== undefined, "must be the cursor of a page before")
     .optional(),
 });
 export type ListRequest = z.infer<typeof ListRequest>;

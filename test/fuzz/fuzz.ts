@@ -86,7 +86,7 @@ class FuzzRun {
 
   async #sendOne(request: FuzzRequest, index: number): Promise<void> {
     const url = this.#urls[index % this.#urls.length]!;
-    const id = this.#ids[request.idIndex % Math.max(1, this.#ids.length)] ?? "1-1-1-5k0d3m9x2c1p";
+    const id = this.#ids[request.idIndex % Math.max(1, this.#ids.length)] ?? "1-1-1-az05k0d3m9x2";
     const sent = { ...request, path: request.path.replace("{id}", id) };
     let told: Told;
     try {

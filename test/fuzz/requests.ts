@@ -210,8 +210,8 @@ function withMethod([{ value, ...request }, method]: [Right, string]): FuzzReque
 }
 
 const strangePaths = fc.constantFrom(
-  ...["%00", "%ff", "%zz", "%2e%2e%2fetc", "1-1-1-5k0d3m9x2c1p", "9007199254740993-1-1-x", "-1"],
-  ...["x".repeat(2_000), "begin", "__proto__", "1-1-1-5K0D3M9X2C1P", "%F0%9F%92%A9", "a%2fb"],
+  ...["%00", "%ff", "%zz", "%2e%2e%2fetc", "1-1-1-az05k0d3m9x2", "9007199254740993-1-1-x", "-1"],
+  ...["x".repeat(2_000), "begin", "__proto__", "1-1-1-AZ05K0D3M9X2", "%F0%9F%92%A9", "a%2fb"],
 );
 
 function atStrangePath([{ value, ...request }, segment]: [Right, string]): FuzzRequest {

@@ -11,6 +11,7 @@ import {
   TwinGroup,
   type ApiNode,
 } from "../support/api-node.ts";
+import { wholeId } from "../support/ids.ts";
 
 const KEY = { "idempotency-key": "key-1" };
 const closing: (() => Promise<unknown>)[] = [];
@@ -94,10 +95,10 @@ test("a follower relays the leader's refusals", async () => {
 
 test("a follower asks the leader what became of a transaction", async () => {
   const { nodes } = await startTrio();
-  const answer = await get(nodes[2].url, "/v1/transactions/1-1-1-abcdefgh");
+  const answer = await get(nodes[2].url, `/v1/transactions/${wholeId("1-1-1")}`);
   expect([answer.status, answer.body]).toEqual([
     200,
-    { id: "1-1-1-abcdefgh", state: "committed", pendingShards: [] },
+    { id: wholeId("1-1-1"), state: "committed", pendingShards: [] },
   ]);
 });
 
@@ -175,7 +176,7 @@ test("a transaction that committed before its answer was lost is not run again u
   const answer = await post(nodes[1].url, TRANSFER, KEY);
   expect(answer.status).toBe(200);
   expect(answer.headers.get("idempotent-replayed")).toBe("true");
-  expect(answer.body["id"]).toBe("1-1-1-abcdefgh");
+  expect(answer.body["id"]).toBe(wholeId("1-1-1"));
 });
 
 test("after a lost attempt a refusal is not believed: it does not speak of the first attempt", async () => {

@@ -10,8 +10,9 @@ import {
   type ApiNode,
 } from "../support/api-node.ts";
 import { problem, startScriptedApi, stopScriptedApis } from "../support/scripted-api.ts";
+import { wholeId } from "../support/ids.ts";
 
-const ID = "1-1-9-abcdefgh";
+const ID = wholeId("1-1-9");
 const BASE = "/v1/transactions";
 let group: TwinGroup;
 let node: ApiNode;

@@ -2,6 +2,7 @@
 import { Clients, hashOf } from "../../coordinator/api/access/clients.ts";
 import { Gate } from "../../coordinator/api/access/gate.ts";
 import { Ownership } from "../../coordinator/api/access/ownership.ts";
+import { withCheck } from "../../shared/model/id-check.ts";
 import type { NodeId, TransactionId } from "../../shared/model/ids.ts";
 import { systemClock } from "../../shared/runtime/clock.ts";
 import { CLUSTER_HEADER, ClusterSecret } from "../../shared/runtime/cluster-secret.ts";
@@ -13,6 +14,7 @@ import {
   TwinGroup,
   type ApiNode,
 } from "../support/api-node.ts";
+import { wholeId } from "../support/ids.ts";
 
 const secret = new ClusterSecret("the secret of the cluster under test");
 const clients = new Clients([
@@ -23,7 +25,7 @@ const clients = new Clients([
 ]);
 const BASE = "/v1/transactions";
 const KEY = { "idempotency-key": "key-1" };
-const NOBODYS = "1-1-7-abcdefgh";
+const NOBODYS = wholeId("1-1-7");
 
 let group: TwinGroup;
 let leader: ApiNode;
@@ -183,8 +185,9 @@ describe("the seal in an id", () => {
     const end = ownership.ownerNamed("billing").sealOf(bare as TransactionId);
     return [head + end, ...shard].join(".") as TransactionId;
   };
-  const id = seal("1-1-5-aaaabbbbcccc");
-  const onePhase = seal("1-1-5-aaaabbbbcccc.s1");
+  const sealed = seal("1-1-5-aaaabbbbc");
+  const sealedOnePhase = seal("1-1-5-aaaabbbbc.s1");
+  const [id, onePhase] = [withCheck(sealed), withCheck(sealedOnePhase)];
 
   test("shows its client and no other, one whose name begins like it included", () => {
     for (const own of [id, onePhase]) {
@@ -197,19 +200,19 @@ describe("the seal in an id", () => {
   });
 
   test("cannot be carried over to another id", () => {
-    const end = id.slice(-12);
+    const end = sealed.slice(-12);
     for (const forged of [
-      `1-1-6-aaaabbbbcccc${end}`,
-      `2-1-5-aaaabbbbcccc${end}`,
-      `01-1-5-aaaabbbbcccc${end}`,
-      `1-1-5-aaaabbbbcccd${end}`,
-      `1-1-5-${end}`,
-      `1-1-5-aaaabbbbcccc`,
-      `${id}.s1`,
-      onePhase.replace(".s1", ".s2"),
-      onePhase.replace(".s1", ""),
+      `1-1-6-aaaabbbbc${end}`,
+      `2-1-5-aaaabbbbc${end}`,
+      `01-1-5-aaaabbbbc${end}`,
+      `1-1-5-aaaabbbbd${end}`,
+      `1-1-5-aaaabbbbc`,
+      `${sealed}.s1`,
+      sealedOnePhase.replace(".s1", ".s2"),
+      sealedOnePhase.replace(".s1", ""),
     ]) {
-      expect(ownership.owns("billing", forged as TransactionId)).toBe(false);
+      expect(ownership.owns("billing", withCheck(forged as TransactionId))).toBe(false);
     }
+    expect(ownership.owns("billing", sealed)).toBe(false);
   });
 });

@@ -9,6 +9,7 @@ import {
   TwinGroup,
   type ApiNode,
 } from "../support/api-node.ts";
+import { wholeId } from "../support/ids.ts";
 
 let group: TwinGroup;
 let node: ApiNode;
@@ -30,7 +31,7 @@ test("runs a transaction and answers its results", async () => {
   const answer = await post(node.url, TRANSFER);
   expect(answer.status).toBe(200);
   expect(answer.body).toEqual({
-    id: "1-1-1-abcdefgh",
+    id: wholeId("1-1-1"),
     outcome: "committed",
     results: [
       { rowCount: 1, rows: [] },

@@ -6,6 +6,7 @@ import { LIMITS } from "../../shared/model/api.ts";
 import { systemClock } from "../../shared/runtime/clock.ts";
 import { CLUSTER_HEADER, ClusterSecret } from "../../shared/runtime/cluster-secret.ts";
 import { startApiNode, stopApiNodes, TwinGroup } from "../support/api-node.ts";
+import { wholeId } from "../support/ids.ts";
 
 const secret = new ClusterSecret("the secret of the cluster under test");
 const ROLES = ["observer", "client", "operator"] as const;
@@ -52,7 +53,7 @@ const OPEN = new Set(["/livez", "/readyz", ...UNDOCUMENTED]);
 async function status(
   { method, path, body }: Asked,
   headers: Record<string, string>,
-  id = "1-1-9-abcdefgh",
+  id: string = wholeId("1-1-9"),
 ): Promise<number> {
   const response = await fetch(url + path.replace("{id}", id), {
     method,

@@ -41,6 +41,7 @@ import { systemClock } from "../../shared/runtime/clock.ts";
 import type { ClusterSecret } from "../../shared/runtime/cluster-secret.ts";
 import { listenHttp, type HttpListener } from "../../shared/runtime/http.ts";
 import { loadSqlParser } from "../../shared/runtime/sql-statement.ts";
+import { wholeId } from "./ids.ts";
 
 const FIRST_BALLOT = ballot(1, nodeId(1));
 
@@ -49,7 +50,7 @@ export class TwinGroup {
   leader: NodeId | undefined = nodeId(1);
   readonly submissions: Submission[] = [];
   /** Of the transactions that were begun. */
-  readonly ids: TransactionId[] = [transactionId(FIRST_BALLOT, 1, "abcdefgh")];
+  readonly ids: TransactionId[] = [wholeId("1-1-1")];
   readonly answers = new Map<string, { fingerprint: string; response: TransactionResponse }>();
   readonly outcomes = new Map<string, BranchOutcome>();
   /** What was asked of interactive transactions, in order. */
@@ -76,7 +77,7 @@ class TwinGateway implements TransactionGateway {
   }
 
   #newId(sequence: number, owner: Owner | undefined): TransactionId {
-    const random = { token: () => "abcdefgh", integer: () => 0 };
+    const random = { token: () => "abcdefghi", integer: () => 0 };
     const make = (tail: string): TransactionId => transactionId(FIRST_BALLOT, sequence, tail);
     const id = ownedId(owner, random, make);
     this.#group.ids.push(id);

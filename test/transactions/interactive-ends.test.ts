@@ -1,4 +1,5 @@
 /** How interactive transactions end: by time, by lost links, branches and leaders, and by their commit. */
+import { NotLeader } from "../../coordinator/transactions/gateway.ts";
 import { INTERACTIVE_LIMITS } from "../../shared/model/interactive.ts";
 import { settled } from "../participant/test-clock.ts";
 import { transaction } from "./support/commands.ts";
@@ -309,9 +310,46 @@ test("an open transaction is neither aborted nor forgotten for those who ask abo
   expect(leader.transactions.holds(carrierId)).toBe(false);
 });
 
-test("a transaction of no leader that is known is not called anything", async () => {
-  const leader = new InteractiveWorld().lead();
-  const stranger = leader.client(transaction(99, 1));
-  expect(await problem(stranger.commit())).toMatchObject({ outcome: "unknown" });
-  expect(await problem(stranger.rollBack())).toMatchObject({ outcome: "unknown" });
+describe("an id that nobody has given", () => {
+  const callsAbout = (client: Client): (() => Promise<unknown>)[] => [
+    () => client.step(1, add(S1, 1)),
+    client.commit,
+    client.rollBack,
+  ];
+
+  test("names nothing, under the leader's ballot as under one that nobody has had", async () => {
+    const world = new InteractiveWorld();
+    const leader = world.lead();
+    const { id: first } = await leader.begin();
+    for (const id of [transaction(1, 2), transaction(1, 900), transaction(99, 1)]) {
+      for (const call of callsAbout(leader.client(id))) {
+        expect(await problem(call())).toMatchObject({ code: "not-found", outcome: "not_started" });
+      }
+    }
+    expect(first).toContain("1-1-2-");
+    expect(world.links.sent).toEqual([]);
+  });
+
+  test("may be a newer leader's where this one was replaced without hearing of it", async () => {
+    const world = new InteractiveWorld();
+    const leader = world.lead();
+    world.isReplaced = true;
+    for (const call of callsAbout(leader.client(transaction(2, 1)))) {
+      await expect(call()).rejects.toBeInstanceOf(NotLeader);
+    }
+    const own = leader.client(transaction(1, 1));
+    expect(await problem(own.commit())).toMatchObject({ code: "not-found" });
+  });
+
+  test("is not one of those that were given: what is over stays aborted, whoever leads", async () => {
+    const world = new InteractiveWorld();
+    const [first, second] = [world.lead(), world.lead()];
+    const clients = [await second.begin(), await second.begin()];
+    for (const { rollBack } of clients) await rollBack();
+    for (const { id } of [...clients, { id: transaction(1, 900) }]) {
+      expect(await problem(second.client(id).commit())).toMatchObject({ outcome: "aborted" });
+    }
+    first.depose();
+    await expect(first.client(transaction(2, 1)).commit()).rejects.toBeInstanceOf(NotLeader);
+  });
 });

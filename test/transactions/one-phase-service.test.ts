@@ -7,7 +7,7 @@ import {
 import { Carriers } from "../../coordinator/transactions/carriers.ts";
 import { TransactionCounts } from "../../coordinator/transactions/counts.ts";
 import { Delivery } from "../../coordinator/transactions/delivery.ts";
-import type { SubmissionAnswer } from "../../coordinator/transactions/gateway.ts";
+import { NotLeader, type SubmissionAnswer } from "../../coordinator/transactions/gateway.ts";
 import { Incidents } from "../../coordinator/transactions/incidents.ts";
 import { Leadership } from "../../coordinator/transactions/leadership.ts";
 import { DEFAULT_LEDGER_OPTIONS, Ledger } from "../../coordinator/transactions/ledger/ledger.ts";
@@ -18,8 +18,9 @@ import { noFailpoints } from "../../shared/model/failpoints.ts";
 import {
   onePhaseTransactionId,
   parseTransactionId,
-  transactionOrigin,
+  originOf,
   shardId,
+  transactionId,
   type ShardId,
   type TransactionId,
 } from "../../shared/model/ids.ts";
@@ -27,12 +28,12 @@ import type { BranchRequest, Idempotency } from "../../shared/model/protocol.ts"
 import { CLUSTER, createNode, LINK, SHARD, silent } from "../participant/node-fixture.ts";
 import { ADD } from "../participant/shard-contract.ts";
 import { fixedRandom, settled } from "../participant/test-clock.ts";
-import { barrier, commit, key, roundBallot } from "./support/commands.ts";
+import { barrier, commit, key, roundBallot, transaction } from "./support/commands.ts";
 
 const ROUND = 2;
 
 /** A leader, and a participant on the twin of a database. */
-function createWorld(ledgerOptions = DEFAULT_LEDGER_OPTIONS) {
+function createWorld(ledgerOptions = DEFAULT_LEDGER_OPTIONS, stillLeads = true) {
   const { node, clock, database, hooks } = createNode();
   const sent: BranchRequest["kind"][] = [];
   const links: ParticipantLinks = {
@@ -65,7 +66,7 @@ function createWorld(ledgerOptions = DEFAULT_LEDGER_OPTIONS) {
     answeredKeys: new AnsweredKeys(clock, DEFAULT_ANSWERED_KEYS_LIMITS),
     counts: new TransactionCounts(),
     ...{ isInteractive: () => false, leader: () => undefined },
-    stillLeads: () => Promise.resolve(true),
+    stillLeads: () => Promise.resolve(stillLeads),
   });
   leadership.elected(ballot);
   ledger.apply(barrier(ROUND));
@@ -95,19 +96,37 @@ test("of a transaction that it began a leader asks the shard", async () => {
   expect(sent).toEqual(["executeOnePhase", "settle"]);
 });
 
-test("an id that a leader has not given yet is unknown, and leaves nothing behind on the shard", async () => {
+test("an id that a leader has not given yet is not found, and leaves nothing behind on the shard", async () => {
   const { service, add, database, sent } = createWorld();
-  const { ballot, sequence } = transactionOrigin(idOf(await add()))!;
+  const { ballot, sequence } = originOf(idOf(await add()));
   expect(ballot).toBe(roundBallot(ROUND));
-  for (const id of [
-    madeUp(ROUND, sequence + 1),
-    madeUp(ROUND, 3_000_000),
-    madeUp(ROUND + 1, sequence),
-  ]) {
-    expect(await service.status(id)).toMatchObject({ state: "unknown" });
+  for (const [round, place] of [
+    [ROUND, sequence + 1],
+    [ROUND, 3_000_000],
+    [ROUND + 1, sequence],
+  ] as const) {
+    for (const id of [madeUp(round, place), transactionId(roundBallot(round), place, "tailtail")]) {
+      await expect(service.status(id)).rejects.toMatchObject({ code: "not-found" });
+    }
   }
   expect(sent).toEqual(["executeOnePhase"]);
   expect(database.receipts.size).toBe(1);
+});
+
+test("of ids of a higher ballot a leader that was replaced without hearing of it says nothing", async () => {
+  const { service, sent } = createWorld(DEFAULT_LEDGER_OPTIONS, false);
+  for (const id of [madeUp(ROUND + 1, 1), transaction(ROUND + 1, 1)]) {
+    await expect(service.status(id)).rejects.toBeInstanceOf(NotLeader);
+  }
+  expect(sent).toEqual([]);
+});
+
+test("an id that was given, and is neither held nor in the ledger, is aborted", async () => {
+  const { service, add } = createWorld();
+  const { ballot, sequence } = originOf(idOf(await add()));
+  const id = transactionId(ballot, sequence, "tailtail");
+  expect(await service.status(id)).toEqual({ id, state: "aborted", pendingShards: [] });
+  expect(await service.status(transaction(ROUND - 1, 900))).toMatchObject({ state: "aborted" });
 });
 
 test("a made-up id of an earlier ballot is settled, and harms no transaction of this one", async () => {

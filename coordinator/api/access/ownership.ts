@@ -4,13 +4,13 @@
  * forgotten; and who knows or guesses the rest of another client's id cannot seal it for himself.
  */
 import { timingSafeEqual } from "node:crypto";
+import { SEAL_LENGTH, withoutCheck } from "../../../shared/model/id-check.ts";
 import { splitTail, type TransactionId } from "../../../shared/model/ids.ts";
 import type { ClusterSecret } from "../../../shared/runtime/cluster-secret.ts";
 import type { Owner } from "../../transactions/owner.ts";
 
-/** 62 bits. Guessing takes a request a guess. */
-const SEAL_LENGTH = 12;
 const RADIX = 36;
+/** 62 bits. Guessing takes a request a guess. */
 const SEALS = BigInt(RADIX) ** BigInt(SEAL_LENGTH);
 
 export class Ownership {
@@ -25,7 +25,8 @@ export class Ownership {
   }
 
   owns(client: string, id: TransactionId): boolean {
-    const parts = splitTail(id, SEAL_LENGTH);
+    const sealed = withoutCheck(id);
+    const parts = sealed && splitTail(sealed, SEAL_LENGTH);
     if (parts === undefined) return false;
     const seal = this.#seal(client, parts.bare);
     return timingSafeEqual(Buffer.from(seal), Buffer.from(parts.end));

@@ -27,7 +27,7 @@ const ONLY_OF_STEPS: readonly ErrorCode[] = [
 
 const ID: Parameter = {
   ...{ name: "id", in: "path", description: "As `begin` answered it.", schema: { type: "string" } },
-  example: "1-1-1-5k0d3m9x2c1p",
+  example: "1-1-1-az05k0d3m9x2",
 };
 
 export const INTERACTIVE_ROUTES: readonly Route[] = [

@@ -130,7 +130,7 @@ export const ROUTES: readonly Route[] = [
     parameters: [
       {
         ...{ name: "id", in: "path", description: "As an answer named it." },
-        ...{ schema: { type: "string" }, example: "1-1-1-5k0d3m9x2c1p" },
+        ...{ schema: { type: "string" }, example: "1-1-1-az05k0d3m9x2" },
       },
     ],
     answers: { 200: { description: "Its state", schema: "TransactionStatus" } },
@@ -179,7 +179,7 @@ function listParameters(): readonly Parameter[] {
     },
     { ...{ name: "limit", in: "query", schema: limit, example: 50 }, description: "How many." },
     {
-      ...{ name: "cursor", in: "query", schema: cursor, example: "1-1-1-5k0d3m9x2c1p" },
+      ...{ name: "cursor", in: "query", schema: cursor, example: "1-1-1-az05k0d3m9x2" },
       description: "`nextCursor` of the page before.",
     },
   ];

@@ -7,13 +7,15 @@
  * counts as aborted afterwards.
  */
 import { LIMITS, type TransactionResponse } from "../../../shared/model/api.ts";
-import { unreachable } from "../../../shared/model/assert.ts";
+import { assert, unreachable } from "../../../shared/model/assert.ts";
 import type { SynodError } from "../../../shared/model/errors.ts";
 import {
+  type Ballot,
   carrierId,
   onePhaseShard,
+  type Origin,
+  originOf,
   transactionId,
-  transactionOrigin,
   type TransactionId,
 } from "../../../shared/model/ids.ts";
 import type {
@@ -32,6 +34,7 @@ import {
 } from "../gateway.ts";
 import type { Leadership } from "../leadership.ts";
 import type { Ledger } from "../ledger/ledger.ts";
+import { refuseNotGiven } from "../not-given.ts";
 import { ownedId, type Owner } from "../owner.ts";
 import {
   alreadyCommitted,
@@ -53,13 +56,16 @@ export interface InteractiveServiceOptions {
   readonly transactions: InteractiveTransactions;
   readonly pendingShards: (id: TransactionId) => readonly string[];
   readonly leader: () => LeaderHint | undefined;
+  /** Proves that nobody led under a higher ballot before the call. */
+  readonly stillLeads: (ballot: Ballot) => Promise<boolean>;
 }
 
 type Past =
   | { readonly kind: "committed" }
   | { readonly kind: "aborted"; readonly cause: string }
-  /** Older than what is kept, or of a leader that nobody knows. */
-  | { readonly kind: "unknown" };
+  /** Older than what is kept. */
+  | { readonly kind: "forgotten" }
+  | { readonly kind: "notGiven"; readonly origin: Origin };
 
 export class InteractiveService implements InteractiveGateway {
   readonly #options: InteractiveServiceOptions;
@@ -86,7 +92,7 @@ export class InteractiveService implements InteractiveGateway {
     const held = transactions.find(id);
     if (held !== undefined && isBeforeCommit(held.state)) return transactions.step(held, asked);
     if (held !== undefined) await this.#decided(held, LIMITS.defaultTimeoutMs);
-    throw this.#refusal(id);
+    throw await this.#refusal(id);
   }
 
   async commit(id: TransactionId, terms: CommitBody): Promise<TransactionResponse> {
@@ -94,7 +100,7 @@ export class InteractiveService implements InteractiveGateway {
     const held = transactions.find(id);
     if (held !== undefined && isBeforeCommit(held.state)) return transactions.commit(held, terms);
     if (held !== undefined) await this.#decided(held, terms.timeoutMs);
-    if (this.#past(id).kind !== "committed") throw this.#refusal(id);
+    if (this.#past(id).kind !== "committed") throw await this.#refusal(id);
     const pendingShards = this.#options.pendingShards(id);
     return { id, outcome: "committed", results: [], pendingShards };
   }
@@ -105,7 +111,7 @@ export class InteractiveService implements InteractiveGateway {
     if (held !== undefined && isBeforeCommit(held.state)) await transactions.rollBack(held);
     else if (held !== undefined) await this.#decided(held, LIMITS.defaultTimeoutMs);
     if (this.#past(id).kind === "aborted") return { id, outcome: "aborted" };
-    throw this.#refusal(id);
+    throw await this.#refusal(id);
   }
 
   /** Of a commit that was handed over. Rejects with `outcome-unknown` when the decision takes longer than that. */
@@ -123,15 +129,18 @@ export class InteractiveService implements InteractiveGateway {
     });
   }
 
-  #refusal(id: TransactionId): SynodError {
+  /** Rejects as `#past` throws, and where nobody was given the id. */
+  async #refusal(id: TransactionId): Promise<SynodError> {
     const past = this.#past(id);
     switch (past.kind) {
       case "committed":
         return alreadyCommitted(id);
       case "aborted":
         return expired(id, past.cause);
-      case "unknown":
+      case "forgotten":
         return stillDeciding(id);
+      case "notGiven":
+        return refuseNotGiven(past.origin, this.#options);
       default:
         return unreachable(past);
     }
@@ -146,17 +155,18 @@ export class InteractiveService implements InteractiveGateway {
     const outcome = ledger.transactionOutcome(id);
     switch (outcome.kind) {
       case "committed":
+      case "forgotten":
         return outcome;
       case "aborted":
         return { kind: "aborted", cause: UNKNOWN_HERE };
-      case "forgotten":
-        return { kind: "unknown" };
       case "undecided": {
         // A one-shot transaction that runs.
         if (carriers.holdsTransaction(id)) throw notInteractive(id);
         if (leadership.ballot === undefined) throw new NotLeader(leader());
-        const isMine = transactionOrigin(id)?.ballot === leadership.ballot;
-        return isMine ? { kind: "aborted", cause: UNKNOWN_HERE } : { kind: "unknown" };
+        const origin = originOf(id);
+        if (!leadership.mayHaveGiven(origin)) return { kind: "notGiven", origin };
+        assert(origin.ballot === leadership.ballot, "below the floor nothing is undecided");
+        return { kind: "aborted", cause: UNKNOWN_HERE };
       }
       default:
         return unreachable(outcome);

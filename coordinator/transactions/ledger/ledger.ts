@@ -15,7 +15,7 @@
  */
 import { assert, unreachable } from "../../../shared/model/assert.ts";
 import type { Ballot, CarrierId, Origin, TransactionId } from "../../../shared/model/ids.ts";
-import { carrierOrigin, transactionOrigin, ZERO_BALLOT } from "../../../shared/model/ids.ts";
+import { carrierOrigin, originOf, ZERO_BALLOT } from "../../../shared/model/ids.ts";
 import type { Command, CommitCommand } from "../command.ts";
 import { Answers, DEFAULT_ANSWER_LIMITS, type AnswerLimits, type FirstAnswer } from "./answers.ts";
 import { CommittedSet } from "./committed-set.ts";
@@ -120,8 +120,7 @@ export class Ledger {
   }
 
   transactionOutcome(id: TransactionId): LedgerOutcome {
-    const origin = transactionOrigin(id);
-    assert(origin !== undefined, "a transaction id names its origin");
+    const origin = originOf(id);
     const carrierId = this.#carrierOf.get(id);
     const carrier = carrierId === undefined ? undefined : this.#incomplete.get(carrierId);
     return this.#outcome(origin.ballot, origin.sequence, carrier);
@@ -245,7 +244,7 @@ export class Ledger {
 function originsOf({ carrierId, members }: CommitCommand): readonly [Origin, ...Origin[]] {
   return [
     named(carrierOrigin(carrierId)),
-    ...members.map(({ transactionId }) => named(transactionOrigin(transactionId))),
+    ...members.map(({ transactionId }) => originOf(transactionId)),
   ];
 }
 

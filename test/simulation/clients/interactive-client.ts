@@ -212,7 +212,10 @@ export class InteractiveClient {
     const heard = await api.ask(name, random.pick(hosts), {
       ...{ call, what, run, told, timeoutMs, repetition },
     });
-    return heard.kind === "answered" ? heard.value : { kind: "lost" };
+    const lesson: Lesson = heard.kind === "answered" ? heard.value : { kind: "lost" };
+    const isDenied = lesson.kind === "failed" && lesson.error.code === "not-found";
+    demand(!isDenied, "honest errors", () => `${call.name} was begun, and is not found`);
+    return lesson;
   }
 
   #pause(delayMs: number): Promise<void> {

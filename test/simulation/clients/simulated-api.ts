@@ -20,6 +20,7 @@ import type { ReadRequest, TransactionStatus } from "../../../shared/model/api.t
 import { SynodError, type ErrorCode, type ErrorDetail } from "../../../shared/model/errors.ts";
 import { parseTransactionId, type Ballot, type TransactionId } from "../../../shared/model/ids.ts";
 import type { Checkers } from "../checkers/checkers.ts";
+import { demand } from "../checkers/violation.ts";
 import type { CoordinatorHost, LivingCoordinator } from "../world/coordinator-host.ts";
 import type { RemoteAnswer, RemoteCalls } from "../world/remote-call.ts";
 import type { Trace } from "../world/trace.ts";
@@ -118,6 +119,8 @@ export class SimulatedApi {
       return status;
     } catch (error) {
       if (error instanceof NotLeader) return undefined;
+      const isDenied = error instanceof SynodError && error.code === "not-found";
+      demand(!isDenied, "honest status", () => `${host.machine} has no ${id}, which was given`);
       throw error;
     }
   }

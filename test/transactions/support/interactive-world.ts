@@ -175,6 +175,7 @@ export class Leader {
     this.service = new InteractiveService({
       ...{ clock, random: fixedRandom, ledger, leadership: this.#leadership },
       ...{ carriers, transactions, leader: () => undefined, pendingShards: () => [] },
+      stillLeads: () => Promise.resolve(!world.isReplaced),
     });
     this.#leadership.elected(ballot);
     this.carriers.applied(ledger.apply({ kind: "barrier", ballot, atMs: 0 }));
@@ -225,6 +226,8 @@ export class InteractiveWorld {
   readonly ledger = new Ledger();
   readonly links: WorldLinks;
   readonly maxBranches: number;
+  /** A leader that was replaced finds that out when it asks. */
+  isReplaced = false;
   readonly places: ReadonlyMap<ShardId, Place>;
   #round = 0;
 

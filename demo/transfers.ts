@@ -7,7 +7,7 @@ import { resolve } from "node:path";
 import { Command } from "commander";
 import { type Account, seedAccounts, shardOf } from "./accounts.ts";
 import { wholeNumber } from "../client/commands/parsing.ts";
-import { readEndpoints, readToken } from "../client/commands/settings.ts";
+import { readPlace, readToken } from "../client/commands/settings.ts";
 import { Synod } from "../client/sdk.ts";
 import { endOnInterrupt, run } from "./interrupt.ts";
 import { type LocalCluster, removeClusterDirectory, startLocalCluster } from "./local-cluster.ts";
@@ -18,6 +18,7 @@ import { type Progress, showProgress } from "./transfers/progress.ts";
 import { openAccounts, readBooksThrough } from "./transfers/running-cluster.ts";
 import { describeReport, makeReport, type Report } from "./transfers/report.ts";
 import { Tally } from "./transfers/tally.ts";
+import type { Access } from "./transfers/transfer-client.ts";
 import { runWorkload } from "./transfers/workload.ts";
 
 interface DemoOptions {
@@ -31,6 +32,7 @@ interface DemoOptions {
   readonly json: boolean;
   readonly endpoints?: string;
   readonly tokenFile?: string;
+  readonly ca?: string;
 }
 
 const ACCOUNTS = 1_000;
@@ -48,6 +50,7 @@ const command = new Command("npm run demo --")
   .option("--keep", "keep data and logs under .synod/", false)
   .option("--endpoints <urls>", "a cluster that runs already; its leader is let alone")
   .option("--token-file <file>", "holds the token for it")
+  .option("--ca <file>", "the authority of its coordinators' certificates")
   .option("--json", "print one JSON document instead of progress and table", false);
 
 async function main(): Promise<void> {
@@ -100,14 +103,18 @@ async function moveMoney(cluster: LocalCluster, options: DemoOptions): Promise<R
 
 /** On a cluster that runs already, through its coordinators alone. */
 async function demonstrateOn(options: DemoOptions): Promise<Report> {
-  const urls = readEndpoints(options, process.env);
+  const { endpoints: urls, authority } = readPlace(options, process.env);
   const token = readToken(options, process.env);
-  const synod = new Synod({ endpoints: urls, ...(token !== undefined && { token }) });
+  const access = {
+    ...(token !== undefined && { token }),
+    ...(authority !== undefined && { authority }),
+  };
+  const synod = new Synod({ endpoints: urls, ...access });
   try {
     const { members, shards } = await synod.cluster();
     const accounts = openingAccounts(shards.map(({ shard }) => shard));
     const openings = await openAccounts(synod, accounts);
-    const { tally, events } = await sendTransfers(options, { urls, token, accounts });
+    const { tally, events } = await sendTransfers(options, { urls, access, accounts });
     const balances = openings.flatMap((opening) => [...opening.balances]);
     const found = await readBooksThrough(synod, openings);
     const books = balanceBooks(found, tally.sent, new Map(balances));
@@ -120,14 +127,14 @@ async function demonstrateOn(options: DemoOptions): Promise<Report> {
 
 interface Target {
   readonly urls: readonly string[];
-  readonly token?: string | undefined;
+  readonly access?: Access | undefined;
   readonly accounts: ReadonlyMap<string, readonly Account[]>;
 }
 
 /** `accident` happens meanwhile. */
 async function sendTransfers(
   options: DemoOptions,
-  { urls, token, accounts }: Target,
+  { urls, access, accounts }: Target,
   accident?: (durationMs: number, tell: (event: RunEvent) => void) => Promise<void>,
 ): Promise<{ readonly tally: Tally; readonly events: readonly RunEvent[] }> {
   const durationMs = options.seconds * 1_000;
@@ -140,7 +147,7 @@ async function sendTransfers(
   };
   const ids = [...accounts].map(([shard, list]) => [shard, list.map(({ id }) => id)] as const);
   const workload = runWorkload(
-    { urls, token, clients: options.clients, durationMs, accounts: new Map(ids) },
+    { urls, access, clients: options.clients, durationMs, accounts: new Map(ids) },
     tally,
   ).finally(() => {
     tally.notePause(performance.now());

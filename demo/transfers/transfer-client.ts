@@ -5,6 +5,7 @@
 import {
   OutcomeUnknownError,
   Synod,
+  type SynodOptions,
   type Operation,
   TransactionAbortedError,
   UnavailableError,
@@ -23,11 +24,14 @@ export interface KeyedClient {
   close(): void;
 }
 
+/** What a cluster that is not open asks of a client. */
+export type Access = Pick<SynodOptions, "token" | "authority">;
+
 export interface TransferClientOptions {
   readonly urls: readonly string[];
   /** Which of them is asked first. */
   readonly startAt: number;
-  readonly token?: string | undefined;
+  readonly access?: Access | undefined;
   /** Called for each answer `unknown` and each lost connection. */
   readonly onUnknown: () => void;
 }
@@ -45,13 +49,13 @@ export function openTransferClient(options: TransferClientOptions): TransferClie
 export function openKeyedClient({
   urls,
   startAt,
-  token,
+  access,
   onUnknown,
 }: TransferClientOptions): KeyedClient {
   const first = startAt % urls.length;
   const synod = new Synod({
     endpoints: [...urls.slice(first), ...urls.slice(0, first)],
-    ...(token !== undefined && { token }),
+    ...access,
     hooks: {
       afterAttempt: (_, { ended }) => {
         if (ended === "unclear") onUnknown();

@@ -3,12 +3,12 @@
  * an outcome. They begin at different coordinators, and learn from the answers who leads.
  */
 import type { Tally } from "./tally.ts";
-import { openTransferClient } from "./transfer-client.ts";
+import { type Access, openTransferClient } from "./transfer-client.ts";
 import { type AccountsByShard, randomTransfer } from "./transfer.ts";
 
 export interface WorkloadOptions {
   readonly urls: readonly string[];
-  readonly token?: string | undefined;
+  readonly access?: Access | undefined;
   readonly clients: number;
   readonly durationMs: number;
   readonly accounts: AccountsByShard;
@@ -24,7 +24,7 @@ export async function runWorkload(options: WorkloadOptions, tally: Tally): Promi
 }
 
 async function runClient(
-  { urls, token, accounts }: WorkloadOptions,
+  { urls, access, accounts }: WorkloadOptions,
   tally: Tally,
   startAt: number,
   endAtMs: number,
@@ -32,7 +32,7 @@ async function runClient(
   const onUnknown = (): void => {
     tally.unknown += 1;
   };
-  const client = openTransferClient({ urls, startAt, token, onUnknown });
+  const client = openTransferClient({ urls, startAt, access, onUnknown });
   try {
     while (performance.now() < endAtMs) {
       const transfer = randomTransfer(accounts);

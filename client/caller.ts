@@ -114,7 +114,9 @@ function reasonOf({ signal }: Deadline, reason: Reason): Reason {
 function unavailable({ sentence, problem, cause }: Reason): Error {
   if (problem?.outcome === "not_started") return errorOf(problem);
   const facts = { outcome: "not_started", retryable: true, cause, problem } as const;
-  return new UnavailableError(`no coordinator answered in time: ${sentence}`, "unreachable", facts);
+  return problem === undefined
+    ? new UnavailableError(`no coordinator answered in time: ${sentence}`, "unreachable", facts)
+    : new UnavailableError(`no coordinator could tell in time: ${sentence}`, problem.code, facts);
 }
 
 /** Another node takes what this one refuses while it shuts down. */

@@ -14,8 +14,8 @@ import { LIMITS, type Isolation, type WaitFor } from "../shared/model/api.ts";
 import { Deadline, DEFAULT_DEADLINE_MS } from "./backoff.ts";
 import { plainCall, type Call, type Caller } from "./caller.ts";
 import { toWire, type Operation } from "./operation.ts";
+import { TRANSACTIONS_PATH, transactionPath } from "./transaction-path.ts";
 
-const ROOT = "/v1/transactions";
 /** By these the server says that it has not looked at a step. */
 const NOT_LOOKED_AT = new Set(["no-quorum", "draining", "overloaded"]);
 
@@ -52,12 +52,12 @@ export class InteractiveCalls {
     options: CallOptions = {},
   ): Promise<Begun> {
     const body = JSON.stringify({ isolation, idleTimeoutMs, timeoutMs });
-    const request = { method: "POST", path: `${ROOT}/begin`, body } as const;
+    const request = { method: "POST", path: `${TRANSACTIONS_PATH}/begin`, body } as const;
     return this.#run(plainCall("begin", request, LIMITS.defaultTimeoutMs, BegunAnswer), options);
   }
 
   /** `seq` counts 1, 2, 3 … over all steps of the transaction; the last one may be asked again. */
-  query(
+  async query(
     id: string,
     seq: number,
     operation: Operation,
@@ -76,15 +76,15 @@ export class InteractiveCalls {
   }
 
   /** May be asked again: there is one outcome. */
-  commit(id: string, waitFor?: WaitFor, options: CallOptions = {}): Promise<Committed> {
+  async commit(id: string, waitFor?: WaitFor, options: CallOptions = {}): Promise<Committed> {
     const body = JSON.stringify({ waitFor });
-    const request = { method: "POST", path: `${pathOf(id)}/commit`, body } as const;
+    const request = { method: "POST", path: `${transactionPath(id)}/commit`, body } as const;
     const call = plainCall("commit", request, LIMITS.defaultTimeoutMs, CommittedAnswer);
     return this.#run({ ...call, effect: "once" }, options);
   }
 
   async rollback(id: string, options: CallOptions = {}): Promise<void> {
-    const request = { method: "DELETE", path: pathOf(id) } as const;
+    const request = { method: "DELETE", path: transactionPath(id) } as const;
     await this.#run(
       plainCall("rollback", request, LIMITS.defaultTimeoutMs, RolledBackAnswer),
       options,
@@ -97,7 +97,7 @@ export class InteractiveCalls {
     schema: z.ZodType<Answer>,
     options: CallOptions = {},
   ): Promise<Answer> {
-    const path = `${pathOf(id)}/statements`;
+    const path = `${transactionPath(id)}/statements`;
     const request = { method: "POST", path, body: JSON.stringify(body) } as const;
     const { deadlineMs = DEFAULT_DEADLINE_MS } = options;
     let sent = 0;
@@ -118,8 +118,4 @@ export class InteractiveCalls {
     const { deadlineMs = DEFAULT_DEADLINE_MS, signal } = options;
     return this.#caller.run(call, new Deadline(deadlineMs, signal));
   }
-}
-
-function pathOf(id: string): string {
-  return `${ROOT}/${encodeURIComponent(id)}`;
 }

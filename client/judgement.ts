@@ -4,8 +4,8 @@
  *   2xx that can be read                   done
  *   outcome `aborted`                      failed: a new attempt is a new transaction, and the caller's decision
  *   outcome `not_started`, 503             again, as it is
- *   outcome `not_started`, else            failed; after an unclear attempt only if it is the request that is wrong:
- *                                          anything else speaks of its own attempt alone
+ *   outcome `not_started`, else            failed; after an unclear attempt nobody can tell: it speaks of its own attempt alone,
+ *                                          and a node of another version or other settings may have taken the same request
  *   outcome `unknown`, no answer, nonsense again under the same key; never under another one
  */
 import { errorOf, Problem, type SynodClientError } from "./errors.ts";
@@ -31,8 +31,6 @@ export interface Judged<Result> {
   readonly isPassing?: (problem: Problem) => boolean;
 }
 
-/** Whoever reads the request refuses it. */
-const WRONG_REQUEST = new Set([400, 413, 415, 422]);
 const UNAVAILABLE = new Set([429, 503]);
 
 /** `mayHaveBegun`: an earlier attempt of the same call is unclear. */
@@ -82,7 +80,7 @@ function judgeProblem<Result>(
         : { kind: "unknowable", reason };
     case "not_started":
       if (isPassing) return { kind: "again", reason, mayHaveBegun: false };
-      if (mayHaveBegun && !WRONG_REQUEST.has(status)) return { kind: "unknowable", reason };
+      if (mayHaveBegun) return { kind: "unknowable", reason };
       return { kind: "failed", error: errorOf(problem) };
     case "aborted":
     case "committed":

@@ -9,6 +9,7 @@ import type { Caller, Call } from "./caller.ts";
 import { TransactionAbortedError } from "./errors.ts";
 import { newIdempotencyKey } from "./idempotency-key.ts";
 import { toWire, type Operation } from "./operation.ts";
+import { TRANSACTIONS_PATH } from "./transaction-path.ts";
 
 export interface TransactionOptions {
   /** Names the call across restarts of the caller: the same key is never carried out twice. Made anew by default. */
@@ -94,7 +95,7 @@ function oneShot(body: Body, idempotencyKey: string): Call<TransactionResult> {
     serverTimeMs: body.timeoutMs,
     request: (leftMs) => ({
       method: "POST",
-      path: "/v1/transactions",
+      path: TRANSACTIONS_PATH,
       headers: { "Idempotency-Key": idempotencyKey },
       body: JSON.stringify({ ...body, timeoutMs: withinTimeLeft(body.timeoutMs, leftMs) }),
     }),

@@ -13,6 +13,7 @@ import { runInteractive, type BeginOptions, type Closure } from "./interactive.t
 import { runTransaction, type TransactionOptions, type TransactionResult } from "./one-shot.ts";
 import type { Operation } from "./operation.ts";
 import { runRead, type ReadOptions, type ReadResult } from "./reads.ts";
+import { TRANSACTIONS_PATH, transactionPath } from "./transaction-path.ts";
 
 const DEFAULT_MAX_CONNECTIONS = 64;
 const DEFAULT_MAX_IN_FLIGHT = 1_024;
@@ -77,13 +78,8 @@ export class Synod {
     return this.#admitted(() => runInteractive(this.interactive, this.#hooks, closure, options));
   }
 
-  status(id: string, options: LookOptions = {}): Promise<z.infer<typeof StatusAnswer>> {
-    return this.#look(
-      "status",
-      `/v1/transactions/${encodeURIComponent(id)}`,
-      StatusAnswer,
-      options,
-    );
+  async status(id: string, options: LookOptions = {}): Promise<z.infer<typeof StatusAnswer>> {
+    return this.#look("status", transactionPath(id), StatusAnswer, options);
   }
 
   /** What is not finished, as the leader knows it: a page. */
@@ -92,7 +88,7 @@ export class Synod {
     const query = Object.entries({ state, limit, cursor }).flatMap(([name, value]) =>
       value === undefined ? [] : [[name, String(value)] as [string, string]],
     );
-    const path = `/v1/transactions?${new URLSearchParams(query).toString()}`;
+    const path = `${TRANSACTIONS_PATH}?${new URLSearchParams(query).toString()}`;
     return this.#look("list", path.replace(/\?$/, ""), ListAnswer, options);
   }
 

@@ -77,6 +77,7 @@ function failure(exitCode: number, message: string, next: string | undefined): F
 function exitCodeOf(error: SynodClientError): number {
   if (error instanceof OutcomeUnknownError) return EXIT.unknown;
   if (error instanceof TransactionAbortedError) return EXIT.aborted;
+  if (error.problem?.outcome === "unknown") return EXIT.unknown;
   if (error instanceof UnavailableError) return EXIT.unavailable;
   return DENIED.has(error.problem?.status ?? 0) ? EXIT.denied : EXIT.error;
 }
@@ -87,6 +88,21 @@ const NEXT: Readonly<Record<string, string>> = {
   "shard-unavailable": "see which shard cannot be reached: synod shards check",
   "unknown-shard": "see which shards there are: synod shards list",
   "transaction-expired": "begin again: synod tx begin",
+  "sequence-conflict":
+    "--seq counts 1, 2, 3: give the number after the last step that was answered",
+  "transaction-failed": "go back: synod tx exec --rollback-to, or synod tx rollback",
+  "not-found": "give the id as it was printed, all of it: what follows a dot is part of it",
+  "already-committed": "nothing is left to do; what it did is undone by another transaction alone",
+  "idempotency-key-reused":
+    "another request has this key: give the request that it was first used for, or another --key",
+  "outcome-unknown": "ask again: the same command gives the one outcome",
+};
+
+/** Where nothing was begun. */
+const NEXT_AFTER_REFUSAL: Readonly<Record<string, string>> = {
+  "sql-error": "nothing was run: put the statement right",
+  "invalid-request":
+    "nothing was run: put right what is named; synod help shows what each command takes",
 };
 
 function nextAfter(error: SynodClientError): string | undefined {
@@ -102,6 +118,8 @@ function nextAfter(error: SynodClientError): string | undefined {
       ? "nothing was changed on any shard: run it again, or let it with --retry-aborted"
       : "nothing was changed on any shard: the statement or the data must be put right first";
   }
+  const refused = error.outcome === "not_started" ? NEXT_AFTER_REFUSAL[error.code] : undefined;
+  if (refused !== undefined) return refused;
   if (error instanceof RequestRefusedError && DENIED.has(error.problem?.status ?? 0)) {
     return "give a token that may do this: --token-file or SYNOD_TOKEN_FILE";
   }

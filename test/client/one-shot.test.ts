@@ -1,4 +1,5 @@
 import { inspect } from "node:util";
+import { describeFailure } from "../../client/commands/failure.ts";
 import {
   OutcomeUnknownError,
   RequestRefusedError,
@@ -133,17 +134,32 @@ test("a key of the caller's is used as it is, and excludes new keys", async () =
   expect(api.asked).toHaveLength(1);
 });
 
-test("a wrong request is refused at once, also after an unclear attempt", async () => {
-  const api = await startScriptedApi("lose the connection", problem("invalid-request"));
+const REFUSALS: readonly ErrorCode[] = [
+  ...(["invalid-request", "unknown-shard", "statement-not-allowed", "body-too-large"] as const),
+  ...(["unsupported-media-type", "idempotency-key-reused", "forbidden", "not-found"] as const),
+];
+
+test.each(REFUSALS)("what is refused as %s at once has not begun", async (code) => {
+  const api = await startScriptedApi(problem(code));
   const error = await failure(open([api]).transaction([DEBIT]));
   expect(error).toBeInstanceOf(RequestRefusedError);
-  expect(error).toMatchObject({ code: "invalid-request", outcome: "not_started" });
+  expect(error).toMatchObject({ code, outcome: "not_started" });
 });
 
-test("another refusal after an unclear attempt leaves the outcome unknown", async () => {
-  const api = await startScriptedApi("lose the connection", problem("not-found"));
+test.each(REFUSALS)("%s after an unclear attempt leaves the outcome unknown", async (code) => {
+  const api = await startScriptedApi("lose the connection", problem(code));
   const error = await failure(open([api]).transaction([DEBIT]));
   expect(error).toBeInstanceOf(OutcomeUnknownError);
+  expect(error).toMatchObject({ outcome: "unknown", idempotencyKey: keys(api)[0] });
+  expect(api.asked).toHaveLength(2);
+});
+
+test("what is refused after a node that was not reached has not begun", async () => {
+  const down = `http://127.0.0.1:${await freePort()}`;
+  const api = await startScriptedApi(problem("invalid-request"));
+  const client = new Synod({ endpoints: [down, api.url] });
+  clients.push(client);
+  expect(await failure(client.transaction([DEBIT]))).toBeInstanceOf(RequestRefusedError);
 });
 
 test("a key older than what is remembered is unknown for ever, and not asked again", async () => {
@@ -352,6 +368,34 @@ test("a status is asked for until somebody answers", async () => {
   const gone = await startScriptedApi(problem("not-found"));
   expect(await failure(open([gone]).status("x/y"))).toBeInstanceOf(RequestRefusedError);
   expect(gone.asked[0]?.path).toBe("/v1/transactions/x%2Fy");
+});
+
+test.each(["", ".", "..", "begin"])('"%s" is no id, and leads nowhere else', async (id) => {
+  const api = await startScriptedApi(committed());
+  const client = open([api]);
+  const { interactive } = client;
+  const calls = [
+    client.status(id),
+    interactive.query(id, 1, DEBIT),
+    interactive.savepoint(id, 1, { savepoint: "s" }),
+    interactive.commit(id),
+    interactive.rollback(id),
+  ];
+  for (const call of calls) {
+    expect(await failure(call)).toMatchObject({ code: "not-found", outcome: "not_started" });
+  }
+  expect(api.asked).toEqual([]);
+});
+
+test("a coordinator that cannot tell is not said to be silent", async () => {
+  const api = await startScriptedApi(problem("outcome-unknown"));
+  const error = await failure(open([api]).status("1-1-1-abcdefgh", { deadlineMs: 150 }));
+  expect(error).toBeInstanceOf(UnavailableError);
+  expect(error).toMatchObject({
+    code: "outcome-unknown",
+    message: "no coordinator could tell in time: outcome-unknown: because of outcome-unknown",
+  });
+  expect(describeFailure(error)).toMatchObject({ exitCode: 4 });
 });
 
 test.each([[[]], [["ftp://127.0.0.1"]], [["not an address"]]])(

@@ -1,7 +1,7 @@
 import { PassThrough } from "node:stream";
 import { describeFailure, UsageError } from "../../client/commands/failure.ts";
 import { cell, Output } from "../../client/commands/output.ts";
-import { RequestRefusedError } from "../../client/sdk.ts";
+import { RequestRefusedError, TransactionAbortedError } from "../../client/sdk.ts";
 import type { Problem } from "../../client/sdk.ts";
 
 function outputTo(isTTY: boolean, env: NodeJS.ProcessEnv): { output: Output; said: () => string } {
@@ -54,6 +54,33 @@ test.each([401, 403])("status %d is a denial, and the next step is a token", (st
   const failure = describeFailure(new RequestRefusedError("denied", "denied", facts));
   expect(failure.exitCode).toBe(6);
   expect(failure.next).toMatch(/--token-file/);
+});
+
+test.each([
+  ["sequence-conflict", 409, /--seq/],
+  ["not-found", 404, /id as it was printed/],
+  ["already-committed", 409, /nothing is left to do/],
+  ["idempotency-key-reused", 422, /another --key/],
+  ["sql-error", 422, /put the statement right/],
+  ["invalid-request", 400, /put right what is named/],
+  ["transaction-failed", 409, /rollback-to/],
+])("after %s a next step is named", (code, status, next) => {
+  const outcome = code === "already-committed" ? "committed" : "not_started";
+  const problem = { status, code, outcome, errors: [] } as unknown as Problem;
+  const error = new RequestRefusedError(code, code, { outcome, retryable: false, problem });
+  expect(describeFailure(error)).toMatchObject({
+    exitCode: 1,
+    next: expect.stringMatching(next) as unknown,
+  });
+});
+
+test("a statement that failed after others ran is told to have changed nothing", () => {
+  const facts = { outcome: "aborted", retryable: false } as const;
+  const failure = describeFailure(new TransactionAbortedError("sql-error", "sql-error", facts));
+  expect(failure).toMatchObject({
+    exitCode: 3,
+    next: expect.stringContaining("nothing was changed on any shard") as unknown,
+  });
 });
 
 test("what nobody foresaw is an error like any other", () => {

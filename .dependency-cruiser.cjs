@@ -10,7 +10,7 @@ const pure = [
   "^participant/branches/(branch|judgement|carrier-memory)\\.ts$",
   "^participant/shard/(shard|sqlstate|xid|wire-values|wait-chains|lock-modes)\\.ts$",
   "^shared/model/",
-  "^test/histories/(history|list-append)/",
+  "^test/histories/(history|list-append|audit|report)/",
   "^test/histories/promise\\.ts$",
 ];
 

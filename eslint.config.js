@@ -20,7 +20,7 @@ const pureFiles = [
   "participant/branches/{branch,judgement,carrier-memory}.ts",
   "participant/shard/{shard,sqlstate,xid,wire-values,wait-chains,lock-modes}.ts",
   "shared/model/**/*.ts",
-  "test/histories/{history,list-append}/**/*.ts",
+  "test/histories/{history,list-append,audit,report}/**/*.ts",
   "test/histories/promise.ts",
 ];
 

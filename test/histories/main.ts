@@ -1,6 +1,6 @@
 /**
  * `npm run histories -- --transactions 100000 --seed 7`: makes a good history, or reads one (`--file`), checks it, and tells every
- * anomaly as a story. Exit code 1 when something forbidden was found.
+ * anomaly as a story; `--report directory` writes it all down as a page as well. Exit code 1 when something forbidden was found.
  */
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -10,6 +10,7 @@ import { runStore } from "./generator/store.ts";
 import { checkListAppend } from "./list-append/check.ts";
 import { tellStory } from "./list-append/story.ts";
 import { LEVELS } from "./promise.ts";
+import { writeReport } from "./write-report.ts";
 
 const { values } = parseArgs({
   options: {
@@ -17,6 +18,7 @@ const { values } = parseArgs({
     seed: { type: "string", default: "1" },
     file: { type: "string" },
     level: { type: "string", default: "promised" },
+    report: { type: "string" },
   },
 });
 
@@ -30,12 +32,25 @@ const startedMs = performance.now();
 const transactions = transactionsOf(events);
 const verdict = checkListAppend(transactions, level);
 const seconds = (performance.now() - startedMs) / 1_000;
-for (const judged of verdict.anomalies.filter(({ isForbidden }) => isForbidden)) {
-  console.log(`${tellStory(judged, transactions, verdict.keys)}\n`);
-}
+const stories = verdict.anomalies
+  .filter(({ isForbidden }) => isForbidden)
+  .map((judged) => tellStory(judged, transactions, verdict.keys));
+for (const story of stories) console.log(`${story}\n`);
 const { holds, isComplete, dependencies, counts } = verdict;
 const figures = { level, transactions: transactions.length, keys: verdict.keys.length };
 console.log(
   JSON.stringify({ ...figures, dependencies, seconds, isComplete, counts, holds }, undefined, 2),
 );
+if (values.report !== undefined) {
+  const made = `made from seed ${values.seed}`;
+  await writeReport(values.report, {
+    title: "A history",
+    facts: [
+      ["from", values.file ?? made],
+      ["held to", level],
+    ],
+    ...{ events, faults: [], leaders: [], samples: [] },
+    verdicts: [{ checker: "list-append", holds, findings: stories }],
+  });
+}
 if (!holds) process.exitCode = 1;

@@ -18,7 +18,7 @@ export interface MadeRun extends Evidence {
   readonly shards: MutableShard[];
 }
 
-export const SHARDS = ["s1", "s2", "s3"] as const;
+const SHARDS = ["s1", "s2", "s3"] as const;
 
 export function makeRun(seed: number, transactions: number): MadeRun {
   const random = new SeededRandom(seed);

@@ -84,7 +84,7 @@ function nearest(name: string): SettingName {
 /** Levenshtein's: how many characters must be put in, taken out or changed. */
 function distance(one: string, other: string): number {
   let row = Array.from({ length: other.length + 1 }, (_, index) => index);
-  for (const [index, character] of [...one].entries()) {
+  for (const [index, character] of Array.from(one).entries()) {
     const next = [index + 1];
     for (let at = 0; at < other.length; at += 1) {
       const change = (row[at] ?? 0) + (character === other[at] ? 0 : 1);

@@ -397,10 +397,3 @@ test("a coordinator that cannot tell is not said to be silent", async () => {
   });
   expect(describeFailure(error)).toMatchObject({ exitCode: 4 });
 });
-
-test.each([[[]], [["ftp://127.0.0.1"]], [["not an address"]]])(
-  "endpoints %j are refused when the client is made",
-  (endpoints) => {
-    expect(() => new Synod({ endpoints })).toThrow(TypeError);
-  },
-);

@@ -179,7 +179,7 @@ test.each([
 ])("scale %#: its ticks are round, and reach from one end to the other", (scale, ticks) => {
   expect(scale.ticks).toEqual(ticks);
   expect(scale.ticks.map((it) => scale.place(it))).toEqual(
-    ticks.map((_, at) => expect.closeTo(at / (ticks.length - 1), 9)),
+    ticks.map((_, at): unknown => expect.closeTo(at / (ticks.length - 1), 9)),
   );
 });
 

@@ -149,8 +149,8 @@ function pathOf(points: readonly (readonly [x: number, y: number | null])[]): st
 }
 
 function across(endMs: number): (atMs: number) => number {
-  const { place } = timeScale(endMs);
-  return (atMs) => round(LEFT + (WIDTH - LEFT - RIGHT) * place(atMs));
+  const scale = timeScale(endMs);
+  return (atMs) => round(LEFT + (WIDTH - LEFT - RIGHT) * scale.place(atMs));
 }
 
 /** Never so narrow that nobody sees it. */

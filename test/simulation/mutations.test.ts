@@ -20,7 +20,7 @@ const CAUGHT_AS: Readonly<Record<(typeof MUTATIONS)[number], readonly string[]>>
   "snapshot not restored": ["S2"],
   "answers not kept": ["S2"],
   "a key for each node": ["exactly once", "acknowledged is applied"],
-  "aborted without proof": ["same outcome", "honest abort"],
+  "aborted without proof": ["same outcome", "honest abort", "honest status"],
   "aborts forgotten": ["same outcome", "honest abort"],
   "unknown told as aborted": ["T1"],
   "aborted before the barrier": ["T1", "T5"],

@@ -49,6 +49,7 @@ export class Caller {
   ): Promise<Result> {
     const backoff = new Backoff();
     let mayHaveBegun = hadBegunPerhaps;
+    let heard: Reason | undefined;
     if (!mayHaveBegun) deadline.signal?.throwIfAborted();
     for (let attempt = 1; ; attempt += 1) {
       const verdict: Verdict<Result> = await this.#attempt(call, attempt, deadline, mayHaveBegun);
@@ -56,11 +57,13 @@ export class Caller {
       if (verdict.kind === "failed") throw verdict.error;
       if (verdict.kind === "unknowable") throw this.#unknown(call, deadline, verdict.reason);
       const { reason } = verdict;
+      if (reason.problem !== undefined) heard = reason;
       mayHaveBegun ||= verdict.mayHaveBegun && call.effect === "once";
       if (await backoff.pause(deadline, waitOf(reason))) continue;
       if (mayHaveBegun) throw this.#unknown(call, deadline, reasonOf(deadline, reason));
       deadline.signal?.throwIfAborted();
-      throw unavailable(reason);
+      // The deadline cuts the last attempt short: what a coordinator said before tells more than that.
+      throw unavailable(heard ?? reason);
     }
   }
 

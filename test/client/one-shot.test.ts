@@ -389,7 +389,7 @@ test.each(["", ".", "..", "begin"])('"%s" is no id, and leads nowhere else', asy
 
 test("a coordinator that cannot tell is not said to be silent", async () => {
   const api = await startScriptedApi(problem("outcome-unknown"));
-  const error = await failure(open([api]).status("1-1-1-abcdefgh", { deadlineMs: 150 }));
+  const error = await failure(open([api]).status("1-1-1-abcdefgh", { deadlineMs: 1_000 }));
   expect(error).toBeInstanceOf(UnavailableError);
   expect(error).toMatchObject({
     code: "outcome-unknown",

@@ -26,6 +26,12 @@ export interface Call<Result> extends Judged<Result> {
   readonly endpoint?: string;
 }
 
+interface Attempt<Result> {
+  readonly verdict: Verdict<Result>;
+  /** The deadline left the node less than its time, and it did not answer: that says less than what was heard before. */
+  readonly isCutShort: boolean;
+}
+
 export class Caller {
   readonly #endpoints: Endpoints;
   readonly #exchange: Exchange;
@@ -49,21 +55,20 @@ export class Caller {
   ): Promise<Result> {
     const backoff = new Backoff();
     let mayHaveBegun = hadBegunPerhaps;
-    let heard: Reason | undefined;
+    let told: Reason | undefined;
     if (!mayHaveBegun) deadline.signal?.throwIfAborted();
     for (let attempt = 1; ; attempt += 1) {
-      const verdict: Verdict<Result> = await this.#attempt(call, attempt, deadline, mayHaveBegun);
+      const { verdict, isCutShort } = await this.#attempt(call, attempt, deadline, mayHaveBegun);
       if (verdict.kind === "done") return verdict.result;
       if (verdict.kind === "failed") throw verdict.error;
       if (verdict.kind === "unknowable") throw this.#unknown(call, deadline, verdict.reason);
       const { reason } = verdict;
-      if (reason.problem !== undefined) heard = reason;
+      if (!isCutShort) told = reason;
       mayHaveBegun ||= verdict.mayHaveBegun && call.effect === "once";
       if (await backoff.pause(deadline, waitOf(reason))) continue;
       if (mayHaveBegun) throw this.#unknown(call, deadline, reasonOf(deadline, reason));
       deadline.signal?.throwIfAborted();
-      // The deadline cuts the last attempt short: what a coordinator said before tells more than that.
-      throw unavailable(heard ?? reason);
+      throw unavailable(told ?? reason);
     }
   }
 
@@ -72,9 +77,10 @@ export class Caller {
     attempt: number,
     { leftMs, signal }: Deadline,
     mayHaveBegun: boolean,
-  ): Promise<Verdict<Result>> {
+  ): Promise<Attempt<Result>> {
     const url = call.endpoint ?? this.#endpoints.next();
-    const timeoutMs = Math.min(leftMs, call.serverTimeMs + ANSWER_GRACE_MS);
+    const fullTimeMs = call.serverTimeMs + ANSWER_GRACE_MS;
+    const timeoutMs = Math.min(leftMs, fullTimeMs);
     const request = call.request(timeoutMs);
     const { name, idempotencyKey } = call;
     const info: AttemptInfo = { call: name, attempt, url, path: request.path, idempotencyKey };
@@ -90,7 +96,8 @@ export class Caller {
       status: reply.kind === "answered" ? reply.status : undefined,
       ended: verdict.kind === "again" && verdict.mayHaveBegun ? "unclear" : verdict.kind,
     });
-    return verdict;
+    const isCutShort = reply.kind === "lost" && reply.hasTimedOut && timeoutMs < fullTimeMs;
+    return { verdict, isCutShort };
   }
 
   #unknown<Result>(

@@ -1,11 +1,10 @@
 /**
  * One request to one coordinator. The question that matters when it fails: may the node have begun? "No" is said only
- * when the connection was never made, or the
- * server at its other end not believed.
+ * when the connection was never made, or the server at its other end not believed.
  */
 import { Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
-import axios, { type AxiosError, type AxiosInstance } from "axios";
+import axios, { AxiosError, type AxiosInstance } from "axios";
 
 /** As much as the server answers at most: 256 KiB a shard, 64 shards. */
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
@@ -34,7 +33,7 @@ export type Reply =
   /** The node has certainly not begun. */
   | { readonly kind: "notSent"; readonly cause: unknown }
   /** Nothing is known. */
-  | { readonly kind: "lost"; readonly cause: unknown };
+  | { readonly kind: "lost"; readonly cause: unknown; readonly hasTimedOut: boolean };
 
 export interface ExchangeOptions {
   readonly token?: string;
@@ -86,7 +85,9 @@ export class Exchange {
       };
     } catch (error) {
       if (!axios.isAxiosError(error)) throw error;
-      return { kind: isBeforeSending(error) ? "notSent" : "lost", cause: bare(error) };
+      const cause = bare(error);
+      if (isBeforeSending(error)) return { kind: "notSent", cause };
+      return { kind: "lost", cause, hasTimedOut: error.code === AxiosError.ECONNABORTED };
     }
   }
 

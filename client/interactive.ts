@@ -4,9 +4,9 @@
  */
 import { LIMITS, type Isolation, type WaitFor } from "../shared/model/api.ts";
 import { Backoff, Deadline, DEFAULT_DEADLINE_MS } from "./backoff.ts";
-import { SynodClientError } from "./errors.ts";
+import { SynodClientError, UnavailableError } from "./errors.ts";
 import type { Hooks } from "./hooks.ts";
-import type { InteractiveCalls } from "./interactive-calls.ts";
+import type { Begun, InteractiveCalls } from "./interactive-calls.ts";
 import { InteractiveTransaction } from "./interactive-transaction.ts";
 
 export interface BeginOptions {
@@ -38,13 +38,35 @@ export async function runInteractive<Result>(
   const { deadlineMs = DEFAULT_DEADLINE_MS, maxRuns = DEFAULT_MAX_RUNS, signal } = options;
   const deadline = new Deadline(deadlineMs, signal);
   const backoff = new Backoff();
+  let last: SynodClientError | undefined;
   for (let run = 1; ; run += 1) {
     try {
-      return await runOnce(calls, hooks, closure, options, deadline);
+      return await runOnce(calls, hooks, closure, options, () =>
+        begin(calls, options, deadline, last),
+      );
     } catch (error) {
       if (run >= maxRuns || !isWorthAnotherRun(error)) throw error;
       if (!(await backoff.pause(deadline, error.problem?.retryAfterMs))) throw error;
+      last = error;
     }
+  }
+}
+
+/** One to which the deadline leaves less than a node's time is no attempt: what ended the `last` one is told instead. */
+async function begin(
+  calls: InteractiveCalls,
+  options: BeginOptions,
+  { leftMs, signal }: Deadline,
+  last: SynodClientError | undefined,
+): Promise<Begun> {
+  try {
+    return await calls.begin(options, {
+      deadlineMs: leftMs,
+      ...(signal !== undefined && { signal }),
+    });
+  } catch (error) {
+    const isCutShort = error instanceof UnavailableError && leftMs < LIMITS.defaultTimeoutMs;
+    throw isCutShort && last !== undefined ? last : error;
   }
 }
 
@@ -52,12 +74,11 @@ async function runOnce<Result>(
   calls: InteractiveCalls,
   hooks: Hooks,
   closure: Closure<Result>,
-  options: BeginOptions,
-  deadline: Deadline,
+  { waitFor, signal }: BeginOptions,
+  begin: () => Promise<Begun>,
 ): Promise<Result> {
-  const { waitFor, signal } = options;
   const aborting = signal === undefined ? {} : { signal };
-  const begun = await calls.begin(options, { deadlineMs: deadline.leftMs, ...aborting });
+  const begun = await begin();
   const tx = new InteractiveTransaction(calls, begun, signal);
   let result: Result;
   try {

@@ -1,5 +1,4 @@
 import { inspect } from "node:util";
-import { describeFailure } from "../../client/commands/failure.ts";
 import {
   OutcomeUnknownError,
   RequestRefusedError,
@@ -358,42 +357,9 @@ test("hooks see every attempt, and may add headers", async () => {
   ]);
 });
 
-test("a status is asked for until somebody answers", async () => {
-  const status = { id: "1-1-1-abcdefgh", state: "active", pendingShards: [] };
-  const api = await startScriptedApi("lose the connection", problem("no-quorum"), {
-    status: 200,
-    body: { ...status, aFieldOfANewerServer: 1 },
-  });
-  expect(await open([api]).status("1-1-1-abcdefgh")).toEqual(status);
-  const gone = await startScriptedApi(problem("not-found"));
-  expect(await failure(open([gone]).status("x/y"))).toBeInstanceOf(RequestRefusedError);
-  expect(gone.asked[0]?.path).toBe("/v1/transactions/x%2Fy");
-});
-
-test.each(["", ".", "..", "begin"])('"%s" is no id, and leads nowhere else', async (id) => {
-  const api = await startScriptedApi(committed());
-  const client = open([api]);
-  const { interactive } = client;
-  const calls = [
-    client.status(id),
-    interactive.query(id, 1, DEBIT),
-    interactive.savepoint(id, 1, { savepoint: "s" }),
-    interactive.commit(id),
-    interactive.rollback(id),
-  ];
-  for (const call of calls) {
-    expect(await failure(call)).toMatchObject({ code: "not-found", outcome: "not_started" });
-  }
-  expect(api.asked).toEqual([]);
-});
-
-test("a coordinator that cannot tell is not said to be silent", async () => {
-  const api = await startScriptedApi(problem("outcome-unknown"));
-  const error = await failure(open([api]).status("1-1-1-abcdefgh", { deadlineMs: 1_000 }));
-  expect(error).toBeInstanceOf(UnavailableError);
-  expect(error).toMatchObject({
-    code: "outcome-unknown",
-    message: "no coordinator could tell in time: outcome-unknown: because of outcome-unknown",
-  });
-  expect(describeFailure(error)).toMatchObject({ exitCode: 4 });
-});
+test.each([[[]], [["ftp://127.0.0.1"]], [["not an address"]]])(
+  "endpoints %j are refused when the client is made",
+  (endpoints) => {
+    expect(() => new Synod({ endpoints })).toThrow(TypeError);
+  },
+);

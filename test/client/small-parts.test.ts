@@ -1,5 +1,5 @@
 import { Backoff, BACKOFF, Deadline } from "../../client/backoff.ts";
-import { sql, type SqlValue, Synod } from "../../client/sdk.ts";
+import { sql, type SqlValue } from "../../client/sdk.ts";
 
 test("the sql tag makes numbered parameters of what is filled in", () => {
   const statement = sql`update a set b = b - ${10n} where id = ${"alice"} and b >= ${10n}`;
@@ -62,10 +62,3 @@ test("a pause that the deadline would cut short is not begun", async () => {
   expect(await new Backoff(() => 0).pause(new Deadline(1_000))).toBe(true);
   expect(performance.now() - startedMs).toBeGreaterThanOrEqual(49);
 });
-
-test.each([[[]], [["ftp://127.0.0.1"]], [["not an address"]]])(
-  "endpoints %j are refused when the client is made",
-  (endpoints) => {
-    expect(() => new Synod({ endpoints })).toThrow(TypeError);
-  },
-);

@@ -1,4 +1,5 @@
--- A shard's database: the participant's own role, which is no superuser, and the tables of the demo.
+-- A shard's database: the participant's own role, which is no superuser, and the tables of the demo (those of
+-- migrations/demo-accounts.ts; a test compares them).
 
 do $$
 begin
@@ -18,7 +19,7 @@ create table accounts (
 create table transfer_entries (
   id bigint generated always as identity primary key,
   transfer_id uuid not null,
-  account_id text not null references accounts (id),
+  account_id text not null constraint transfer_entries_account_id_foreign references accounts (id),
   amount bigint not null
 );
 

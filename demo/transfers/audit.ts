@@ -1,24 +1,18 @@
 /** Reads the books from the shards' databases themselves, past the cluster. */
-import { setTimeout } from "node:timers/promises";
 import pg from "pg";
 import type { ShardDatabase } from "../accounts.ts";
 import type { Entry, ShardBooks } from "./books.ts";
-
-const PREPARED_INTERVAL_MS = 50;
+import { awaitFinished, PREPARED, PREPARED_DEADLINE_MS } from "./prepared.ts";
 
 /** Waits, up to the deadline, for prepared branches to be finished, then reads; what is left then is in the result. */
 export async function readBooks(
   databases: readonly ShardDatabase[],
-  preparedDeadlineMs = 10_000,
+  preparedDeadlineMs = PREPARED_DEADLINE_MS,
 ): Promise<readonly ShardBooks[]> {
-  const deadline = performance.now() + preparedDeadlineMs;
-  while (performance.now() < deadline) {
-    const counts = await Promise.all(
-      databases.map((database) => withClient(database, readPrepared)),
-    );
-    if (counts.every((gids) => gids.length === 0)) break;
-    await setTimeout(PREPARED_INTERVAL_MS);
-  }
+  await awaitFinished(
+    () => Promise.all(databases.map((database) => withClient(database, readPrepared))),
+    preparedDeadlineMs,
+  );
   return Promise.all(databases.map((database) => withClient(database, readShard(database.shard))));
 }
 
@@ -63,8 +57,6 @@ function readShard(shard: string): (client: pg.Client) => Promise<ShardBooks> {
 }
 
 async function readPrepared(client: pg.Client): Promise<readonly string[]> {
-  const result = await client.query<{ gid: string }>(
-    "select gid from pg_prepared_xacts where database = current_database() order by prepared",
-  );
+  const result = await client.query<{ gid: string }>(PREPARED);
   return result.rows.map(({ gid }) => gid);
 }

@@ -3,11 +3,11 @@
  * databases cannot be reached from outside. Books are read when the transfers are over, page by page. What was there before
  * the run, of earlier ones, counts as opening balances.
  */
-import { setTimeout } from "node:timers/promises";
 import { z } from "zod";
 import { newIdempotencyKey, type Operation, type Synod } from "../../client/sdk.ts";
 import type { Account } from "../accounts.ts";
 import type { Entry, ShardBooks } from "./books.ts";
+import { awaitFinished, PREPARED, PREPARED_DEADLINE_MS } from "./prepared.ts";
 
 /** What a shard held before the run. */
 export interface Opening {
@@ -18,8 +18,6 @@ export interface Opening {
 }
 
 const PAGE_ROWS = 1_000;
-const PREPARED_DEADLINE_MS = 10_000;
-const PREPARED_INTERVAL_MS = 50;
 
 const OPEN = `insert into accounts (id, balance)
   select id, balance from json_to_recordset($1::json) as opened (id text, balance bigint)
@@ -28,8 +26,6 @@ const LAST_ENTRY = "select coalesce(max(id), 0) as last from transfer_entries";
 const BALANCES = "select id, balance from accounts where id > $1 order by id limit $2";
 const ENTRIES = `select id, transfer_id, account_id, amount from transfer_entries
   where id > $1 order by id limit $2`;
-const PREPARED =
-  "select gid from pg_prepared_xacts where database = current_database() order by prepared";
 
 const LastRow = z.object({ last: z.string() });
 const BalanceRow = z.object({ id: z.string(), balance: z.string() });
@@ -62,21 +58,16 @@ async function readOpening(synod: Synod, shard: string): Promise<Opening> {
   };
 }
 
-/** Waits a while for prepared branches to be finished, as `readBooks` in audit.ts does. */
+/** As `readBooks` in audit.ts, but balances and entries are of two moments: nobody else must transfer meanwhile. */
 export async function readBooksThrough(
   synod: Synod,
   openings: readonly Opening[],
 ): Promise<readonly ShardBooks[]> {
-  const deadline = performance.now() + PREPARED_DEADLINE_MS;
   const readPrepared = ({ shard }: Opening): Promise<readonly string[]> =>
     readRows(synod, { shard, sql: PREPARED }, PreparedRow).then((rows) =>
       rows.map(({ gid }) => gid),
     );
-  while (performance.now() < deadline) {
-    const prepared = await Promise.all(openings.map(readPrepared));
-    if (prepared.every((gids) => gids.length === 0)) break;
-    await setTimeout(PREPARED_INTERVAL_MS);
-  }
+  await awaitFinished(() => Promise.all(openings.map(readPrepared)), PREPARED_DEADLINE_MS);
   return Promise.all(
     openings.map(async (opening) => ({
       shard: opening.shard,

@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import pg from "pg";
 import { type Account, seedAccounts, type ShardDatabase, shardOf } from "../../demo/accounts.ts";
 import { readBooks } from "../../demo/transfers/audit.ts";
@@ -6,6 +8,7 @@ import type { SentTransfer } from "../../demo/transfers/tally.ts";
 import type { TransferOutcome } from "../../demo/transfers/transfer.ts";
 import { createTestDatabase } from "../support/postgres.ts";
 
+const COMPOSE = join(import.meta.dirname, "..", "..", "demo", "compose");
 const ALICE: Account = { id: "alice", balance: 100 };
 const BOB: Account = { id: "bob", balance: 50 };
 const OPENING = new Map([ALICE, BOB].map(({ id, balance }) => [id, balance]));
@@ -175,4 +178,32 @@ test("accounts spread over all shards", () => {
   for (const shard of shards) {
     expect(homes.filter((home) => home === shard).length).toBeGreaterThan(60);
   }
+});
+
+/** Columns, and constraints by their definitions. */
+const TABLES = `
+  select table_name, column_name, data_type, is_nullable, is_identity
+  from information_schema.columns where table_name in ('accounts', 'transfer_entries')
+  union all
+  select conrelid::regclass::text, conname, pg_get_constraintdef(oid), contype::text, ''
+  from pg_constraint where conrelid::regclass::text in ('accounts', 'transfer_entries')
+  order by 1, 2, 3`;
+
+async function describeTables(url: string): Promise<readonly unknown[]> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  const { rows } = await client.query<Record<string, unknown>>(TABLES);
+  await client.end();
+  return rows;
+}
+
+test("databases of containers get the tables that the migration makes", async () => {
+  const [migrated, mounted] = [await createTestDatabase(), await createTestDatabase()];
+  await seedAccounts({ shard: "s1", url: migrated }, []);
+  const script = readFileSync(join(COMPOSE, "shard.sql"), "utf8");
+  const tables = script.match(/^create table [^;]*;/gm) ?? [];
+  await execute({ shard: "s2", url: mounted }, ...tables);
+  const made = await describeTables(migrated);
+  expect(made.length).toBeGreaterThan(8);
+  expect(await describeTables(mounted)).toEqual(made);
 });

@@ -52,6 +52,11 @@ export async function issueCertificate(authority: Pair, request: NodeRequest): P
     { name: "basicConstraints", cA: false, critical: true },
     { name: "keyUsage", digitalSignature: true, critical: true },
     { name: "extKeyUsage", serverAuth: true, clientAuth: true },
+    // Authorities of one cluster have the same name: this tells which of two is meant, while one takes over from the other.
+    {
+      name: "authorityKeyIdentifier",
+      keyIdentifier: issuer.generateSubjectKeyIdentifier().getBytes(),
+    },
     {
       name: "subjectAltName",
       altNames: [

@@ -54,9 +54,14 @@ test("every node carries a transaction over two shards to its end", async () => 
   }
 });
 
-test("a client that trusts the authority gets an answer without a certificate of its own", async () => {
+test("a client that trusts the authority, beside another one of the same name or alone, gets an answer without a certificate of its own", async () => {
   const trusting = { rejectUnauthorized: true, ca: authority.certificate };
   expect((await ask(cluster.url, "/livez", trusting)).status).toBe(200);
+  const orders = [authority, foreign, authority].map(({ certificate }) => certificate);
+  for (const ca of [orders.slice(0, 2), orders.slice(1)]) {
+    const both = { rejectUnauthorized: true, ca: ca.join("") };
+    expect((await ask(cluster.url, "/livez", both)).status).toBe(200);
+  }
   const distrusting = { rejectUnauthorized: true, ca: foreign.certificate };
   await expect(ask(cluster.url, "/livez", distrusting)).rejects.toThrow(/certificate|signature/);
 });

@@ -84,7 +84,7 @@ test("a process that was killed holds nothing, and what it acknowledged is there
 
 test("of processes that fight for a directory only one has it at a time", async () => {
   const path = fresh("contended");
-  const fighters = [1, 2, 3].map(() => startProgram("fight-for-lock.ts", path));
+  const fighters = [1, 2, 3].map(() => startProgram("fight-for-lock.ts", path, "3"));
   const lines = await Promise.all(
     fighters.map(async (fighter) => {
       const ended = once(fighter, "exit");
@@ -93,7 +93,10 @@ test("of processes that fight for a directory only one has it at a time", async 
       return { code, ...(JSON.parse(line) as { taken: number; refused: number }) };
     }),
   );
-  for (const { code, taken } of lines) expect({ code, taken }).toEqual({ code: 0, taken: 150 });
-  expect(lines.some(({ refused }) => refused > 0)).toBe(true);
+  for (const { code, taken, refused } of lines) {
+    expect(code).toBe(0);
+    expect(taken).toBeGreaterThanOrEqual(150);
+    expect(refused).toBeGreaterThan(0);
+  }
   expect(locks(path)).toHaveLength(1);
 });

@@ -1,6 +1,7 @@
 /**
  * Takes a directory's lock many times, in competition with others, and each time checks that nobody else has it. Every third time
- * it leaves the lock as a killed process would. Ends with 1 when two had it at once.
+ * it leaves the lock as a killed process would. Goes on until every one of the fighters was refused once. Ends with 1 when two had
+ * it at once.
  */
 import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -10,8 +11,10 @@ import { lockDirectory } from "../../../coordinator/log/wal/directory-lock.ts";
 const ROUNDS = 150;
 const DEAD = JSON.stringify({ pid: 4_194_304, startedAt: null });
 
-const [directory] = process.argv.slice(2);
-if (directory === undefined) throw new Error("usage: fight-for-lock DIRECTORY");
+const [directory, fighters] = process.argv.slice(2);
+if (directory === undefined || fighters === undefined) {
+  throw new Error("usage: fight-for-lock DIRECTORY FIGHTERS");
+}
 const held = join(directory, "held");
 
 /** The highest lock is ours while we hold it. */
@@ -22,9 +25,14 @@ function leaveAsKilled(path: string): void {
   writeFileSync(join(path, `lock.${Math.max(...generations)}`), DEAD);
 }
 
+function everyoneWasRefused(path: string): boolean {
+  const marks = readdirSync(path).filter((name) => name.startsWith("refused."));
+  return marks.length === Number(fighters);
+}
+
 let taken = 0;
 let refused = 0;
-while (taken < ROUNDS) {
+while (taken < ROUNDS || !everyoneWasRefused(directory)) {
   try {
     const release = lockDirectory(directory);
     writeFileSync(held, String(process.pid), { flag: "wx" });
@@ -34,6 +42,7 @@ while (taken < ROUNDS) {
     else release();
   } catch (error) {
     if (!(error instanceof LogInUse)) throw error;
+    if (refused === 0) writeFileSync(join(directory, `refused.${process.pid}`), "");
     refused += 1;
   }
 }

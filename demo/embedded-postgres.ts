@@ -92,14 +92,20 @@ export async function startEmbeddedPostgres(
   }
 }
 
-/** Creates the database if it is missing, and returns its url. */
-export async function createDatabase(server: EmbeddedPostgres, name: string): Promise<string> {
+/** Creates the database if it is missing, as a copy of another one of the server, and returns its url. */
+export async function createDatabase(
+  server: EmbeddedPostgres,
+  name: string,
+  template = "template1",
+): Promise<string> {
   const client = new pg.Client({ connectionString: server.url });
   await client.connect();
   try {
     const found = await client.query("select from pg_database where datname = $1", [name]);
-    if (found.rowCount === 0)
-      await client.query(`create database ${client.escapeIdentifier(name)}`);
+    if (found.rowCount === 0) {
+      const names = [name, template].map((each) => client.escapeIdentifier(each));
+      await client.query(`create database ${names.join(" template ")}`);
+    }
   } finally {
     await client.end();
   }

@@ -16,6 +16,7 @@ import { dirname, join } from "node:path";
 import pg from "pg";
 import { removeDataDirectory, startEmbeddedPostgres } from "../../demo/embedded-postgres.ts";
 import { usableBinaries } from "../../demo/postgres/binaries.ts";
+import { TEMPLATE_VARIABLE } from "../../demo/postgres/data-directory.ts";
 import { checkAs, findServerUser, parseUsers } from "../../demo/postgres/server-user.ts";
 import { freePort } from "../../demo/ports.ts";
 import { createTestDatabase, testServer } from "../support/postgres.ts";
@@ -89,6 +90,24 @@ test("each test database is new and empty", async () => {
     "select count(*)::int as tables from pg_tables where schemaname = 'public'",
   );
   expect(rows).toEqual([{ tables: 0 }]);
+});
+
+test("a new server is a copy where a template is named, and has a database of its own where none is", async () => {
+  const template = process.env[TEMPLATE_VARIABLE];
+  const identityOf = async (url: string): Promise<unknown> => {
+    return (await query(url, "select system_identifier from pg_control_system()")).rows[0];
+  };
+  const copied = await startEmbeddedPostgres({ dataDir: join(openDirectory(), "data") });
+  const copy = await identityOf(copied.url);
+  await copied.stop();
+  process.env[TEMPLATE_VARIABLE] = "";
+  const made = await startEmbeddedPostgres({ dataDir: join(openDirectory(), "data") });
+  process.env[TEMPLATE_VARIABLE] = template;
+  const own = await identityOf(made.url);
+  await made.stop();
+  expect(copy).toEqual(await identityOf(await createTestDatabase()));
+  expect(own).not.toEqual(copy);
+  expect(new URL(made.url).password).not.toBe(new URL(copied.url).password);
 });
 
 test("the superuser cannot connect without the password", async () => {

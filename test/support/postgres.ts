@@ -24,11 +24,11 @@ export function testServer(): Promise<EmbeddedPostgres> {
   return starting;
 }
 
-/** The url of a new, empty database. */
-export async function createTestDatabase(): Promise<string> {
+/** The url of a new database: empty, or a copy of the one with this url, to which nobody is connected. */
+export async function createTestDatabase(like?: string): Promise<string> {
   const server = await testServer();
   databases += 1;
-  return createDatabase(server, `test_${databases}`);
+  return createDatabase(server, `test_${databases}`, like && new URL(like).pathname.slice(1));
 }
 
 afterAll(async () => {

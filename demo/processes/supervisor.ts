@@ -6,7 +6,7 @@
  * program alive. If the keeper itself dies, its processes are killed from here.
  */
 import { fork, type ChildProcess } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -97,15 +97,26 @@ function ask(request: KeeperRequest): void {
   keeper.send(request);
 }
 
-/** Compiled, the keeper is plain JavaScript; from source (tests) Node needs a loader to read it. */
+/**
+ * Compiled, the keeper is plain JavaScript. From source (tests) Node needs a loader to read it, which takes a second; so a
+ * build that is up to date is taken instead.
+ */
+function keeperProgram(): { readonly program: string; readonly execArgv: readonly string[] } {
+  const beside = (name: string): string => join(import.meta.dirname, name);
+  if (!import.meta.filename.endsWith(".ts")) return { program: beside("keeper.js"), execArgv: [] };
+  const source = beside("keeper.ts");
+  const built = beside("../../dist/demo/processes/keeper.js");
+  const builtAtMs = statSync(built, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  if (builtAtMs > statSync(source).mtimeMs) return { program: built, execArgv: [] };
+  const loader = createRequire(import.meta.filename).resolve("tsx");
+  return { program: source, execArgv: ["--import", pathToFileURL(loader).href] };
+}
+
 function startKeeper(): ChildProcess {
-  const extension = import.meta.filename.endsWith(".ts") ? ".ts" : ".js";
-  const require = createRequire(import.meta.filename);
-  const loader =
-    extension === ".ts" ? ["--import", pathToFileURL(require.resolve("tsx")).href] : [];
-  const child = fork(join(import.meta.dirname, `keeper${extension}`), [], {
+  const { program, execArgv } = keeperProgram();
+  const child = fork(program, [], {
     detached: true,
-    execArgv: loader,
+    execArgv: [...execArgv],
     stdio: ["ignore", "ignore", "inherit", "ipc"],
   });
   child.on("message", (message) => {

@@ -15,7 +15,7 @@ afterAll(() => {
 });
 
 test("no key is counted twice, and none is acknowledged and missing", async () => {
-  const options = ["--json", "--seconds", "18", "--kill-every-seconds", "3"];
+  const options = ["--json", "--seconds", "12", "--kill-every-seconds", "3"];
   const { stdout } = await promisify(execFile)(process.execPath, [program, ...options], {
     cwd: home,
   });

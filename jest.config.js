@@ -12,20 +12,18 @@ const swc = [
 ];
 
 /**
- * Found faster than through the sandbox's global object, where each use is a look-up that V8 cannot shorten: what explores
- * and simulates uses them by the million.
+ * Found faster than through the sandbox's global object: what explores and simulates uses them by the million, and needs a third
+ * less time. A name that some dependency declares for itself (`Buffer`, `Promise`) cannot be among them.
  */
-const sandboxInjectedGlobals = [
-  ...["Array", "BigInt", "Boolean", "Buffer", "Error", "JSON", "Map", "Math", "Number", "Object"],
-  ...["Promise", "Set", "String", "Symbol", "Uint8Array"],
-];
+const fastGlobals = {
+  sandboxInjectedGlobals: ["Array", "BigInt", "JSON", "Map", "Math", "Number", "Object", "Set"],
+};
 
 const project = (name, folders, more = {}) => ({
   displayName: name,
   rootDir: import.meta.dirname,
   testEnvironment: "node",
   transform: { "^.+\\.ts$": swc },
-  sandboxInjectedGlobals,
   testMatch: folders.map((folder) => `<rootDir>/test/${folder}/**/*.test.ts`),
   ...more,
 });
@@ -41,20 +39,24 @@ export default {
   // A bound for what hangs, not for what is slow: tests that promise a duration measure it.
   testTimeout: 120_000,
   projects: [
-    project("unit", [
-      "paxos",
-      "log",
-      "replication",
-      "transactions",
-      "participant",
-      "shared",
-      "scenarios",
-      "mutations",
-      "client",
-      "house",
-      "histories",
-    ]),
-    project("simulation", ["simulation"]),
+    project(
+      "unit",
+      [
+        "paxos",
+        "log",
+        "replication",
+        "transactions",
+        "participant",
+        "shared",
+        "scenarios",
+        "mutations",
+        "client",
+        "house",
+        "histories",
+      ],
+      fastGlobals,
+    ),
+    project("simulation", ["simulation"], fastGlobals),
     project("integration", ["integration"], withPostgres),
     project("end-to-end", ["end-to-end"], withPostgres),
   ],

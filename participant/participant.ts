@@ -61,11 +61,11 @@ export async function startParticipant(options: ParticipantOptions): Promise<Par
   let closed: string | undefined = STARTING;
   const unready = async (): Promise<string | undefined> => closed ?? (await shard.trouble());
   const metrics = measureParticipant({ node, receipts: () => retention?.survey });
-  const api = createParticipantApi({ node, unready, metrics });
-  const { tls } = config;
+  const { tls, clusterSecret: secret } = config;
+  const api = createParticipantApi({ node, unready, metrics, proofs: { secret, tls } });
   const http = await listenHttp(api, config.listen, { tls: tls?.server });
   const turnAway = serveCoordinators({
-    ...{ server: http.server, secret: config.clusterSecret, tls, node, onFatal, logger },
+    ...{ server: http.server, secret, tls, node, onFatal, logger },
     closed: () => closed,
   });
   let retention: ReceiptRetention | undefined;

@@ -12,9 +12,8 @@ import { assert } from "../../../shared/model/assert.ts";
 import { SynodError } from "../../../shared/model/errors.ts";
 import type { TransactionId } from "../../../shared/model/ids.ts";
 import type { Clock } from "../../../shared/model/ports.ts";
-import { CLUSTER_HEADER, type ClusterSecret } from "../../../shared/runtime/cluster-secret.ts";
 import type { AnswerHeaders } from "../../../shared/runtime/http.ts";
-import type { NodeTls } from "../../../shared/runtime/node-certificate.ts";
+import { isAskedByNode, type Proofs } from "../../../shared/runtime/node-proof.ts";
 import type { Owner } from "../../transactions/owner.ts";
 import { HOPS_HEADER } from "../forwarding.ts";
 import { CLIENT_ID_PATTERN, ROLES, type Client, type Clients, type Role } from "./clients.ts";
@@ -37,11 +36,9 @@ export interface Principal {
   readonly sees: (id: TransactionId) => boolean;
 }
 
-export interface GateOptions {
+export interface GateOptions extends Proofs {
   /** Undefined: whoever reaches the port may do everything. */
   readonly clients: Clients | undefined;
-  readonly secret: ClusterSecret | undefined;
-  readonly tls?: NodeTls | undefined;
   readonly clock: Clock;
 }
 
@@ -95,7 +92,7 @@ export class Gate {
     if (path === undefined) throw new SynodError("invalid-request", TARGET_SENTENCE);
     if (OPEN_PATHS.test(path)) return SUPERVISOR;
     if (path.startsWith("/internal/")) return this.#node(request);
-    const isForwarded = headers[HOPS_HEADER] !== undefined && this.#isNode(request);
+    const isForwarded = headers[HOPS_HEADER] !== undefined && isAskedByNode(request, this.#options);
     const { clients } = this.#options;
     if (clients === undefined) return isForwarded ? { ...EVERYBODY, isForwarded } : EVERYBODY;
     if (isForwarded) return this.#named(clientToldBy(headers[CLIENT_HEADER]), isForwarded);
@@ -119,15 +116,8 @@ export class Gate {
   }
 
   #node(request: IncomingMessage): Principal {
-    if (this.#isNode(request)) return EVERYBODY;
+    if (isAskedByNode(request, this.#options)) return EVERYBODY;
     throw new SynodError("unauthenticated", "this path is for the nodes of the cluster");
-  }
-
-  /** Where nodes have nothing to prove it with, everybody on this machine is believed to be one. */
-  #isNode({ headers, socket }: IncomingMessage): boolean {
-    const { secret, tls } = this.#options;
-    const knowsSecret = secret?.isHttpToken(headers[CLUSTER_HEADER]) ?? true;
-    return knowsSecret && (tls?.isNode(socket) ?? true);
   }
 }
 

@@ -8,6 +8,7 @@ import {
   ParticipantHello,
   PROTOCOL_VERSION,
 } from "../../../shared/model/protocol.ts";
+import { CLUSTER_HEADER, ClusterSecret } from "../../../shared/runtime/cluster-secret.ts";
 import { connectChannel, type Connection } from "../../../shared/runtime/channel-ends.ts";
 import type { Channel } from "../../../shared/runtime/channel.ts";
 import { systemRandom } from "../../../shared/runtime/clock.ts";
@@ -85,8 +86,9 @@ function link(address: string, change: Partial<CoordinatorHello> = {}): Promise<
   });
 }
 
-const get = (address: string, path: string) =>
+const get = (address: string, path: string, headers: Record<string, string> = {}) =>
   axios.get<Record<string, unknown>>(`http://${address}${path}`, {
+    headers,
     validateStatus: () => true,
     proxy: false,
   });
@@ -114,6 +116,20 @@ test("a participant that is up takes branches over its channel and commits them"
     counts: { committed: 1 },
   });
 });
+
+test("where nodes have a secret, the branches are shown to nodes, and to others only that it lives and its sums", async () => {
+  const secret = new ClusterSecret("the secret of the cluster under test");
+  const address = await start({ clusterSecret: secret });
+  await eventually("it is ready", () => ready(address));
+  expect((await get(address, "/v1/participant")).status).toBe(401);
+  const asNode = { [CLUSTER_HEADER]: secret.httpToken };
+  expect((await get(address, "/v1/participant", asNode)).data).toMatchObject({ prepared: 0 });
+  const metrics = (await get(address, "/metrics")).data as unknown as string;
+  const ours = metrics.split("\n").filter((line) => line.startsWith("synod_"));
+  const labels = ours.flatMap((line) => [...line.matchAll(/([a-z_]+)="/g)].map(([, name]) => name));
+  expect(labels).toContain("state");
+  expect(labels.filter((name) => name !== "state" && name !== "store")).toEqual([]);
+}, 30_000);
 
 test("a lost link rolls back what was begun over it", async () => {
   const address = await start();

@@ -12,7 +12,8 @@ import type { Principal } from "./access/gate.ts";
 import { lackOf } from "./access/rights.ts";
 import type { NamedStatement, Statements } from "./access/statements.ts";
 import { fieldPath } from "./field-path.ts";
-import { InvalidRequest, type FieldError } from "./problem.ts";
+import type { FieldError } from "./field-errors.ts";
+import { InvalidRequest } from "./problem.ts";
 
 export interface Terms {
   readonly shards: readonly string[];

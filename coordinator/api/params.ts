@@ -3,7 +3,7 @@
  * calls itself can be made to overflow the stack. Walks without recursion and names the exact place.
  */
 import { fieldPath } from "./field-path.ts";
-import type { FieldError } from "./problem.ts";
+import type { FieldError } from "./field-errors.ts";
 
 const MAX_DEPTH = 16;
 

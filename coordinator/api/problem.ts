@@ -1,17 +1,12 @@
 /** From a typed error to RFC 9457 problem+json. The table of codes is shared/model/errors.ts; this adds no judgement. */
 import { ERRORS, SynodError, type ErrorCode, type Outcome } from "../../shared/model/errors.ts";
 import type { AnswerHeaders } from "../../shared/runtime/http.ts";
+import type { FieldError } from "./field-errors.ts";
 
 export const PROBLEM_TYPE = "application/problem+json";
 /** Told with every 503 that does not know better. */
 const DEFAULT_RETRY_AFTER_MS = 1_000;
 const MAX_FIELD_ERRORS = 20;
-
-export interface FieldError {
-  /** JSON path in the request, e.g. `operations[2].params[0]`; empty for the body as a whole. */
-  readonly field: string;
-  readonly sentence: string;
-}
 
 /** A request that is refused for one or more of its fields, before anything has begun. */
 export class InvalidRequest extends SynodError {

@@ -5,8 +5,8 @@ import type { z } from "zod";
 import { LIMITS, type Operation } from "../../shared/model/api.ts";
 import { SynodError } from "../../shared/model/errors.ts";
 import { readBody } from "../../shared/runtime/http.ts";
-import { fieldPath } from "./field-path.ts";
-import { InvalidRequest, type FieldError } from "./problem.ts";
+import { fieldErrors } from "./field-errors.ts";
+import { InvalidRequest } from "./problem.ts";
 
 export interface RawBody {
   readonly body: Buffer;
@@ -63,20 +63,7 @@ export function readJson(raw: RawBody): unknown {
 export function readAs<Schema extends z.ZodType>(schema: Schema, json: unknown): z.infer<Schema> {
   const read = schema.safeParse(json);
   if (read.success) return read.data;
-  throw new InvalidRequest("invalid-request", read.error.issues.flatMap(fieldErrors));
-}
-
-function fieldErrors(issue: z.core.$ZodIssue): FieldError[] {
-  const field = fieldPath(issue.path);
-  if (issue.code === "unrecognized_keys") {
-    return issue.keys.map((key) => {
-      return { field: fieldPath([...issue.path, key]), sentence: "there is no such field" };
-    });
-  }
-  if (issue.code === "invalid_union") {
-    return [{ field, sentence: "must be a text, a number, a boolean, null, a list or an object" }];
-  }
-  return [{ field, sentence: issue.message.replace(/^[A-Z]/, (first) => first.toLowerCase()) }];
+  throw new InvalidRequest("invalid-request", fieldErrors(read.error));
 }
 
 /** For fingerprints: objects become lists of their sorted entries; the mark keeps them apart from lists. */

@@ -135,12 +135,12 @@ test.each([
   [
     "an unknown role",
     { clients: [{ id: "a", role: "root", tokens: [TOKEN] }] },
-    /clients\.0\.role/,
+    /^clients\[0\]\.role: must be one of observer, client, operator$/,
   ],
   [
     "a misspelt field",
     { clients: [{ id: "a", role: "client", tokens: [TOKEN], rate: 1 }] },
-    /rate/,
+    /^clients\[0\]\.rate: there is no such field$/,
   ],
   [
     "one name for two",
@@ -150,7 +150,7 @@ test.each([
         { id: "a", role: "client", tokens: [hashOf("u")] },
       ],
     },
-    /clients\.1: a comes twice/,
+    /clients\[1\]: a comes twice/,
   ],
   [
     "one token for two",
@@ -160,7 +160,7 @@ test.each([
         { id: "b", role: "operator", tokens: [TOKEN] },
       ],
     },
-    /clients\.1: b has a token of somebody else/,
+    /clients\[1\]: b has a token of somebody else/,
   ],
 ])("a clients' file with %s is refused, and no token is quoted", (_, content, sentence) => {
   const text = typeof content === "string" ? content : JSON.stringify(content);

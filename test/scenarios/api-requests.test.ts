@@ -129,6 +129,21 @@ test.each(refusals)(
   },
 );
 
+test("names unknown fields before what may be missing because of them, and says what is allowed", async () => {
+  const { body } = await post(node.url, {
+    operation: TRANSFER.operations,
+    ...{ isolation: "snapshots", timeoutMs: 1, waitFor: 7 },
+  });
+  expect(body["detail"]).toBe("operation: there is no such field");
+  expect(body["errors"]).toEqual([
+    { field: "operation", sentence: "there is no such field" },
+    { field: "operations", sentence: "is missing: it must be a list" },
+    { field: "isolation", sentence: expect.stringMatching(/^must be one of read committed, /) },
+    { field: "timeoutMs", sentence: "must be at least 10" },
+    { field: "waitFor", sentence: "must be one of applied, decided" },
+  ]);
+});
+
 test("refuses the 65th operation", async () => {
   const most = Array.from({ length: LIMITS.maxOperations }, () => first);
   expect((await post(node.url, { operations: most })).status).toBe(200);

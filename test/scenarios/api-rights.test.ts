@@ -260,9 +260,13 @@ describe("a statements' file", () => {
 
   test.each([
     ["no JSON", "{", "it is not JSON"],
-    ["no statements", "{}", /^statements: /],
-    ["a name with a blank", file(good, "a b"), /^statements\.a b: /],
-    ["a misspelt field", file({ ...good, shard: "s1" }), /shard/],
+    ["no statements", "{}", "statements: is missing: it must be an object"],
+    ["a name with a blank", file(good, "a b"), /^statements\.a b: a name must be a letter/],
+    [
+      "a misspelt field",
+      file({ ...good, shard: "s1" }),
+      /^statements\.debit\.shard: there is no such field$/,
+    ],
     ["no SQL", file({ ...good, sql: "updat" }), /^statements\.debit\.sql: syntax error/],
     [
       "two statements",
@@ -275,7 +279,11 @@ describe("a statements' file", () => {
       /sql: COMMIT is not allowed/,
     ],
     ["a wrong count", file({ ...good, params: 1 }), /params: is 1, but the statement takes 2/],
-    ["an empty list of shards", file({ ...good, shards: [] }), /^statements\.debit\.shards: /],
+    [
+      "an empty list of shards",
+      file({ ...good, shards: [] }),
+      /^statements\.debit\.shards: must have at least 1 entries$/,
+    ],
   ])("with %s is refused", (_, text, sentence) => {
     expect(() => Statements.parse(text)).toThrow(sentence);
   });

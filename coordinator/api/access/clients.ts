@@ -37,7 +37,11 @@ const Client = z.strictObject({
     .max(MAX_TOKENS),
   requestsPerSecond: z.int().min(1).max(MAX_REQUESTS_PER_SECOND).optional(),
   /** Rights: access/rights.ts. */
-  shards: z.array(z.string().regex(SHARD_ID_PATTERN, "must be the name of a shard")).optional(),
+  shards: z
+    .array(
+      z.string().regex(SHARD_ID_PATTERN, "must be the name of a shard, as in SYNOD_PARTICIPANTS"),
+    )
+    .optional(),
   statementClasses: z.array(z.enum(STATEMENT_CLASSES)).optional(),
   rawSql: z.boolean().optional(),
 });

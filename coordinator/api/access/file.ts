@@ -1,5 +1,6 @@
 /** Files of operators: JSON of one schema. */
 import type { z } from "zod";
+import { fieldErrors } from "../field-errors.ts";
 
 /** Throws an Error with one sentence that names the place; never quotes what stands there. */
 export function readFileAs<Schema extends z.ZodType>(
@@ -14,6 +15,6 @@ export function readFileAs<Schema extends z.ZodType>(
   }
   const read = schema.safeParse(json);
   if (read.success) return read.data;
-  const [issue] = read.error.issues;
-  throw new Error(`${issue?.path.join(".") ?? ""}: ${issue?.message ?? "it is not valid"}`);
+  const [first = { field: "", sentence: "it is not valid" }] = fieldErrors(read.error);
+  throw new Error(first.field === "" ? first.sentence : `${first.field}: ${first.sentence}`);
 }

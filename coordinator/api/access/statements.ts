@@ -22,7 +22,9 @@ const NamedStatement = z
     params: z.int().min(0).max(LIMITS.maxParams),
     /** Where it may run; everywhere when missing. */
     shards: z
-      .array(z.string().regex(SHARD_ID_PATTERN, "must be the name of a shard"))
+      .array(
+        z.string().regex(SHARD_ID_PATTERN, "must be the name of a shard, as in SYNOD_PARTICIPANTS"),
+      )
       .min(1)
       .optional(),
   })
@@ -37,7 +39,12 @@ const NamedStatement = z
   });
 export type NamedStatement = z.infer<typeof NamedStatement>;
 
-const Name = z.string().regex(STATEMENT_NAME_PATTERN, "is not the name of a statement");
+const Name = z
+  .string()
+  .regex(
+    STATEMENT_NAME_PATTERN,
+    "a name must be a letter or _, then at most 62 of A-Z, a-z, 0-9, _ . and -",
+  );
 const StatementsFile = z.strictObject({
   statements: z
     .record(Name, NamedStatement)

@@ -92,7 +92,11 @@ export interface TransactionResponse {
   readonly id: string;
   readonly outcome: "committed";
   readonly results: readonly OperationResult[];
-  /** Shards whose branch is decided but not yet confirmed; they commit as soon as they can be reached. */
+  /**
+   * Shards whose branch is decided but not known to be confirmed; they commit as soon as they can be reached. Known to the node
+   * that answers: others than the leader learn of confirmations from the log, which has them a moment later, and a new
+   * leader asks every shard of which the log does not have it. So a shard may be named once more after it was not.
+   */
   readonly pendingShards: readonly string[];
 }
 

@@ -83,17 +83,18 @@ export class LeaderRoute {
       const attempt = await this.#tryLeader(route, local.leader, deadlineMs);
       if (attempt.kind === "answered") {
         const { reply } = attempt;
-        if (mayHaveBegun && !replySpeaksOfAll(route.repetition, reply)) throw unknownOutcome();
+        if (mayHaveBegun && !replySpeaksOfAll(route.repetition, reply))
+          throw unknownOutcome(route.repetition);
         return { kind: "relayed", reply };
       }
       if (attempt.kind === "lost" && route.repetition !== "harmless") {
-        if (route.repetition === "runsAgain") throw unknownOutcome();
+        if (route.repetition === "runsAgain") throw unknownOutcome(route.repetition);
         mayHaveBegun = true;
         waitUntilMs = undefined;
       }
       waitUntilMs ??= Math.min(deadlineMs, clock.monotonicMs() + leaderWaitMs);
       if (!(await this.#awaitLeader(waitUntilMs)))
-        throw mayHaveBegun ? unknownOutcome() : noQuorum();
+        throw mayHaveBegun ? unknownOutcome(route.repetition) : noQuorum();
     }
   }
 
@@ -108,7 +109,7 @@ export class LeaderRoute {
     } catch (error) {
       if (error instanceof NotLeader) return { kind: "elsewhere", leader: error.leader };
       const isRefusal = mayHaveBegun && error instanceof SynodError;
-      if (isRefusal && !speaksOfAll(repetition, error.outcome)) throw unknownOutcome();
+      if (isRefusal && !speaksOfAll(repetition, error.outcome)) throw unknownOutcome(repetition);
       throw error;
     }
   }
@@ -143,9 +144,14 @@ function noQuorum(): SynodError {
   return new SynodError("no-quorum", sentence);
 }
 
-function unknownOutcome(): SynodError {
-  return new SynodError(
-    "outcome-unknown",
-    "the leader was lost after it was asked: ask the same again, under the same idempotency key",
-  );
+const WHAT_NOW: Readonly<Record<Repetition, string>> = {
+  harmless: "ask the same again",
+  sameKey: "ask the same again, under the same idempotency key",
+  sameTransaction: "ask the same again: it is carried out once",
+  runsAgain: "without an idempotency key only the data can tell, and asked again it may run twice",
+};
+
+function unknownOutcome(repetition: Repetition): SynodError {
+  const sentence = `the leader was lost after it was asked; ${WHAT_NOW[repetition]}`;
+  return new SynodError("outcome-unknown", sentence);
 }

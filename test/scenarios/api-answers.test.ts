@@ -42,6 +42,13 @@ test.each(ERROR_CODES)("tells %s as the table says", async (code) => {
   expect(answer.headers.get("location")).toBe(location);
 });
 
+test("no title says more than its outcome, which may be another where the same thing happens", async () => {
+  failWith(new SynodError("sql-error", "a sentence", { outcome: "not_started" }));
+  const { body } = await post(node.url, TRANSFER);
+  expect(body).toMatchObject({ title: "A statement failed", outcome: "not_started" });
+  for (const { title } of Object.values(ERRORS)) expect(title).not.toMatch(/abort/i);
+});
+
 test("tells what is known beyond the code", async () => {
   failWith(
     new SynodError("participant-conflict", "shard s2 could not serialize access", {

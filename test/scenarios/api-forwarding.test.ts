@@ -158,6 +158,7 @@ test.each(["destroy", "half an answer"])(
     const without = await post(nodes[1].url, TRANSFER);
     expect([without.status, without.body["code"]]).toEqual([504, "outcome-unknown"]);
     expect(without.body["outcome"]).toBe("unknown");
+    expect(without.body["detail"]).toMatch(/without an idempotency key .* it may run twice/);
     expect(broken.requests()).toBe(1);
     const withKey = post(nodes[1].url, TRANSFER, KEY);
     setTimeout(() => (group.leader = nodeId(3)), 100);

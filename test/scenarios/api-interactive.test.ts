@@ -234,6 +234,7 @@ describe("over nodes", () => {
     };
     const answer = await call("POST", `/${ID}/commit`, { timeoutMs: 500 }, follower);
     expect(answer).toMatchObject({ status: 504, body: { code: "outcome-unknown" } });
+    expect(answer.body["detail"]).toMatch(/ask the same again: it is carried out once$/);
   });
 });
 

@@ -49,7 +49,11 @@ function sentenceOf(issue: z.core.$ZodIssue): string {
       return boundOf(issue.origin, "at least", issue.minimum);
     case "too_big":
       return boundOf(issue.origin, "at most", issue.maximum);
-    default:
+    case "unrecognized_keys":
+    case "invalid_element":
+    case "invalid_format":
+    case "not_multiple_of":
+    case "custom":
       return issue.message.replace(/^[A-Z](?=[a-z])/, (first) => first.toLowerCase());
   }
 }

@@ -10,7 +10,8 @@ import {
   StatementAnswer,
   StepAnswer,
 } from "../shared/model/answers.ts";
-import { LIMITS, type Isolation, type WaitFor } from "../shared/model/api.ts";
+import { LIMITS, type WaitFor } from "../shared/model/api.ts";
+import { INTERACTIVE_LIMITS, type InteractiveIsolation } from "../shared/model/interactive.ts";
 import { Deadline, DEFAULT_DEADLINE_MS } from "./backoff.ts";
 import { plainCall, type Call, type Caller } from "./caller.ts";
 import { toWire, type Operation } from "./operation.ts";
@@ -26,7 +27,9 @@ export interface CallOptions {
 }
 
 export interface OpenOptions {
-  readonly isolation?: Isolation | undefined;
+  readonly isolation?: InteractiveIsolation | undefined;
+  /** With isolation `snapshot`, and only then: all that the transaction may use. */
+  readonly shards?: readonly string[] | undefined;
   /** How long the transaction may wait for its next step. */
   readonly idleTimeoutMs?: number | undefined;
   /** How long it may be open. */
@@ -48,12 +51,14 @@ export class InteractiveCalls {
   }
 
   begin(
-    { isolation, idleTimeoutMs, timeoutMs }: OpenOptions = {},
+    { isolation, shards, idleTimeoutMs, timeoutMs }: OpenOptions = {},
     options: CallOptions = {},
   ): Promise<Begun> {
-    const body = JSON.stringify({ isolation, idleTimeoutMs, timeoutMs });
+    const body = JSON.stringify({ isolation, shards, idleTimeoutMs, timeoutMs });
     const request = { method: "POST", path: `${TRANSACTIONS_PATH}/begin`, body } as const;
-    return this.#run(plainCall("begin", request, LIMITS.defaultTimeoutMs, BegunAnswer), options);
+    const openingMs = shards === undefined ? 0 : INTERACTIVE_LIMITS.maxOpeningMs;
+    const serverTimeMs = LIMITS.defaultTimeoutMs + openingMs;
+    return this.#run(plainCall("begin", request, serverTimeMs, BegunAnswer), options);
   }
 
   /** `seq` counts 1, 2, 3 … over all steps of the transaction; the last one may be asked again. */

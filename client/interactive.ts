@@ -2,7 +2,8 @@
  * Interactive transactions: begin, run the caller's closure, commit. Where an attempt was aborted and a new one can help,
  * the closure runs again from its start, in a new transaction: so it must have no effects but those on the transaction.
  */
-import { LIMITS, type Isolation, type WaitFor } from "../shared/model/api.ts";
+import { LIMITS, type WaitFor } from "../shared/model/api.ts";
+import type { InteractiveIsolation } from "../shared/model/interactive.ts";
 import { Backoff, Deadline, DEFAULT_DEADLINE_MS } from "./backoff.ts";
 import { SynodClientError, UnavailableError } from "./errors.ts";
 import type { Hooks } from "./hooks.ts";
@@ -10,7 +11,9 @@ import type { Begun, InteractiveCalls } from "./interactive-calls.ts";
 import { InteractiveTransaction } from "./interactive-transaction.ts";
 
 export interface BeginOptions {
-  readonly isolation?: Isolation;
+  readonly isolation?: InteractiveIsolation;
+  /** With isolation `snapshot`, and only then: all that the transaction may use. */
+  readonly shards?: readonly string[];
   readonly waitFor?: WaitFor;
   /** How long the transaction may wait for the closure's next step. */
   readonly idleTimeoutMs?: number;

@@ -15,6 +15,7 @@ import type { ChosenSlot } from "./paxos/message.ts";
 import type { PaxosConfig } from "./paxos/state.ts";
 import { Replica, type ReplicaEvents } from "./replication/replica.ts";
 import type { SnapshotPolicy } from "./replication/snapshots.ts";
+import { Agreements } from "./transactions/agreements.ts";
 import { Admission, interactiveShare } from "./transactions/admission.ts";
 import {
   AnsweredKeys,
@@ -110,6 +111,7 @@ class Node implements CoordinatorNode {
   readonly #onePhase: OnePhase;
   readonly #outcomes: Outcomes;
   readonly #recovery: Recovery;
+  readonly #agreements: Agreements;
   readonly #reads: Reads;
   readonly #deadlocks: DeadlockDetector;
   readonly #service: TransactionService;
@@ -153,8 +155,14 @@ class Node implements CoordinatorNode {
     const carriers = this.#carriers;
     const capacity = (shard: ShardId): number => links.connected(shard)?.maxBranches ?? 0;
     const admission = new Admission(capacity, clock);
+    const [leader, stillLeads] = [
+      () => this.replica.leader,
+      (ballot: Ballot) => this.replica.stillLeads(ballot),
+    ];
+    this.#agreements = new Agreements({ clock, delivery, leader, stillLeads });
+    const agreements = this.#agreements;
     this.#interactive = new InteractiveTransactions({
-      ...{ clusterId, links, clock, logger, carriers, admission, counts: this.#counts },
+      ...{ clusterId, links, clock, logger, carriers, admission, counts: this.#counts, agreements },
       share: new Admission((shard) => interactiveShare(capacity(shard)), clock),
     });
     const interactive = this.#interactive;
@@ -167,13 +175,7 @@ class Node implements CoordinatorNode {
     );
     const outcomes = this.#outcomes;
     this.#recovery = new Recovery({ links, outcomes, leadership, incidents, clock, logger });
-    const [leader, stillLeads] = [
-      () => this.replica.leader,
-      (ballot: Ballot) => this.replica.stillLeads(ballot),
-    ];
-    this.#reads = new Reads({
-      ...{ links, clock, logger, leadership, delivery, leader, stillLeads },
-    });
+    this.#reads = new Reads({ links, clock, logger, leadership, agreements, leader });
     const parties = [carriers, interactive];
     this.#deadlocks = new DeadlockDetector({ parties, links, clock, logger });
     const keysLimits = options.answeredKeys ?? DEFAULT_ANSWERED_KEYS_LIMITS;
@@ -291,7 +293,7 @@ class Node implements CoordinatorNode {
   #apply({ value }: ChosenSlot): void {
     for (const command of decodeBatch(value)) {
       const applied = this.ledger.apply(command);
-      this.#reads.applied(applied);
+      this.#agreements.applied(applied);
       this.#carriers.applied(applied);
       if (applied.kind === "barrier") this.#barrierApplied(applied.ballot, applied.floor);
       this.#clockWatch.applied(command.atMs, this.#isFollowing);

@@ -1,8 +1,9 @@
-/** Clients that count the money of all shards in one request, again and again, at one coordinator after the other. */
+/** Clients that count the money of all shards, again and again, at one coordinator after the other. */
 import { Agent } from "node:http";
 import { setTimeout } from "node:timers/promises";
 import axios from "axios";
 import { z } from "zod";
+import { createClient, SynodClientError, type BeginOptions, type Synod } from "../../client/sdk.ts";
 import { quantile } from "../load.ts";
 
 export interface CountingOptions {
@@ -11,8 +12,11 @@ export interface CountingOptions {
   readonly expected: bigint;
   readonly clients: number;
   readonly untilMs: number;
-  readonly path: "/v1/reads" | "/v1/transactions";
+  readonly way: Way;
 }
+
+/** In one request, or shard by shard in an interactive transaction of that isolation. */
+export type Way = "/v1/reads" | "/v1/transactions" | "snapshot" | "repeatable read";
 
 export interface Counts {
   readonly reads: number;
@@ -35,13 +39,22 @@ const Answer = z.object({
 });
 
 export async function count(options: CountingOptions): Promise<Counts> {
+  const { urls, way, shards } = options;
   const agent = new Agent({ keepAlive: true });
+  const synods = urls.map((url) => createClient({ endpoints: [url] }));
+  const countOnce = (turn: number): Promise<bigint | undefined> => {
+    const [url = "", synod] = [urls[turn % urls.length], synods[turn % urls.length]];
+    if (way === "/v1/reads" || way === "/v1/transactions" || synod === undefined) {
+      return countInOneRequest(agent, url + way, shards);
+    }
+    return countStepByStep(synod, shards, way);
+  };
   const latencies: number[] = [];
   const seen = { fractured: 0, failed: 0 };
   const clients = Array.from({ length: options.clients }, async (_, index) => {
     for (let turn = index; performance.now() < options.untilMs; turn += 1) {
       const fromMs = performance.now();
-      const sum = await countOnce(options, agent, options.urls[turn % options.urls.length] ?? "");
+      const sum = await countOnce(turn);
       if (sum === undefined) {
         seen.failed += 1;
         await setTimeout(PAUSE_AFTER_FAILURE_MS);
@@ -53,6 +66,7 @@ export async function count(options: CountingOptions): Promise<Counts> {
   });
   await Promise.all(clients);
   agent.destroy();
+  for (const synod of synods) synod.close();
   const ascending = Float64Array.from(latencies).sort();
   return {
     ...{ reads: latencies.length, ...seen },
@@ -61,15 +75,15 @@ export async function count(options: CountingOptions): Promise<Counts> {
 }
 
 /** Undefined when there is no answer. */
-async function countOnce(
-  { shards, path }: CountingOptions,
+async function countInOneRequest(
   agent: Agent,
   url: string,
+  shards: readonly string[],
 ): Promise<bigint | undefined> {
   const operations = shards.map((shard) => ({ shard, sql: SUM, params: [] }));
   try {
     const { status, data } = await axios.post<unknown>(
-      `${url}${path}`,
+      url,
       { operations, timeoutMs: READ_TIMEOUT_MS },
       {
         ...{ httpAgent: agent, timeout: REQUEST_TIMEOUT_MS, maxRedirects: 0, proxy: false },
@@ -80,6 +94,31 @@ async function countOnce(
     return Answer.parse(data).results.reduce((sum, { rows: [row] }) => sum + BigInt(row.sum), 0n);
   } catch (error) {
     if (axios.isAxiosError(error)) return undefined;
+    throw error;
+  }
+}
+
+/** As `countInOneRequest`. */
+async function countStepByStep(
+  synod: Synod,
+  shards: readonly string[],
+  isolation: "snapshot" | "repeatable read",
+): Promise<bigint | undefined> {
+  const options: BeginOptions = {
+    ...{ isolation, maxRuns: 1, deadlineMs: READ_TIMEOUT_MS },
+    ...(isolation === "snapshot" && { shards }),
+  };
+  try {
+    return await synod.begin(async (tx) => {
+      let total = 0n;
+      for (const shard of shards) {
+        const { rows } = await tx.query<{ readonly sum: string }>(shard, SUM);
+        total += BigInt(rows[0]?.sum ?? 0);
+      }
+      return total;
+    }, options);
+  } catch (error) {
+    if (error instanceof SynodClientError) return undefined;
     throw error;
   }
 }

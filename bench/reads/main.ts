@@ -1,7 +1,7 @@
 /**
  * `npm run reads`: the bank. Money moves between shards, leaders are killed and participants stand still; meanwhile some clients
- * count all of it by `POST /v1/reads`, others by a transaction that reads each shard for itself. No transfer makes money, so
- * whoever counts another sum has seen half of one. Exit code 0 only if reads never do, and plain ones did.
+ * count all of it by `POST /v1/reads` or on a snapshot, others by transactions that read each shard for itself. No transfer makes
+ * money, so whoever counts another sum has seen half of one. Exit code 0 only if the former never do, and the latter did.
  */
 import { mkdirSync } from "node:fs";
 import { resolve } from "node:path";
@@ -75,9 +75,11 @@ async function measure(cluster: LocalCluster, options: Options): Promise<ReadsRe
   const tally = new Tally(performance.now());
   const counting = { urls, shards, expected, clients: options.readers, untilMs };
   const none: Disturbances = { leadersKilled: 0, participantsPaused: 0 };
-  const [whole, plain, disturbances] = await Promise.all([
-    count({ ...counting, path: "/v1/reads" }),
-    count({ ...counting, path: "/v1/transactions" }),
+  const [whole, plain, snapshot, repeatable, disturbances] = await Promise.all([
+    count({ ...counting, way: "/v1/reads" }),
+    count({ ...counting, way: "/v1/transactions" }),
+    count({ ...counting, way: "snapshot" }),
+    count({ ...counting, way: "repeatable read" }),
     options.chaos ? disturb(cluster, untilMs) : none,
     runWorkload({ urls, clients: options.writers, durationMs, accounts }, tally),
   ]);
@@ -91,6 +93,8 @@ async function measure(cluster: LocalCluster, options: Options): Promise<ReadsRe
     committed,
     whole,
     plain,
+    snapshot,
+    repeatable,
     disturbances,
   };
 }

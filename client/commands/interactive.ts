@@ -1,16 +1,18 @@
 /** `synod tx begin`, `exec`, `commit`, `rollback`: a transaction held open between commands. */
 import { type Command, Option } from "commander";
-import { Isolation, WaitFor } from "../../shared/model/api.ts";
+import { WaitFor } from "../../shared/model/api.ts";
+import { InteractiveIsolation } from "../../shared/model/interactive.ts";
 import type { SavepointStep } from "../sdk.ts";
 import type { Act } from "./context.ts";
 import { UsageError } from "./failure.ts";
 import { examples } from "./help.ts";
 import { takeOperations } from "./operations.ts";
-import { wholeNumber } from "./parsing.ts";
+import { commaSeparated, wholeNumber } from "./parsing.ts";
 import { showRows } from "./results.ts";
 
 interface BeginOptions {
-  readonly isolation?: Isolation;
+  readonly isolation?: InteractiveIsolation;
+  readonly shards?: readonly string[];
   readonly idleTimeout?: number;
   readonly timeout?: number;
 }
@@ -27,17 +29,26 @@ const MAX_TIMEOUT_MS = 600_000;
 export function addInteractiveCommands(tx: Command, act: Act): void {
   tx.command("begin")
     .description("open a transaction; it is rolled back when it waits or lasts too long")
-    .addOption(new Option("--isolation <level>", "on every shard").choices(Isolation.options))
+    .addOption(
+      new Option("--isolation <level>", "on every shard").choices(InteractiveIsolation.options),
+    )
+    .option("--shards <names>", "for isolation snapshot: all it may use, as s1,s2", commaSeparated)
     .option(
       "--idle-timeout <ms>",
       "how long it may wait for a command",
       wholeNumber(10, MAX_TIMEOUT_MS),
     )
     .option("--timeout <ms>", "how long it may be open", wholeNumber(10, MAX_TIMEOUT_MS))
-    .addHelpText("after", examples("id=$(synod tx begin --idle-timeout 60000)"))
-    .action(({ isolation, idleTimeout, timeout }: BeginOptions, command: Command) =>
+    .addHelpText(
+      "after",
+      examples(
+        "id=$(synod tx begin --idle-timeout 60000)",
+        "id=$(synod tx begin --isolation snapshot --shards s1,s2)",
+      ),
+    )
+    .action(({ isolation, shards, idleTimeout, timeout }: BeginOptions, command: Command) =>
       act(command, async ({ synod, output, json, deadlineMs, signal }) => {
-        const options = { isolation, idleTimeoutMs: idleTimeout, timeoutMs: timeout };
+        const options = { isolation, shards, idleTimeoutMs: idleTimeout, timeoutMs: timeout };
         const begun = await synod.interactive.begin(options, { deadlineMs, signal });
         if (json) output.json(begun);
         else output.line(begun.id);

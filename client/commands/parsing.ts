@@ -11,3 +11,8 @@ export function wholeNumber(lowest: number, highest: number): (text: string) => 
     return value;
   };
 }
+
+/** A parser for commander: `a,b` is a list of two. */
+export function commaSeparated(text: string): readonly string[] {
+  return text.split(",").map((part) => part.trim());
+}

@@ -6,11 +6,13 @@ import { hash } from "node:crypto";
 import type { z } from "zod";
 import { assert } from "../../shared/model/assert.ts";
 import type { ShardId } from "../../shared/model/ids.ts";
-import { type BeginRequest, type CommitBody, StepRequest } from "../../shared/model/interactive.ts";
+import { BeginRequest, type CommitBody, StepRequest } from "../../shared/model/interactive.ts";
 import type { AskedStep, Step } from "../transactions/interactive/machine.ts";
+import { objectionToShard } from "./access/rights.ts";
+import { fieldPath } from "./field-path.ts";
 import { readOperations, type Terms } from "./operation-checks.ts";
 import { objectionsToList } from "./params.ts";
-import { InvalidRequest } from "./problem.ts";
+import { type FieldError, InvalidRequest } from "./problem.ts";
 import {
   type Forwardable,
   inKeyOrder,
@@ -26,6 +28,28 @@ export function readOptionalBody<Schema extends z.ZodType<BeginRequest | CommitB
   raw: RawBody,
 ): z.infer<Schema> {
   return readAs(schema, raw.body.length === 0 ? {} : readJson(raw));
+}
+
+/** Throws InvalidRequest. */
+export function readBegin(raw: RawBody, { shards: known, caller }: Terms): BeginRequest {
+  const request = readOptionalBody(BeginRequest, raw);
+  const refuse = (
+    code: "forbidden" | "unknown-shard",
+    objectionTo: (shard: string) => string | undefined,
+  ): void => {
+    const errors = (request.shards ?? []).flatMap((shard, index): readonly FieldError[] => {
+      const sentence = objectionTo(shard);
+      return sentence === undefined ? [] : [{ field: fieldPath(["shards", index]), sentence }];
+    });
+    if (errors.length > 0) throw new InvalidRequest(code, errors);
+  };
+  refuse("forbidden", (shard) =>
+    caller.isForwarded ? undefined : objectionToShard(caller.rights, shard),
+  );
+  refuse("unknown-shard", (shard) =>
+    known.includes(shard) ? undefined : `there is no shard "${shard}"`,
+  );
+  return request;
 }
 
 /** Throws SynodError with outcome `not_started`. The statement parser must be loaded. */

@@ -6,16 +6,16 @@
  * carried out twice. A `begin` may then leave a transaction behind that nobody knows; it has run nothing, and expires.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { BeginRequest, CommitBody, INTERACTIVE_LIMITS } from "../../shared/model/interactive.ts";
+import { CommitBody, INTERACTIVE_LIMITS } from "../../shared/model/interactive.ts";
 import type { InteractiveGateway } from "../transactions/gateway.ts";
 import { type Calls, timeLeft } from "./calls.ts";
 import { termsFor, type ApiContext } from "./context.ts";
-import { readOptionalBody, readStep } from "./interactive-request.ts";
+import { readBegin, readOptionalBody, readStep } from "./interactive-request.ts";
 import { PATH, readId } from "./transactions.ts";
 
 const CREATED = 201;
 const BEGIN_TIMEOUT_MS = 5_000;
-/** Waiting for a place, and for branches that are told to roll back. */
+/** Waiting for a place, for snapshots, and for branches that are told to roll back. */
 const SLACK_MS = 10_000;
 
 export class Interactive {
@@ -28,12 +28,13 @@ export class Interactive {
   }
 
   async begin(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    await this.#calls.answer(request, response, (raw, { owner }) => {
-      const begin = readOptionalBody(BeginRequest, raw);
+    await this.#calls.answer(request, response, (raw, caller) => {
+      const begin = readBegin(raw, termsFor(this.#context, caller));
+      const timeoutMs = BEGIN_TIMEOUT_MS + (begin.shards === undefined ? 0 : SLACK_MS);
       return {
-        ...{ method: "POST", path: `${PATH}/begin`, timeoutMs: BEGIN_TIMEOUT_MS },
+        ...{ method: "POST", path: `${PATH}/begin`, timeoutMs },
         here: async () => {
-          const body = await this.#gateway.begin(begin, owner);
+          const body = await this.#gateway.begin(begin, caller.owner);
           return { status: CREATED, body, headers: { Location: `${PATH}/${body.id}` } };
         },
         repetition: "harmless",

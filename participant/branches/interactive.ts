@@ -93,9 +93,15 @@ export class InteractiveBranches {
     let ran: StatementReply = { kind: "ran", result: null, fields: [] };
     try {
       branch.session ??= await this.#open(request);
-      const { execution, fields } = await perform(branch, branch.session, request);
+      const performed = await perform(branch, branch.session, request);
+      const { execution, fields, snapshot } = performed;
       const step = judgeStep(execution, operation);
-      ran = { kind: "ran", result: step.result, fields: [...fields] };
+      ran = {
+        kind: "ran",
+        result: step.result,
+        fields: [...fields],
+        ...(snapshot && { snapshot }),
+      };
       registry.advance(branch, {
         kind: "ran",
         execution: step,
@@ -215,6 +221,7 @@ async function perform(
     return { execution: { kind: "refused", index: 0, ...state.stop }, fields: [] };
   }
   if (action.kind === "operation") return session.runStep(action.operation);
+  if (action.kind === "takeSnapshot") return session.takeSnapshot();
   return { execution: await session.savepoint(action), fields: [] };
 }
 

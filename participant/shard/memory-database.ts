@@ -17,6 +17,8 @@ export class MemoryTransaction {
   readonly items = new Map<string, bigint>();
   readonly entries = new Map<string, string>();
   readonly locks = new Set<string>();
+  /** What it sees of others, once it has looked; undefined sees what is committed at each moment. */
+  sees: MemoryImage | undefined;
   /** After an error only a rollback is possible, or one to a savepoint. */
   failed = false;
   /** The oldest first. */
@@ -34,6 +36,14 @@ export class MemoryTransaction {
     const found = this.savepoints.findLastIndex((savepoint) => savepoint.name === name);
     return found < 0 ? undefined : found;
   }
+}
+
+/** What was committed at one moment. */
+export interface MemoryImage {
+  readonly items: ReadonlyMap<string, bigint>;
+  readonly entries: ReadonlyMap<string, string>;
+  /** How often each item had been written. */
+  readonly versions: ReadonlyMap<string, number>;
 }
 
 /** What the transaction had written and locked when it was set. */
@@ -59,9 +69,10 @@ interface Waiter {
   readonly grant: () => void;
 }
 
-export class MemoryDatabase {
+export class MemoryDatabase implements MemoryImage {
   readonly items = new Map<string, bigint>();
   readonly entries = new Map<string, string>();
+  readonly versions = new Map<string, number>();
   readonly receipts = new Map<TransactionId, Receipt>();
   /** Here nothing is deleted but by hand. */
   keysForgottenUpToMs = 0;
@@ -113,6 +124,11 @@ export class MemoryDatabase {
     return `${oldest}:${next}:${running.join(",")}`;
   }
 
+  image(): MemoryImage {
+    const { items, entries, versions } = this;
+    return { items: new Map(items), entries: new Map(entries), versions: new Map(versions) };
+  }
+
   /**
    * Calls `grant` when the transaction holds the row: at once, or when those before it have ended. The returned function
    * gives up waiting.
@@ -160,7 +176,10 @@ export class MemoryDatabase {
   }
 
   commit(transaction: MemoryTransaction): void {
-    for (const [id, value] of transaction.items) this.items.set(id, value);
+    for (const [id, value] of transaction.items) {
+      this.items.set(id, value);
+      this.versions.set(id, (this.versions.get(id) ?? 0) + 1);
+    }
     for (const [id, note] of transaction.entries) this.entries.set(id, note);
     this.#end(transaction, "committed");
   }

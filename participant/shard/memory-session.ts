@@ -111,6 +111,25 @@ export class MemorySession implements ShardSession {
     return { execution, fields: execution.kind === "executed" ? fieldsOf(operation) : [] };
   }
 
+  takeSnapshot(): Promise<StepOutcome> {
+    assert(this.#options.isolation === "repeatable read", "a snapshot lasts in repeatable read");
+    return this.#guard(() => this.#backend.run("execute", () => this.#takeSnapshot()));
+  }
+
+  #takeSnapshot(): StepOutcome {
+    const { transaction } = this.#backend;
+    assert(transaction.xid === null, "what has written is not begun anew");
+    if (this.#interrupted) return { execution: { ...CANCELED, index: 0 }, fields: [] };
+    transaction.sees = this.#database.image();
+    const execution = {
+      kind: "executed",
+      results: [],
+      xid: null,
+      insideTransaction: true,
+    } as const;
+    return { execution, fields: [], snapshot: this.#database.snapshot() };
+  }
+
   savepoint(action: SavepointAction): Promise<ExecutionOutcome> {
     return this.#guard(() => this.#backend.run("execute", () => this.#savepoint(action)));
   }
@@ -261,10 +280,12 @@ export class MemorySession implements ShardSession {
 
   async #runOne(operation: BranchOperation): Promise<StatementOutcome> {
     if (this.#interrupted) return CANCELED;
-    if (this.#options.isolation !== "read committed") {
-      const message = "the memory shard knows only read committed";
+    const { isolation } = this.#options;
+    if (isolation === "serializable") {
+      const message = "the memory shard does not know serializable";
       return { kind: "failed", sqlstate: "0A000", message };
     }
+    if (isolation === "repeatable read") this.#backend.transaction.sees ??= this.#database.image();
     const statement = parseStatement(operation);
     if (statement.kind === "failed") return statement;
     const row = rowToLock(statement, this.#database);

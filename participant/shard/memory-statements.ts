@@ -79,12 +79,16 @@ export function runStatement(
       return { kind: "done", rowCount: rows.length, rows };
     }
     case "list": {
-      const ids = [...new Set([...database.entries.keys(), ...transaction.entries.keys()])].sort();
+      const { entries } = transaction.sees ?? database;
+      const ids = [...new Set([...entries.keys(), ...transaction.entries.keys()])].sort();
       return { kind: "done", rowCount: ids.length, rows: ids.map((id) => ({ id })) };
     }
     case "add": {
       const before = valueOf(statement.id, transaction, database);
       if (before === undefined) return { kind: "done", rowCount: 0, rows: [] };
+      if (isWrittenSince(transaction.sees, statement.id, database)) {
+        return failure("40001", "could not serialize access due to concurrent update");
+      }
       const value = before + statement.amount;
       if (value < 0n) {
         const message = `new row for relation "items" violates check constraint "items_value_check"`;
@@ -114,5 +118,13 @@ function valueOf(
   transaction: MemoryTransaction,
   database: MemoryDatabase,
 ): bigint | undefined {
-  return transaction.items.get(id) ?? database.items.get(id);
+  return transaction.items.get(id) ?? (transaction.sees ?? database).items.get(id);
+}
+
+function isWrittenSince(
+  seen: MemoryTransaction["sees"],
+  id: string,
+  { versions }: MemoryDatabase,
+): boolean {
+  return seen !== undefined && seen.versions.get(id) !== versions.get(id);
 }

@@ -15,6 +15,7 @@ import {
   readCommit,
   readExecution,
   readPrepare,
+  readSnapshot,
   readSnapshotRead,
   type Span,
 } from "./session-outcome.ts";
@@ -107,6 +108,20 @@ export class PostgresSession implements ShardSession {
     const execution = this.#readStep(report.end, span);
     const shape = report.end.results[span.first]?.shape;
     return { execution, fields: execution.kind === "executed" ? (shape?.fields ?? []) : [] };
+  }
+
+  async takeSnapshot(): Promise<StepOutcome> {
+    assert(this.#options.isolation === "repeatable read", "a snapshot lasts in repeatable read");
+    await this.#watchdog.quiet();
+    const { statements } = this.#connection;
+    const before = this.#state === "new" ? [] : [steps.rollbackStep(statements)];
+    const opening = [...before, ...steps.openingSteps(statements, this.#options)];
+    const batch = [...opening, steps.snapshotStep(statements), steps.lookStep(statements)];
+    const { end } = await this.#run(batch, this.#options.timeoutMs + SERVER_TIMEOUT_GRACE_MS);
+    const first = opening.length + 1;
+    const execution = this.#readStep(end, { first, count: 0, before: "snapshot" });
+    if (execution.kind !== "executed") return { execution, fields: [] };
+    return { execution, fields: [], snapshot: readSnapshot(end, first - 1) };
   }
 
   async savepoint(action: SavepointAction): Promise<ExecutionOutcome> {

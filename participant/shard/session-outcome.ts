@@ -59,10 +59,15 @@ export function readSnapshotRead(end: BatchEnd, span: Span, role: string): ReadO
   assert(execution.kind !== "receiptFound", "a read looks for no receipt");
   if (execution.kind !== "executed") return execution;
   if (end.kind === "failed") return { ...readFailure(end.error), index: span.count - 1 };
-  const row = end.results[span.first - 1]?.rows[0];
-  assert(row !== undefined, "the server names the snapshot");
   const { results, insideTransaction } = execution;
-  return { kind: "read", snapshot: String(row["snapshot"]), results, insideTransaction };
+  return { kind: "read", snapshot: readSnapshot(end, span.first - 1), results, insideTransaction };
+}
+
+/** `step`: place of the question for it. */
+export function readSnapshot({ results }: BatchEnd, step: number): string {
+  const row = results[step]?.rows[0];
+  assert(row !== undefined, "the server names the snapshot");
+  return String(row["snapshot"]);
 }
 
 /** `step`: place of PREPARE TRANSACTION. What failed behind it does not unsay its answer. */

@@ -125,12 +125,14 @@ export interface InteractiveOptions {
 }
 
 /** What is done to a savepoint. */
-export type SavepointAction = Exclude<BranchAction, { readonly kind: "operation" }>;
+export type SavepointAction = Extract<BranchAction, { readonly name: string }>;
 
 export interface StepOutcome {
   readonly execution: ExecutionOutcome;
   /** The columns of what was returned, in order. */
   readonly fields: readonly ResultField[];
+  /** That was taken; as in a ReadOutcome. */
+  readonly snapshot?: string;
 }
 
 export interface ShardSession {
@@ -159,6 +161,11 @@ export interface ShardSession {
   read(operations: readonly BranchOperation[]): Promise<ReadOutcome>;
   /** One statement. When it fails, only `rollback` and `savepoint` with `rollbackTo` may follow. */
   runStep(operation: BranchOperation): Promise<StepOutcome>;
+  /**
+   * Of `repeatable read`: all that comes sees this snapshot. What came before is rolled back, so it may be asked for again,
+   * until there is something to lose.
+   */
+  takeSnapshot(): Promise<StepOutcome>;
   /** `executed` without results, or what `runStep` would say of a statement. */
   savepoint(action: SavepointAction): Promise<ExecutionOutcome>;
   /** Not bounded by any statement timeout of the server: `deadlineMs` ends it from a second connection. */

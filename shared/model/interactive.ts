@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import { Isolation, LIMITS, Operation, type OperationResult, WaitFor } from "./api.ts";
+import { SHARD_ID_PATTERN } from "./ids.ts";
 
 export const INTERACTIVE_LIMITS = {
   /** Of one leader. */
@@ -19,13 +20,28 @@ export const INTERACTIVE_LIMITS = {
   maxStatementMs: 60_000,
   /** A statement waits so long for a lock. */
   lockTimeoutMs: 4_500,
+  /** That one transaction sees in one snapshot. */
+  maxSnapshotShards: 16,
+  /** Until their snapshots agree, `begin` waits so long. */
+  maxOpeningMs: 4_000,
 } as const;
 
 /** Postgres keeps 63 characters of a name. */
 export const SAVEPOINT_PATTERN = /^[a-z_][a-z0-9_]{0,62}$/;
 
-export const BeginRequest = z.strictObject({
-  isolation: Isolation.default("read committed"),
+/** `snapshot`: repeatable read on each shard, and of every transaction the shards show all or nothing. */
+export const InteractiveIsolation = z.enum([...Isolation.options, "snapshot"]);
+export type InteractiveIsolation = z.infer<typeof InteractiveIsolation>;
+
+const BeginTerms = z.strictObject({
+  isolation: InteractiveIsolation.default("read committed"),
+  shards: z
+    .array(z.string().regex(SHARD_ID_PATTERN, "must be the name of a shard"))
+    .min(1)
+    .max(INTERACTIVE_LIMITS.maxSnapshotShards)
+    .refine((shards) => new Set(shards).size === shards.length, "names a shard twice")
+    .optional()
+    .describe("With `snapshot`, and only then: all shards that the transaction may use."),
   /** How long the transaction may wait for its client. */
   idleTimeoutMs: z
     .int()
@@ -38,6 +54,14 @@ export const BeginRequest = z.strictObject({
     .min(INTERACTIVE_LIMITS.minTimeoutMs)
     .max(INTERACTIVE_LIMITS.maxTimeoutMs)
     .default(INTERACTIVE_LIMITS.defaultTimeoutMs),
+});
+export const BeginRequest = BeginTerms.superRefine(({ isolation, shards }, context) => {
+  const message =
+    isolation === "snapshot"
+      ? "is needed with isolation snapshot: it is of shards that are named beforehand"
+      : "goes with isolation snapshot only";
+  if ((isolation === "snapshot") === (shards !== undefined)) return;
+  context.addIssue({ code: "custom", path: ["shards"], message });
 });
 export type BeginRequest = z.infer<typeof BeginRequest>;
 

@@ -51,6 +51,7 @@ const transactionIdSchema = branded<TransactionId>();
 const shardSchema = branded<ShardId>();
 const clusterSchema = branded<ClusterId>();
 const xidSchema = z.string().regex(/^\d+$/) as unknown as z.ZodType<Xid>;
+const snapshotSchema = z.string().regex(/^\d+:\d+:[\d,]*$/);
 
 /** One operation of a member on this shard; `index` is its place in the client's request. */
 export const BranchOperation = Operation.omit({ shard: true, statement: true }).extend({
@@ -123,9 +124,9 @@ export type ReadRequest = z.infer<typeof ReadRequest>;
 const savepointName = z.string().regex(SAVEPOINT_PATTERN);
 export const BranchAction = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("operation"), operation: BranchOperation }),
-  z.object({ kind: z.literal("savepoint"), name: savepointName }),
-  z.object({ kind: z.literal("rollbackTo"), name: savepointName }),
-  z.object({ kind: z.literal("release"), name: savepointName }),
+  z.object({ kind: z.enum(["savepoint", "rollbackTo", "release"]), name: savepointName }),
+  /** Before anything else: the branch, of `repeatable read`, sees what is committed now, be it open already or not. */
+  z.object({ kind: z.literal("takeSnapshot") }),
 ]);
 export type BranchAction = z.infer<typeof BranchAction>;
 
@@ -145,7 +146,7 @@ export const StatementRequest = z.object({
   timeoutMs: z.int().min(1),
   /** A branch that hears nothing for this long, and a grace, is rolled back. */
   silenceLimitMs: z.int().min(1),
-  /** Place among the transaction's steps, which are counted over all shards. */
+  /** Place among what the transaction asks of its branches, counted over all shards. */
   seq: z.int().min(1),
   /** The branch is begun by this step, with these savepoints set, the oldest first. Null: it is open already. */
   opens: z
@@ -250,11 +251,8 @@ export const CommitReply = z.discriminatedUnion("kind", [
 ]);
 export type CommitReply = z.infer<typeof CommitReply>;
 
-export const AbortReply = z.discriminatedUnion("kind", [
-  z.object({ kind: z.literal("aborted") }),
-  lost,
-  retry,
-]);
+const aborted = z.object({ kind: z.literal("aborted") });
+export const AbortReply = z.discriminatedUnion("kind", [aborted, lost, retry]);
 export type AbortReply = z.infer<typeof AbortReply>;
 
 export const PreparedBranch = z.object({
@@ -276,7 +274,7 @@ export const SettleReply = z.discriminatedUnion("kind", [
     /** The earlier attempt that committed instead of the one that was asked about. */
     transactionId: transactionIdSchema.optional(),
   }),
-  z.object({ kind: z.literal("aborted") }),
+  aborted,
   retry,
 ]);
 export type SettleReply = z.infer<typeof SettleReply>;
@@ -285,7 +283,7 @@ export type SettleReply = z.infer<typeof SettleReply>;
 export const ReadReply = z.discriminatedUnion("kind", [
   z.object({
     kind: z.literal("read"),
-    snapshot: z.string().regex(/^\d+:\d+:[\d,]*$/),
+    snapshot: snapshotSchema,
     results: memberResults,
   }),
   No,
@@ -307,9 +305,11 @@ export type WaitsReply = z.infer<typeof WaitsReply>;
 export const StatementReply = z.discriminatedUnion("kind", [
   z.object({
     kind: z.literal("ran"),
-    /** Null for what is done to savepoints. */
+    /** Null for whatever is no statement. */
     result: operationResult.nullable(),
     fields: z.array(resultField),
+    /** That was taken, as in a ReadReply. */
+    snapshot: snapshotSchema.optional(),
   }),
   /** The branch is open, but only `rollbackTo` may follow. */
   z.object({ kind: z.literal("failed"), refusal: Refusal }),

@@ -122,6 +122,12 @@ test("a sequence conflict at the first sending is no reason to send again", asyn
   expect(requests(api)).toEqual(["POST /begin", "POST /id/statements 1", "DELETE /id"]);
 });
 
+test("a snapshot is asked for with its shards", async () => {
+  const api = await startScriptedApi(BEGUN, answered(1), committed());
+  await open(api).begin(read, { isolation: "snapshot", shards: ["s1", "s2"] });
+  expect(api.asked[0]?.body).toEqual({ isolation: "snapshot", shards: ["s1", "s2"] });
+});
+
 test("an aborted attempt runs the closure again, in a new transaction", async () => {
   const api = await startScriptedApi(
     ...[BEGUN, EXPIRED_HERE, BEGUN, answered(1), problem("participant-conflict"), ROLLED_BACK],

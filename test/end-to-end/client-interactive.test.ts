@@ -149,6 +149,9 @@ test("the command line holds a transaction open between commands", async () => {
   const read = ["--op", "s1=select balance from accounts"];
   expect(await cli("tx", "exec", id, "--seq", "3", ...read)).toBe("BALANCE\n60\n");
   expect(await cli("tx", "commit", id)).toBe(`transaction  ${id}\noutcome      committed\n`);
+  const snapshot = (await cli(...begin, "--isolation", "snapshot", "--shards", "s1,s2")).trim();
+  expect(await cli("tx", "exec", snapshot, "--seq", "1", ...read)).toBe("BALANCE\n60\n");
+  await cli("tx", "rollback", snapshot);
   const other = (await cli(...begin)).trim();
   await cli("tx", "exec", other, "--seq", "1", ...credit);
   expect(await cli("tx", "rollback", other)).toMatch(/rolled back/);

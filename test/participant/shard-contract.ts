@@ -14,6 +14,7 @@ import type { TransactionId, Xid } from "../../shared/model/ids.ts";
 import type { BranchOperation } from "../../shared/model/protocol.ts";
 import { ADD, gid, NOTE, operation, READ } from "./shard-words.ts";
 import { testSavepoints } from "./savepoint-contract.ts";
+import { testSnapshots } from "./snapshot-contract.ts";
 
 export { ADD, gid, LIST, NOTE, operation, READ } from "./shard-words.ts";
 
@@ -75,6 +76,7 @@ export function testShardContract(create: () => Promise<ContractShard>): void {
   testReceipts();
   testKeysOfSeveralShards();
   testSavepoints(() => open.shard);
+  testSnapshots(() => open.shard);
 }
 
 function testExecution(): void {

@@ -142,6 +142,11 @@ test.each([
   ["/begin", { idleTimeoutMs: 60_001 }, "idleTimeoutMs"],
   ["/begin", { timeoutMs: 600_001 }, "timeoutMs"],
   ["/begin", { timeout: 5 }, "timeout"],
+  ["/begin", { isolation: "snapshot" }, "shards"],
+  ["/begin", { isolation: "snapshot", shards: [] }, "shards"],
+  ["/begin", { isolation: "snapshot", shards: ["s1", "s1"] }, "shards"],
+  ["/begin", { shards: ["s1"] }, "shards"],
+  ["/begin", { isolation: "repeatable read", shards: ["s1"] }, "shards"],
   [`/${ID}/commit`, { waitFor: "ever" }, "waitFor"],
   [`/${ID}/commit`, { timeoutMs: 9 }, "timeoutMs"],
   [`/${ID}/commit`, { results: true }, "results"],
@@ -149,6 +154,19 @@ test.each([
   const answer = await call("POST", path, body);
   expect(answer).toMatchObject({ status: 400, body: { code: "invalid-request" } });
   expect(answer.body["errors"]).toMatchObject([{ field }]);
+});
+
+test("a snapshot is of shards that there are", async () => {
+  const body = { isolation: "snapshot", shards: ["s1", "s2", "s9"] };
+  const answer = await call("POST", "/begin", body);
+  expect(answer).toMatchObject({ status: 400, body: { code: "unknown-shard" } });
+  expect(answer.body["errors"]).toMatchObject([{ field: "shards[2]" }]);
+  expect(await call("POST", "/begin", { ...body, shards: ["s2", "s1"] })).toMatchObject({
+    status: 201,
+  });
+  expect(group.interactiveCalls).toMatchObject([
+    ["begin", { isolation: "snapshot", shards: ["s2", "s1"] }],
+  ]);
 });
 
 test("a body that is too large, not JSON, or of another type is refused", async () => {

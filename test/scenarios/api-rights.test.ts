@@ -123,6 +123,15 @@ const FORBIDDEN: readonly [what: string, token: string, operation: object, field
   ],
 ];
 
+test("a snapshot is refused of a shard that the client has no right to", async () => {
+  const begin = { isolation: "snapshot", shards: ["s1", "s2"] };
+  const { status, body } = await call("one", `${TRANSACTIONS}/begin`, begin);
+  expect([status, body.code, body.outcome]).toEqual([403, "forbidden", "not_started"]);
+  expect(body.errors).toMatchObject([{ field: "shards[1]" }]);
+  expect(group.interactiveCalls).toEqual([]);
+  expect(await call("all", `${TRANSACTIONS}/begin`, begin)).toMatchObject({ status: 201 });
+});
+
 test.each(FORBIDDEN)("%s is refused to client %s before anything begins", async (...of) => {
   const [, token, operation, field] = of;
   for (const { status, body, at } of await inAllThree(token, operation)) {

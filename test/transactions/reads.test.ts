@@ -1,4 +1,5 @@
 /** Which transactions a read compares its snapshots by, and what it leaves behind. */
+import { Agreements } from "../../coordinator/transactions/agreements.ts";
 import { Delivery } from "../../coordinator/transactions/delivery.ts";
 import { Incidents } from "../../coordinator/transactions/incidents.ts";
 import { Leadership } from "../../coordinator/transactions/leadership.ts";
@@ -79,10 +80,10 @@ function createWorld() {
     complete: () => true,
   });
   delivery.startLeading([]);
-  const reads = new Reads({
-    ...{ ...common, leadership, delivery, leader: () => undefined },
-    stillLeads: () => Promise.resolve(true),
-  });
+  const leader = (): undefined => undefined;
+  const stillLeads = (): Promise<boolean> => Promise.resolve(true);
+  const agreements = new Agreements({ clock, delivery, leader, stillLeads });
+  const reads = new Reads({ ...common, leadership, agreements, leader });
   const read = (...shards: readonly ShardId[]): Promise<unknown> => {
     const operations = shards.map((shard) => ({ shard, sql: "select 1", params: [] }));
     return reads
@@ -95,7 +96,7 @@ function createWorld() {
   };
   const carrier = commit(1, 1);
   const deliver = (): void => {
-    reads.applied({ kind: "committed", carrier });
+    agreements.applied({ kind: "committed", carrier });
     delivery.deliver(carrier, () => undefined);
   };
   return { clock, links, delivery, read, deliver };

@@ -28,20 +28,22 @@ export interface Wish {
 
 /** The right that is missing; undefined when none is. */
 export function lackOf(rights: Rights, { shard, name, classes }: Wish): Lack | undefined {
-  const { shards, statementClasses, rawSql } = rights;
+  const { statementClasses, rawSql } = rights;
   const field = name === undefined ? "sql" : "statement";
   if (rawSql === false && name === undefined) {
     const sentence = "this client may run named statements only (right: rawSql)";
     return { field, sentence };
   }
-  if (shards?.includes(shard) === false) {
-    return {
-      field: "shard",
-      sentence: `this client has no right to shard "${shard}" (right: shards)`,
-    };
-  }
+  const lackOfShard = objectionToShard(rights, shard);
+  if (lackOfShard !== undefined) return { field: "shard", sentence: lackOfShard };
   const missing = classes.find((one) => statementClasses?.includes(one) === false);
   if (missing === undefined) return undefined;
   const sentence = `this client may not ${missing} (right: statementClasses)`;
   return { field, sentence };
+}
+
+/** Undefined: it may use the shard for something. */
+export function objectionToShard({ shards }: Rights, shard: string): string | undefined {
+  if (shards?.includes(shard) !== false) return undefined;
+  return `this client has no right to shard "${shard}" (right: shards)`;
 }

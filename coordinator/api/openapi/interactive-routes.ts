@@ -35,7 +35,8 @@ export const INTERACTIVE_ROUTES: readonly Route[] = [
     ...{ method: "post", path: "/v1/transactions/begin", tag: "interactive" },
     operationId: "beginTransaction",
     summary: "Begin an interactive transaction",
-    description: "It holds row locks: idle or too old, it is rolled back. The body may be empty.",
+    description:
+      "It holds row locks: idle or too old, it is rolled back. The body may be empty. With isolation `snapshot` it is answered when the snapshots of all named shards agree.",
     body: {
       schema: "BeginRequest",
       examples: {
@@ -43,11 +44,19 @@ export const INTERACTIVE_ROUTES: readonly Route[] = [
           summary: "With every option",
           value: { isolation: "read committed", idleTimeoutMs: 10_000, timeoutMs: 60_000 },
         },
+        snapshot: {
+          summary: "On one snapshot of two shards, which shows every transaction whole",
+          value: { isolation: "snapshot", shards: ["s1", "s2"] },
+        },
       },
     },
     answers: { 201: { description: "Begun", schema: "Begun" } },
     answerHeaders: ["Synod-Leader", "Location"],
-    problems: PROBLEMS,
+    problems: [
+      ...PROBLEMS,
+      ...(["unknown-shard", "shard-unavailable", "transaction-timeout"] as const),
+      ...(["transaction-expired", "coordinator-changed"] as const),
+    ],
   },
   {
     ...{ method: "post", path: "/v1/transactions/{id}/statements", tag: "interactive" },

@@ -51,6 +51,10 @@ export class Branches {
   readonly #owner: BranchOwner;
   readonly #open = new Map<ShardId, OpenBranch>();
   readonly #places: ReleasePlaces[] = [];
+  /** Asked for something that they have not answered. */
+  readonly #busy = new Set<ShardId>();
+  /** How often anything was asked of branches before the client's first step. */
+  #snapshotsTaken = 0;
 
   constructor(options: InteractiveBranchesOptions, owner: BranchOwner) {
     this.#options = options;
@@ -62,53 +66,65 @@ export class Branches {
     return [...this.#open.values()];
   }
 
+  /** Those that wait to be asked for something. */
+  get waiting(): readonly OpenBranch[] {
+    return this.all.filter(({ shard }) => !this.#busy.has(shard));
+  }
+
   gidOn(shard: ShardId): GlobalId | undefined {
     return this.#open.get(shard)?.gid;
   }
 
   /** Resolves when there is a place for one more branch; rejects as not started. */
-  async admit(shard: ShardId): Promise<ReleasePlaces> {
-    const { links, share, admission } = this.#options;
-    assertReachable(links, [shard]);
-    const timeoutMs = this.#leftMs();
-    const releaseShare = await share.enter([shard], timeoutMs);
-    try {
-      const release = await admission.enter([shard], timeoutMs);
-      return () => {
-        releaseShare();
-        release();
-      };
-    } catch (error) {
-      releaseShare();
-      throw error;
+  admit(shard: ShardId): Promise<ReleasePlaces> {
+    return placesOn([shard], this.#leftMs(), this.#options);
+  }
+
+  /** The places are this transaction's until its branches have ended. */
+  open(shards: readonly ShardId[], places: ReleasePlaces): void {
+    const { clusterId, links } = this.#options;
+    this.#places.push(places);
+    for (const shard of shards) {
+      const gid = globalId(clusterId, this.#owner.carrierId, shard);
+      this.#open.set(shard, { shard, gid, bootId: links.connected(shard)?.bootId ?? "" });
     }
   }
 
-  /** The place is this transaction's until its branches have ended. */
-  open(shard: ShardId, place: ReleasePlaces): void {
-    const { clusterId, links } = this.#options;
-    this.#places.push(place);
-    const gid = globalId(clusterId, this.#owner.carrierId, shard);
-    this.#open.set(shard, { shard, gid, bootId: links.connected(shard)?.bootId ?? "" });
+  /** Rejects when nothing is known of the step. */
+  run(shard: ShardId, order: StepOrder): Promise<StatementReply> {
+    return this.#ask(shard, { ...order, seq: this.#snapshotsTaken + order.seq });
   }
 
-  /** Rejects when nothing is known of the step. */
-  async run(shard: ShardId, order: StepOrder): Promise<StatementReply> {
+  /** Opens the branch on what is committed now, or begins it anew. As `run`. */
+  takeSnapshot(shard: ShardId): Promise<StatementReply> {
+    this.#snapshotsTaken += 1;
+    return this.#ask(shard, {
+      ...{ seq: this.#snapshotsTaken, opens: { savepoints: [] }, outlivesFailure: false },
+      action: { kind: "takeSnapshot" },
+    });
+  }
+
+  async #ask(shard: ShardId, order: StepOrder): Promise<StatementReply> {
     const { links } = this.#options;
     const { ballot, carrierId, request } = this.#owner;
     const branch = this.#open.get(shard);
     if (branch === undefined) throw new SynodError("internal-error", `no branch on ${shard}`);
     const timeoutMs = Math.max(1, Math.ceil(this.#leftMs()));
     const { bootId, gid } = branch;
-    return links.request(
-      shard,
-      {
-        ...{ kind: "statement", ballot, carrierId, bootId, gid, timeoutMs, ...order },
-        isolation: request.isolation,
-        silenceLimitMs: request.idleTimeoutMs,
-      },
-      Math.min(timeoutMs, INTERACTIVE_LIMITS.maxStatementMs) + BRANCH_LIMITS.answerGraceMs,
-    );
+    this.#busy.add(shard);
+    try {
+      return await links.request(
+        shard,
+        {
+          ...{ kind: "statement", ballot, carrierId, bootId, gid, timeoutMs, ...order },
+          isolation: request.isolation === "snapshot" ? "repeatable read" : request.isolation,
+          silenceLimitMs: request.idleTimeoutMs,
+        },
+        Math.min(timeoutMs, INTERACTIVE_LIMITS.maxStatementMs) + BRANCH_LIMITS.answerGraceMs,
+      );
+    } finally {
+      this.#busy.delete(shard);
+    }
   }
 
   /** Tells them once, whoever is not reached notices by itself; then the places are given back. */
@@ -134,5 +150,25 @@ export class Branches {
 
   #leftMs(): number {
     return Math.max(0, this.#owner.untilMs - this.#options.clock.monotonicMs());
+  }
+}
+
+/** Resolves when there is a place on each; rejects as not started. */
+export async function placesOn(
+  shards: readonly ShardId[],
+  timeoutMs: number,
+  { links, share, admission }: InteractiveBranchesOptions,
+): Promise<ReleasePlaces> {
+  assertReachable(links, shards);
+  const releaseShare = await share.enter(shards, timeoutMs);
+  try {
+    const release = await admission.enter(shards, timeoutMs);
+    return () => {
+      releaseShare();
+      release();
+    };
+  } catch (error) {
+    releaseShare();
+    throw error;
   }
 }

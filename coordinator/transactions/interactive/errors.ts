@@ -24,6 +24,9 @@ export function failureError(shard: ShardId, refusal: Refusal, id: TransactionId
 export function endError(reason: EndReason, id: TransactionId): SynodError {
   if (reason.kind === "refused") return asEnded(refusalError(reason.shard, reason.refusal, id));
   if (reason.kind === "deadlock") return deadlockError(id);
+  if (reason.kind === "noAgreement") {
+    return new SynodError("transaction-timeout", sentenceOf(reason), { transactionId: id });
+  }
   if (reason.kind !== "unreachable") return expired(id, sentenceOf(reason));
   const { shard } = reason;
   const detail = { shard, transactionId: id };
@@ -53,6 +56,8 @@ export function sentenceOf(reason: EndReason): string {
       return `shard ${reason.shard} did not answer`;
     case "participantLost":
       return `shard ${reason.shard} has lost its branch`;
+    case "noAgreement":
+      return "the shards did not agree on every transaction in time";
     case "rolledBack":
       return "its client asked for that";
     case "idle":

@@ -3,15 +3,18 @@ import type { TransactionResponse } from "../../../shared/model/api.ts";
 import type { Ballot, CarrierId, TransactionId } from "../../../shared/model/ids.ts";
 import type { BeginRequest, StepResponse } from "../../../shared/model/interactive.ts";
 import type { Cancel } from "../../../shared/model/ports.ts";
+import type { ReleasePlaces } from "../admission.ts";
 import type { Branches } from "./branches.ts";
 import type { Deferred } from "./deferred.ts";
-import type { AskedStep, InteractiveState, Open, Running } from "./machine.ts";
+import type { AskedStep, BeforeCommit, InteractiveState } from "./machine.ts";
 
 export interface NewInteractive {
   readonly ballot: Ballot;
   readonly carrierId: CarrierId;
   readonly transactionId: TransactionId;
   readonly request: BeginRequest;
+  /** On all shards of its snapshot; undefined where they are taken one by one. */
+  readonly places?: ReleasePlaces | undefined;
 }
 
 export interface HeldInteractive extends NewInteractive {
@@ -19,7 +22,7 @@ export interface HeldInteractive extends NewInteractive {
   state: InteractiveState;
   /** When the last step was sent to a shard, by the monotonic clock. */
   sentAtMs: number;
-  /** Of the last step that was begun. */
+  /** Of the last step that was begun; before the first, of the snapshot. */
   answer: Deferred<StepResponse>;
   response: StepResponse;
   cancelIdle: Cancel;
@@ -36,6 +39,6 @@ export function isLast({ state }: HeldInteractive, asked: AskedStep): boolean {
   return state.kind === "open" && state.last === asked;
 }
 
-export function isBeforeCommit(state: InteractiveState): state is Open | Running {
-  return state.kind === "open" || state.kind === "running";
+export function isBeforeCommit(state: InteractiveState): state is BeforeCommit {
+  return state.kind !== "handedOver" && state.kind !== "ended";
 }

@@ -16,6 +16,7 @@ import {
   type Origin,
   originOf,
   transactionId,
+  type ShardId,
   type TransactionId,
 } from "../../../shared/model/ids.ts";
 import type {
@@ -78,13 +79,22 @@ export class InteractiveService implements InteractiveGateway {
     const { clock, random, leadership, leader, transactions } = this.#options;
     const { ballot } = leadership;
     if (ballot === undefined) throw new NotLeader(leader());
-    const { timeoutMs, idleTimeoutMs } = request;
+    const { timeoutMs, idleTimeoutMs, shards } = request;
+    const places = shards && (await transactions.admit(request, shards as ShardId[]));
+    if (leadership.ballot !== ballot) {
+      places?.();
+      throw new NotLeader(leader());
+    }
     const carrier = carrierId(ballot, leadership.nextSequence());
     const sequence = leadership.nextSequence();
     const id = ownedId(owner, random, (tail) => transactionId(ballot, sequence, tail));
-    transactions.begin({ ballot, carrierId: carrier, transactionId: id, request });
     const expiresAt = new Date(clock.wallMs() + timeoutMs).toISOString();
-    return Promise.resolve({ id, expiresAt, idleTimeoutMs, timeoutMs });
+    try {
+      await transactions.begin({ ballot, carrierId: carrier, transactionId: id, request, places });
+    } catch (error) {
+      throw leadership.ballot === ballot ? error : new NotLeader(leader());
+    }
+    return { id, expiresAt, idleTimeoutMs, timeoutMs };
   }
 
   async step(id: TransactionId, asked: AskedStep): Promise<StepAnswer> {

@@ -10,6 +10,7 @@ import { assert, unreachable } from "../../../shared/model/assert.ts";
 import { SynodError } from "../../../shared/model/errors.ts";
 import type { CarrierId, GlobalId, ShardId, TransactionId } from "../../../shared/model/ids.ts";
 import {
+  type BeginRequest,
   type CommitBody,
   INTERACTIVE_LIMITS,
   type StepResponse,
@@ -17,9 +18,11 @@ import {
 import type { StatementReply } from "../../../shared/model/protocol.ts";
 import type { Carriers } from "../carriers.ts";
 import type { TransactionCounts } from "../counts.ts";
+import type { Agreements } from "../agreements.ts";
+import type { ReleasePlaces } from "../admission.ts";
 import type { DeadlockParties, SlowCarrier } from "../deadlocks/detector.ts";
 import type { StepAnswer } from "../gateway.ts";
-import { Branches, type InteractiveBranchesOptions } from "./branches.ts";
+import { Branches, type InteractiveBranchesOptions, placesOn } from "./branches.ts";
 import { Deferred } from "./deferred.ts";
 import { asEnded, endError, failureError, objectionError, sentenceOf } from "./errors.ts";
 import { FinishedTransactions } from "./finished.ts";
@@ -29,6 +32,7 @@ import {
   isLast,
   type NewInteractive,
 } from "./held-interactive.ts";
+import { HeldTransactions } from "./held-transactions.ts";
 import { Keeper } from "./keeper.ts";
 import {
   type AskedStep,
@@ -39,8 +43,10 @@ import {
   type InteractiveEvent,
   judgeStep,
   objectionToCommit,
+  type Opening,
   stepInteractive,
 } from "./machine.ts";
+import { openOnSnapshot } from "./opening.ts";
 
 /** Once each, by what its client is told or would be. */
 const COUNTED_AS = "interactive two_phase";
@@ -48,12 +54,12 @@ const COUNTED_AS = "interactive two_phase";
 export interface InteractiveTransactionsOptions extends InteractiveBranchesOptions {
   readonly carriers: Carriers;
   readonly counts: TransactionCounts;
+  readonly agreements: Agreements;
 }
 
 export class InteractiveTransactions implements DeadlockParties {
   readonly #options: InteractiveTransactionsOptions;
-  readonly #held = new Map<TransactionId, HeldInteractive>();
-  readonly #byCarrier = new Map<CarrierId, HeldInteractive>();
+  readonly #held = new HeldTransactions();
   readonly finished = new FinishedTransactions();
   readonly #keeper: Keeper;
 
@@ -62,7 +68,7 @@ export class InteractiveTransactions implements DeadlockParties {
     const { links, clock, logger } = options;
     this.#keeper = new Keeper({
       ...{ links, clock, logger },
-      waiting: () => this.#waiting(),
+      waiting: () => this.#held.waiting(),
       lost: (gid) => {
         this.#branchLost(gid);
       },
@@ -71,7 +77,7 @@ export class InteractiveTransactions implements DeadlockParties {
 
   /** Without those that carriers.ts holds by now. */
   get size(): number {
-    return [...this.#held.values()].filter(({ state }) => isBeforeCommit(state)).length;
+    return [...this.#held.beforeCommit()].length;
   }
 
   /** What is open, for people who look; without those that carriers.ts holds by now. */
@@ -79,27 +85,33 @@ export class InteractiveTransactions implements DeadlockParties {
     readonly transactionId: TransactionId;
     readonly shards: readonly ShardId[];
   }> {
-    for (const { transactionId, branches, state } of this.#held.values()) {
-      if (!isBeforeCommit(state)) continue;
+    for (const { transactionId, branches } of this.#held.beforeCommit()) {
       yield { transactionId, shards: branches.all.map(({ shard }) => shard) };
     }
   }
 
   find(id: TransactionId): HeldInteractive | undefined {
-    return this.#held.get(id);
+    return this.#held.find(id);
   }
 
   holds(carrierId: CarrierId): boolean {
-    return this.#byCarrier.has(carrierId);
+    return this.#held.ofCarrier(carrierId) !== undefined;
   }
 
-  begin(transaction: NewInteractive): void {
+  /** On all shards that the transaction names; rejects as not started. */
+  admit({ timeoutMs }: BeginRequest, shards: readonly ShardId[]): Promise<ReleasePlaces> {
+    return placesOn(shards, timeoutMs, this.#options);
+  }
+
+  /** Resolves when steps may be asked for. Rejects with a SynodError; then it has ended. */
+  async begin(transaction: NewInteractive): Promise<void> {
     const { clock } = this.#options;
     const { maxOpen } = INTERACTIVE_LIMITS;
     if (this.#held.size >= maxOpen) {
+      transaction.places?.();
       throw new SynodError("overloaded", `${maxOpen} interactive transactions are open already`);
     }
-    const { transactionId, request, ballot, carrierId } = transaction;
+    const { request, ballot, carrierId, places } = transaction;
     const { timeoutMs } = request;
     const untilMs = clock.monotonicMs() + timeoutMs;
     const held: HeldInteractive = {
@@ -117,10 +129,23 @@ export class InteractiveTransactions implements DeadlockParties {
       final: Promise.resolve(),
       rolledBack: Promise.resolve(),
     };
-    this.#held.set(transactionId, held);
-    this.#byCarrier.set(carrierId, held);
-    this.#awaitClient(held);
+    this.#held.add(held);
     this.#keeper.start();
+    if (places === undefined) this.#awaitClient(held);
+    else {
+      void this.#openOnSnapshot(held, places);
+      await held.answer.promise;
+    }
+  }
+
+  /** Whatever ends the transaction meanwhile has answered before this is over. */
+  async #openOnSnapshot(held: HeldInteractive, places: ReleasePlaces): Promise<void> {
+    const { shards = [] } = held.request;
+    const opening: Opening = { kind: "opening", shards: shards as ShardId[] };
+    held.state = opening;
+    held.branches.open(opening.shards, places);
+    const reason = await openOnSnapshot(held, opening, this.#options);
+    this.#handle(held, reason === undefined ? { kind: "opened" } : { kind: "ends", reason });
   }
 
   /** Rejects with a `SynodError`. Only while it is open or runs a step. */
@@ -176,7 +201,7 @@ export class InteractiveTransactions implements DeadlockParties {
 
   slow(forMs: number): readonly SlowCarrier[] {
     const beforeMs = this.#options.clock.monotonicMs() - forMs;
-    return [...this.#held.values()].flatMap(({ carrierId, state, sentAtMs }) => {
+    return [...this.#held.all()].flatMap(({ carrierId, state, sentAtMs }) => {
       const shards = awaitedShards(state);
       return shards.length === 0 || sentAtMs > beforeMs ? [] : [{ carrierId, shards }];
     });
@@ -184,17 +209,17 @@ export class InteractiveTransactions implements DeadlockParties {
 
   /** Not while it waits for its client: a wait that a shard tells of is over then. */
   mayYield(carrierId: CarrierId): boolean {
-    const held = this.#byCarrier.get(carrierId);
+    const held = this.#held.ofCarrier(carrierId);
     return held !== undefined && awaitedShards(held.state).length > 0;
   }
 
   yieldToOthers(carrierId: CarrierId): void {
-    const held = this.#byCarrier.get(carrierId);
+    const held = this.#held.ofCarrier(carrierId);
     if (held !== undefined) this.#handle(held, { kind: "ends", reason: { kind: "deadlock" } });
   }
 
   #branchLost(gid: GlobalId): void {
-    for (const held of [...this.#held.values()]) {
+    for (const held of [...this.#held.all()]) {
       const branch = held.branches.all.find((other) => other.gid === gid);
       if (branch === undefined) continue;
       const { shard } = branch;
@@ -203,25 +228,9 @@ export class InteractiveTransactions implements DeadlockParties {
   }
 
   #endWhere(reason: EndReason, concerns: (held: HeldInteractive) => boolean): void {
-    for (const held of [...this.#held.values()]) {
+    for (const held of [...this.#held.all()]) {
       if (concerns(held)) this.#handle(held, { kind: "ends", reason });
     }
-  }
-
-  /** A branch that runs a step is told by that; the others of its transaction wait for as long as it takes. */
-  #waiting(): ReadonlyMap<ShardId, readonly GlobalId[]> {
-    const waiting = new Map<ShardId, GlobalId[]>();
-    for (const { state, branches } of this.#held.values()) {
-      if (!isBeforeCommit(state)) continue;
-      const awaited = awaitedShards(state);
-      for (const { shard, gid } of branches.all) {
-        if (awaited.includes(shard)) continue;
-        const ofShard = waiting.get(shard) ?? [];
-        ofShard.push(gid);
-        waiting.set(shard, ofShard);
-      }
-    }
-    return waiting;
   }
 
   #handle(held: HeldInteractive, event: InteractiveEvent): void {
@@ -280,7 +289,7 @@ export class InteractiveTransactions implements DeadlockParties {
         place();
         return;
       }
-      held.branches.open(shard, place);
+      held.branches.open([shard], place);
       this.#handle(held, { kind: "admitted" });
     } catch (error) {
       const { answer } = held;
@@ -378,8 +387,7 @@ export class InteractiveTransactions implements DeadlockParties {
   #forget(held: HeldInteractive): void {
     held.cancelIdle();
     held.cancelTooLong();
-    this.#held.delete(held.transactionId);
-    this.#byCarrier.delete(held.carrierId);
+    this.#held.delete(held);
     if (this.#held.size === 0) this.#keeper.stop();
   }
 }

@@ -6,12 +6,15 @@
  *     ▲  every branch has answered   │              │
  *     └──────────────────────────────┘              └── nothing was run at all ──▶ ended(committed)
  *
- *    open, running ── rolled back, a time limit, a deadlock, leadership or a branch lost, an unmendable failure ──▶ ended
+ *    opening ── the snapshots of all shards that it may use agree ──▶ open
+ *
+ *    opening, open, running ── rolled back, a time limit, a deadlock, leadership or a branch lost, an unmendable failure ──▶ ended
  *
  * Rules that the shape enforces:
  * - One step at a time, and each once: it has the next `seq`, or is the last one again.
  * - A branch is opened by the first statement on its shard, with all savepoints that are set then; later ones are set on
- *   every branch. So a savepoint means the same moment on all shards.
+ *   every branch. So a savepoint means the same moment on all shards. With isolation `snapshot` all are opened before
+ *   anything else, and none later.
  * - After a statement that failed under a savepoint nothing is run but going back.
  * - Nothing is prepared before the commit is asked for, and the commit is handed over once. So until then whatever ends the
  *   transaction may call it aborted.
@@ -33,12 +36,20 @@ export interface AskedStep {
   readonly step: Step;
 }
 
+/** Branches are opened on these, until their snapshots agree. */
+export interface Opening {
+  readonly kind: "opening";
+  readonly shards: readonly ShardId[];
+}
+
 export interface Open {
   readonly kind: "open";
   /** The last step; null before the first. */
   readonly last: AskedStep | null;
   /** Where branches are open. */
   readonly shards: readonly ShardId[];
+  /** No others are opened. */
+  readonly isOnSnapshot: boolean;
   /** The oldest first; a name may occur again. */
   readonly savepoints: readonly string[];
   /** A statement has failed since the last savepoint: in the words of the shard. */
@@ -54,17 +65,24 @@ export interface Running {
   readonly failure: string | null;
 }
 
+/** Nothing is handed over. */
+export type BeforeCommit = Opening | Open | Running;
+
 export type InteractiveState =
-  Open | Running | { readonly kind: "handedOver" } | { readonly kind: "ended" };
+  BeforeCommit | { readonly kind: "handedOver" } | { readonly kind: "ended" };
 
 export type EndReason =
   | { readonly kind: "refused"; readonly shard: ShardId; readonly refusal: Refusal }
   /** A step was not answered. */
   | { readonly kind: "unreachable"; readonly shard: ShardId }
   | { readonly kind: "participantLost"; readonly shard: ShardId }
+  /** The shards' snapshots have not come to agree. */
+  | { readonly kind: "noAgreement" }
   | { readonly kind: "rolledBack" | "idle" | "tooLong" | "deadlock" | "leadershipLost" };
 
 export type InteractiveEvent =
+  /** The snapshots agree. */
+  | { readonly kind: "opened" }
   /** Only a step to which `judgeStep` has no objection. */
   | { readonly kind: "stepAsked"; readonly asked: AskedStep }
   /** Whether there is a place for a new branch. */
@@ -110,6 +128,7 @@ export const BEGUN: Open = {
   kind: "open",
   last: null,
   shards: [],
+  isOnSnapshot: false,
   savepoints: [],
   failure: null,
 };
@@ -123,9 +142,10 @@ const unchanged = (state: InteractiveState): InteractiveStep => ({ state, effect
 
 /** `repeated`: the last step again. Null: nothing is to be said against it. */
 export function judgeStep(
-  state: Open | Running,
+  state: BeforeCommit,
   { seq, fingerprint, step }: AskedStep,
 ): "repeated" | Objection | null {
+  if (state.kind === "opening") return NOT_OPEN_YET;
   const last = state.kind === "running" ? state.asked : state.last;
   const lastSeq = last?.seq ?? 0;
   if (seq === lastSeq) {
@@ -136,7 +156,17 @@ export function judgeStep(
   if (state.kind === "running") return conflict(`step ${lastSeq} still runs`);
   if (seq !== lastSeq + 1) return conflict(`seq ${seq} does not follow: it is ${lastSeq + 1} now`);
   if (state.failure !== null && step.kind !== "rollbackTo") return failed(state.failure);
-  return step.kind === "operation" ? null : objectionToSavepoint(state, step);
+  return step.kind === "operation"
+    ? objectionToShard(state, step.shard)
+    : objectionToSavepoint(state, step);
+}
+
+const NOT_OPEN_YET = conflict("the transaction is not open yet");
+
+function objectionToShard({ shards, isOnSnapshot }: Open, shard: ShardId): Objection | null {
+  if (!isOnSnapshot || shards.includes(shard)) return null;
+  const sentence = `the transaction's snapshot is of ${shards.join(", ")}, as its begin named them`;
+  return { code: "invalid-request", sentence, field: "shard" };
 }
 
 function conflict(sentence: string): Objection {
@@ -162,13 +192,16 @@ function objectionToSavepoint(
   return { code: "invalid-request", sentence, field: kind };
 }
 
-export function objectionToCommit(state: Open | Running): Objection | null {
+export function objectionToCommit(state: BeforeCommit): Objection | null {
+  if (state.kind === "opening") return NOT_OPEN_YET;
   if (state.kind === "running") return conflict(`step ${state.asked.seq} still runs`);
   return state.failure === null ? null : failed(state.failure);
 }
 
 export function stepInteractive(state: InteractiveState, event: InteractiveEvent): InteractiveStep {
   switch (state.kind) {
+    case "opening":
+      return whileOpening(state, event);
     case "open":
       return whileOpen(state, event);
     case "running":
@@ -178,6 +211,27 @@ export function stepInteractive(state: InteractiveState, event: InteractiveEvent
       return unchanged(state);
     default:
       return unreachable(state);
+  }
+}
+
+function whileOpening(state: Opening, event: InteractiveEvent): InteractiveStep {
+  switch (event.kind) {
+    case "opened":
+      return {
+        state: { ...BEGUN, shards: state.shards, isOnSnapshot: true },
+        effects: [{ kind: "answerRan" }],
+      };
+    case "ends":
+      return end(state.shards, event.reason);
+    case "stepAsked":
+    case "commitAsked":
+    case "admitted":
+    case "notAdmitted":
+    case "ran":
+    case "failed":
+      return unchanged(state);
+    default:
+      return unreachable(event);
   }
 }
 
@@ -196,6 +250,7 @@ function whileOpen(state: Open, event: InteractiveEvent): InteractiveStep {
       };
     case "ends":
       return end(state.shards, event.reason);
+    case "opened":
     case "admitted":
     case "notAdmitted":
     case "ran":
@@ -242,6 +297,7 @@ function after(before: Open, asked: AskedStep, failure: string | null): Open {
     kind: "open",
     last: asked,
     shards: opened ? [...before.shards, step.shard] : before.shards,
+    isOnSnapshot: before.isOnSnapshot,
     savepoints: step.kind === "operation" ? before.savepoints : changed(before.savepoints, step),
     failure,
   };
@@ -273,6 +329,7 @@ function whileRunning(state: Running, event: InteractiveEvent): InteractiveStep 
       return onFailure(state, event.shard, event.refusal);
     case "ends":
       return endRunning(state, event.reason);
+    case "opened":
     case "stepAsked":
     case "commitAsked":
       return unchanged(state);

@@ -23,6 +23,7 @@ type Lesson = Said<unknown> | { readonly kind: "lost" };
 
 const WALKS_AWAY_CHANCE = 0.15;
 const TRIES_CHANCE = 0.3;
+const SNAPSHOT_CHANCE = 0.3;
 const ASKS_AGAIN_CHANCE = 0.3;
 const MAX_PAUSE_MS = 150;
 const CALL_TIMEOUT_MS = 2_000;
@@ -75,7 +76,9 @@ export class InteractiveClient {
 
   async #begin(call: Call): Promise<TransactionId | undefined> {
     const { random, isStopping } = this.#options;
+    const shards = [...new Set(call.submission.request.operations.map(({ shard }) => shard))];
     const request = BeginRequest.parse({
+      ...(random.chance(SNAPSHOT_CHANCE) && { isolation: "snapshot", shards }),
       idleTimeoutMs: random.pick([200, 1_000, 5_000]),
       timeoutMs: random.pick([1_000, 5_000, 20_000]),
     });

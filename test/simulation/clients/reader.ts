@@ -1,5 +1,5 @@
 /**
- * A client that counts the money: it reads every item of every shard in one read. Transfers move money and make none, so
+ * A client that counts the money: it reads every item of every shard, in one read or on one snapshot. Transfers move money and make none, so
  * whatever happens meanwhile the sum is the opening one, unless some transfer was seen on one shard and not on another.
  */
 import type { ReadRequest } from "../../../shared/model/api.ts";
@@ -13,6 +13,8 @@ import type { Trace } from "../world/trace.ts";
 import type { SimulatedApi } from "./simulated-api.ts";
 import { OPENING_VALUE, read } from "./statements.ts";
 import { itemsOf } from "./workload.ts";
+
+const SNAPSHOT_CHANCE = 0.3;
 
 export interface ReaderOptions {
   readonly name: string;
@@ -54,14 +56,15 @@ export class Reader {
       operations: shards.flatMap((shard) => items.map((item) => read(shard, item))),
       timeoutMs: random.pick([100, 1_000]),
     };
-    const answer = await api.read(name, random.pick(hosts), request);
+    const isOnSnapshot = random.chance(SNAPSHOT_CHANCE);
+    const answer = await api.read(name, random.pick(hosts), request, isOnSnapshot);
     const values = answer.kind === "answered" ? answer.value : answer.kind;
     if (typeof values === "string") {
-      tally.count(`read: ${values}`);
+      tally.count(`${isOnSnapshot ? "snapshot" : "read"}: ${values}`);
       return;
     }
     const sum = values.reduce((total, value) => total + value, 0n);
-    tally.count("read: whole");
+    tally.count(isOnSnapshot ? "snapshot: whole" : "read: whole");
     trace.line(name, `counts ${sum}`);
     const expected = BigInt(shards.length * items.length * OPENING_VALUE);
     demand(

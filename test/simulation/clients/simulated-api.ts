@@ -14,11 +14,22 @@ import {
   NotLeading,
   type Route,
 } from "../../../coordinator/api/leader-route.ts";
-import { NotLeader, type SubmissionAnswer } from "../../../coordinator/transactions/gateway.ts";
+import {
+  type InteractiveGateway,
+  NotLeader,
+  type SubmissionAnswer,
+} from "../../../coordinator/transactions/gateway.ts";
 import type { CoordinatorNode } from "../../../coordinator/coordinator-node.ts";
-import type { ReadRequest, TransactionStatus } from "../../../shared/model/api.ts";
+import type { OperationResult, ReadRequest, TransactionStatus } from "../../../shared/model/api.ts";
+import { assert } from "../../../shared/model/assert.ts";
 import { SynodError, type ErrorCode, type ErrorDetail } from "../../../shared/model/errors.ts";
-import { parseTransactionId, type Ballot, type TransactionId } from "../../../shared/model/ids.ts";
+import {
+  parseTransactionId,
+  type Ballot,
+  type ShardId,
+  type TransactionId,
+} from "../../../shared/model/ids.ts";
+import { BeginRequest } from "../../../shared/model/interactive.ts";
 import type { Checkers } from "../checkers/checkers.ts";
 import { demand } from "../checkers/violation.ts";
 import type { CoordinatorHost, LivingCoordinator } from "../world/coordinator-host.ts";
@@ -95,17 +106,18 @@ export class SimulatedApi {
     });
   }
 
-  /** What one node reads, or why it does not. */
+  /** What one node reads, in one request or step by step on a snapshot, or why it does not. */
   read(
     from: string,
     to: CoordinatorHost,
     request: ReadRequest,
+    isOnSnapshot: boolean,
   ): Promise<RemoteAnswer<readonly bigint[] | ErrorCode | "not leading">> {
     return this.#calls.call({
       ...{ from, caller: undefined, to: to.machine, timeoutMs: request.timeoutMs + REPLY_GRACE_MS },
       target: () => to.served(),
       outlivesCaller: true,
-      handle: ({ node }) => readFrom(node, request),
+      handle: ({ node }) => readFrom(node, request, isOnSnapshot),
     });
   }
 
@@ -244,13 +256,38 @@ function fromReply({ body }: Reply): Ending {
 async function readFrom(
   { gateway }: CoordinatorNode,
   request: ReadRequest,
+  isOnSnapshot: boolean,
 ): Promise<readonly bigint[] | ErrorCode | "not leading"> {
   try {
-    const results = await gateway.read(request);
+    const results = await (isOnSnapshot
+      ? readStepByStep(gateway.interactive, request)
+      : gateway.read(request));
     return results.map(({ rows: [row] }) => BigInt(String(row?.["value"])));
   } catch (error) {
     if (error instanceof NotLeader) return "not leading";
     if (error instanceof SynodError) return error.code;
     throw error;
   }
+}
+
+async function readStepByStep(
+  gateway: InteractiveGateway,
+  { operations, timeoutMs }: ReadRequest,
+): Promise<readonly OperationResult[]> {
+  const shards = [...new Set(operations.map(({ shard }) => shard))];
+  const begun = await gateway.begin(
+    BeginRequest.parse({ isolation: "snapshot", shards, timeoutMs }),
+  );
+  const id = parseTransactionId(begun.id);
+  assert(id !== undefined, "what is begun has an id");
+  const results: OperationResult[] = [];
+  for (const [place, { shard, sql, params }] of operations.entries()) {
+    const operation = { sql, params, index: 0 };
+    const step = { kind: "operation", shard: shard as ShardId, operation } as const;
+    const { response } = await gateway.step(id, { seq: place + 1, step, fingerprint: `${place}` });
+    assert("rows" in response, "a statement is answered with rows");
+    results.push(response);
+  }
+  await gateway.rollBack(id);
+  return results;
 }

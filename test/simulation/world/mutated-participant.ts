@@ -28,6 +28,7 @@ function carelessSession(session: ShardSession, mutation: Mutation): ShardSessio
     },
     read: (operations) => session.read(operations),
     runStep: (operation) => session.runStep(operation),
+    takeSnapshot: () => session.takeSnapshot(),
     savepoint: (action) => session.savepoint(action),
     prepare: async (gid, deadlineMs) => seen(await session.prepare(gid, deadlineMs)),
     commit: (receipt) => session.commit(mutation === "receipt left out" ? null : receipt),

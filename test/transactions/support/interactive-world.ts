@@ -3,6 +3,7 @@
  * applies at once what is proposed: everything but consensus, with time in the test's hand.
  */
 import { Admission, interactiveShare } from "../../../coordinator/transactions/admission.ts";
+import { Agreements } from "../../../coordinator/transactions/agreements.ts";
 import { Carriers } from "../../../coordinator/transactions/carriers.ts";
 import { decodeBatch, encodeBatch } from "../../../coordinator/transactions/command.ts";
 import { TransactionCounts } from "../../../coordinator/transactions/counts.ts";
@@ -145,13 +146,19 @@ export class Leader {
       complete: () => true,
     });
     const delivery = this.#delivery;
+    const agreements = new Agreements({
+      ...{ clock, delivery, leader: () => undefined },
+      stillLeads: () => Promise.resolve(this.#leadership.ballot !== undefined),
+    });
     this.carriers = new Carriers({
       ...{ ...common, clusterId: CLUSTER, delivery, failpoint: noFailpoints },
       propose: (command) => {
         if (this.#leadership.ballot === undefined) return false;
         this.#proposed.push(() => {
           for (const one of decodeBatch(encodeBatch([command]))) {
-            this.carriers.applied(ledger.apply(one));
+            const applied = ledger.apply(one);
+            agreements.applied(applied);
+            this.carriers.applied(applied);
           }
         });
         if (!this.holdsProposals) {
@@ -166,6 +173,7 @@ export class Leader {
     const admission = new Admission(() => maxBranches, clock);
     this.transactions = new InteractiveTransactions({
       ...{ ...common, clusterId: CLUSTER, carriers, admission, counts: this.counts },
+      agreements,
       share: new Admission(() => interactiveShare(maxBranches), clock),
     });
     const { transactions } = this;

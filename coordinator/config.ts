@@ -23,6 +23,8 @@
  *   SYNOD_LEADER_WAIT_MS          how long a request waits while nobody leads    (3000)
  *   SYNOD_DRAIN_TIMEOUT_MS        how long requests may end after SIGTERM        (10000)
  *   SYNOD_MAX_IN_FLIGHT           requests at once; more are refused with 503    (1024)
+ *   SYNOD_MAX_OPEN_PER_CLIENT     interactive transactions that one client may have open, of 64
+ *                                 in all; more are refused with 429              (32)
  */
 import { readFileSync } from "node:fs";
 import { z } from "zod";
@@ -34,6 +36,7 @@ import {
   shardId,
   SHARD_ID_PATTERN,
 } from "../shared/model/ids.ts";
+import { INTERACTIVE_LIMITS } from "../shared/model/interactive.ts";
 import {
   addressSetting,
   choiceSetting,
@@ -84,6 +87,7 @@ export interface CoordinatorConfig {
   readonly leaderWaitMs: number;
   readonly drainTimeoutMs: number;
   readonly maxInFlight: number;
+  readonly maxOpenPerClient: number;
   /** Settings that work but are probably not meant; for the first log lines. */
   readonly warnings: readonly string[];
 }
@@ -143,6 +147,11 @@ const Settings = z.object({
   SYNOD_LEADER_WAIT_MS: wholeNumberSetting(0, 60_000, 3_000),
   SYNOD_DRAIN_TIMEOUT_MS: wholeNumberSetting(0, 600_000, 10_000),
   SYNOD_MAX_IN_FLIGHT: wholeNumberSetting(1, 100_000, 1_024),
+  SYNOD_MAX_OPEN_PER_CLIENT: wholeNumberSetting(
+    1,
+    INTERACTIVE_LIMITS.maxOpen,
+    INTERACTIVE_LIMITS.defaultMaxOpenPerClient,
+  ),
 } satisfies Partial<Record<SettingName, z.ZodType>>);
 type Settings = z.infer<typeof Settings>;
 
@@ -171,6 +180,7 @@ export function readCoordinatorConfig(env: Environment): CoordinatorConfig {
     leaderWaitMs: settings.SYNOD_LEADER_WAIT_MS,
     drainTimeoutMs: settings.SYNOD_DRAIN_TIMEOUT_MS,
     maxInFlight: settings.SYNOD_MAX_IN_FLIGHT,
+    maxOpenPerClient: settings.SYNOD_MAX_OPEN_PER_CLIENT,
     warnings: warningsFor(settings, env),
   });
 }

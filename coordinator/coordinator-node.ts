@@ -9,6 +9,7 @@
 import { noFailpoints, type ReachFailpoint } from "../shared/model/failpoints.ts";
 import type { ClusterId, ShardId } from "../shared/model/ids.ts";
 import { ZERO_BALLOT, type Ballot, type Slot } from "../shared/model/ids.ts";
+import { INTERACTIVE_LIMITS } from "../shared/model/interactive.ts";
 import type { Clock, Logger, Random } from "../shared/model/ports.ts";
 import type { LogStore } from "./log/log-store.ts";
 import type { ChosenSlot } from "./paxos/message.ts";
@@ -62,6 +63,7 @@ export interface CoordinatorNodeOptions {
   readonly onFatal: (error: unknown) => void;
   readonly ledgerOptions?: LedgerOptions;
   readonly answeredKeys?: AnsweredKeysLimits;
+  readonly maxOpenPerClient?: number;
   readonly failpoint?: ReachFailpoint;
 }
 
@@ -73,6 +75,8 @@ export interface NodeMeasures {
   readonly oldestUndeliveredAtMs: number | undefined;
   /** Barriers applied: each is a leader that began to serve. */
   readonly leaderChanges: number;
+  /** Interactive transactions, by client. */
+  readonly openByClient: ReadonlyMap<string, number>;
   readonly snapshots: { readonly taken: number; readonly lastBytes: number };
   readonly firstAnswers: KeyMemory & { readonly oldestAtMs: number | undefined };
   readonly answeredKeys: KeyMemory;
@@ -124,12 +128,11 @@ class Node implements CoordinatorNode {
 
   constructor(options: CoordinatorNodeOptions) {
     this.#options = options;
-    const { links, clock, logger, random, clusterId } = options;
+    const { links, clock, logger, random, clusterId, failpoint = noFailpoints } = options;
     this.ledger = new Ledger(options.ledgerOptions ?? DEFAULT_LEDGER_OPTIONS);
     this.#incidents = new Incidents(logger);
     this.#clockWatch = new ClockWatch(clock, logger);
     const incidents = this.#incidents;
-    const failpoint = options.failpoint ?? noFailpoints;
     const leadership = this.#leadership;
     const { ledger } = this;
     this.replica = this.#createReplica();
@@ -159,10 +162,11 @@ class Node implements CoordinatorNode {
       () => this.replica.leader,
       (ballot: Ballot) => this.replica.stillLeads(ballot),
     ];
-    this.#agreements = new Agreements({ clock, delivery, leader, stillLeads });
-    const agreements = this.#agreements;
+    const agreements = new Agreements({ clock, delivery, leader, stillLeads });
+    this.#agreements = agreements;
     this.#interactive = new InteractiveTransactions({
       ...{ clusterId, links, clock, logger, carriers, admission, counts: this.#counts, agreements },
+      maxOpenPerClient: options.maxOpenPerClient ?? INTERACTIVE_LIMITS.defaultMaxOpenPerClient,
       share: new Admission((shard) => interactiveShare(capacity(shard)), clock),
     });
     const interactive = this.#interactive;
@@ -178,8 +182,8 @@ class Node implements CoordinatorNode {
     this.#reads = new Reads({ links, clock, logger, leadership, agreements, leader });
     const parties = [carriers, interactive];
     this.#deadlocks = new DeadlockDetector({ parties, links, clock, logger });
-    const keysLimits = options.answeredKeys ?? DEFAULT_ANSWERED_KEYS_LIMITS;
-    this.#answeredKeys = new AnsweredKeys(clock, keysLimits);
+    const { answeredKeys = DEFAULT_ANSWERED_KEYS_LIMITS } = options;
+    this.#answeredKeys = new AnsweredKeys(clock, answeredKeys);
     this.#service = new TransactionService({
       ...{ links, clock, random, ledger, leadership, carriers, onePhase, delivery, admission },
       ...{ answeredKeys: this.#answeredKeys, counts: this.#counts, leader, stillLeads },
@@ -265,6 +269,7 @@ class Node implements CoordinatorNode {
       undelivered: ledger.incompleteCount,
       oldestUndeliveredAtMs: oldest.done === true ? undefined : oldest.value.atMs,
       leaderChanges: this.#leaderChanges,
+      openByClient: this.#interactive.openByClient,
       snapshots: { ...this.#snapshots },
       firstAnswers: {
         entries: ledger.answerCount,

@@ -166,6 +166,7 @@ function createNode(
   return createCoordinatorNode({
     ...{ clusterId: config.clusterId, ...consensusSettings(config), log, peers, links },
     ...{ clock: systemClock, random: systemRandom, logger, onFatal, failpoint },
+    maxOpenPerClient: config.maxOpenPerClient,
     ...(ledgerOptions !== undefined && { ledgerOptions }),
     ...(snapshots !== undefined && { snapshots }),
   });

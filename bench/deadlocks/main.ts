@@ -11,6 +11,7 @@ import {
   removeClusterDirectory,
   startLocalCluster,
 } from "../../demo/local-cluster.ts";
+import { INTERACTIVE_LIMITS } from "../../shared/model/interactive.ts";
 import { runContended } from "./contended.ts";
 import { induceMany } from "./induced.ts";
 import { describeContended, describeDetection, falseVictims } from "./report.ts";
@@ -42,7 +43,10 @@ async function main(): Promise<void> {
   };
   endOnInterrupt(remove);
   console.error(`starting 3 coordinators, ${SHARDS} participants and ${SHARDS} Postgres servers`);
-  const cluster = await startLocalCluster({ directory, coordinators: 3, shards: SHARDS });
+  const cluster = await startLocalCluster({
+    ...{ directory, coordinators: 3, shards: SHARDS },
+    env: { SYNOD_MAX_OPEN_PER_CLIENT: String(INTERACTIVE_LIMITS.maxOpen) },
+  });
   const isGood = await measure(cluster, options);
   await cluster.stop();
   if (isGood) remove();

@@ -65,6 +65,12 @@ function measureTransactions(metrics: Metrics, { node, errors, clock }: Measured
     () => node.gateway.view().inFlight,
   );
   metrics.gauge(
+    "synod_interactive_open",
+    "Interactive transactions that this node holds as the leader, by client; empty: clients are not told apart",
+    () => byName("client", node.measures().openByClient),
+    ["client"],
+  );
+  metrics.gauge(
     "synod_transactions_undelivered",
     "Committed transactions that not every shard has confirmed",
     () => node.measures().undelivered,

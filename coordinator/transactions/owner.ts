@@ -4,6 +4,8 @@ import type { TransactionId } from "../../shared/model/ids.ts";
 import type { Random } from "../../shared/model/ports.ts";
 
 export interface Owner {
+  /** His name; nobody else has it. */
+  readonly client: string;
   /** What nobody else's id ends with; characters of an id's tail. */
   sealOf(id: TransactionId): string;
 }

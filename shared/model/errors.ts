@@ -36,6 +36,7 @@ export const ERRORS = {
   unauthenticated: row(401, "It is not known who asks", "not_started", false),
   forbidden: row(403, "Not allowed", "not_started", false),
   "too-many-requests": row(429, "Too many requests", "not_started", true),
+  "too-many-open": row(429, "Too many open transactions of one client", "not_started", true),
   "idempotency-key-too-long": row(400, "The idempotency key is too long", "not_started", false),
   "unknown-shard": row(400, "There is no such shard", "not_started", false),
   "unknown-statement": row(400, "There is no such statement", "not_started", false),

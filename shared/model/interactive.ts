@@ -9,6 +9,8 @@ import { SHARD_ID_PATTERN } from "./ids.ts";
 export const INTERACTIVE_LIMITS = {
   /** Of one leader. */
   maxOpen: 64,
+  /** Of one client of one leader: a half is left to the others. */
+  defaultMaxOpenPerClient: 32,
   /** Set at one time in one transaction. */
   maxSavepoints: 64,
   minTimeoutMs: 10,

@@ -11,10 +11,12 @@ import {
   startLocalCluster,
 } from "../../demo/local-cluster.ts";
 import { HTTP_LIMITS } from "../../shared/runtime/http.ts";
+import { readMetrics } from "../support/metrics.ts";
 import { openRaw, type RawConnection } from "../support/raw-http.ts";
 import { eventually } from "../support/wait.ts";
 
 const MAX_IN_FLIGHT = 4;
+const MAX_OPEN = 2;
 const home = mkdtempSync(join(tmpdir(), "synod-limits-"));
 chmodSync(home, 0o755);
 let cluster: LocalCluster;
@@ -24,7 +26,10 @@ const open: RawConnection[] = [];
 beforeAll(async () => {
   cluster = await startLocalCluster({
     ...{ coordinators: 1, shards: 1, directory: join(home, "cluster") },
-    env: { SYNOD_MAX_IN_FLIGHT: String(MAX_IN_FLIGHT) },
+    env: {
+      SYNOD_MAX_IN_FLIGHT: String(MAX_IN_FLIGHT),
+      SYNOD_MAX_OPEN_PER_CLIENT: String(MAX_OPEN),
+    },
   });
   url = cluster.coordinators[0]!.url;
   const [{ shard, postgresUrl }] = cluster.participants as [LocalCluster["participants"][0]];
@@ -62,6 +67,26 @@ async function expectOthersAreServed(): Promise<void> {
 }
 
 const HEAD = "POST /v1/transactions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+
+test("a client that opens too many transactions is told when to come again, and what is open is counted", async () => {
+  const begin = (): Promise<Response> => fetch(`${url}/v1/transactions/begin`, { method: "POST" });
+  const begun = [await begin(), await begin()];
+  expect(begun.map(({ status }) => status)).toEqual([201, 201]);
+  const refused = await begin();
+  expect(refused.status).toBe(429);
+  expect(refused.headers.get("retry-after")).toBe("1");
+  expect(await refused.json()).toMatchObject({ code: "too-many-open", outcome: "not_started" });
+  const metrics = await readMetrics(url);
+  expect(metrics.of("synod_interactive_open", { client: "" })).toBe(MAX_OPEN);
+  expect(metrics.of("synod_errors_total", { code: "too-many-open" })).toBe(1);
+  for (const answer of begun) {
+    const rolledBack = await fetch(url + answer.headers.get("location")!, { method: "DELETE" });
+    expect(rolledBack.status).toBe(200);
+  }
+  const again = await begin();
+  expect(again.status).toBe(201);
+  await fetch(url + again.headers.get("location")!, { method: "DELETE" });
+});
 
 test("slow-loris: headers that never end are 408 within seconds, and take nobody's place", async () => {
   const startedAtMs = performance.now();

@@ -108,6 +108,13 @@ test.each(CALLS)(
   },
 );
 
+test("whoever is asked first, and by whichever token, the leader begins for the client", async () => {
+  await begin("billing-1");
+  await begin("billing-2", follower);
+  await begin("ops-1", follower);
+  expect(group.begunFor).toEqual(["billing", "billing", "ops"]);
+});
+
 test("a one-shot transaction is its client's, too", async () => {
   const { body } = await post(follower.url, TRANSFER, as("billing-1"));
   const path = `${BASE}/${String(body["id"])}`;

@@ -31,7 +31,7 @@ test("reads a whole configuration, with defaults", () => {
   expect(config).toMatchObject({
     ...{ clusterId: "local", nodeId: 2, dataDir: "/data", members: [1, 2, 3], logLevel: "info" },
     ...{ heartbeatIntervalMs: 75, electionTimeoutMs: 600, leaderWaitMs: 3000, warnings: [] },
-    ...{ drainTimeoutMs: 10_000, maxInFlight: 1024 },
+    ...{ drainTimeoutMs: 10_000, maxInFlight: 1024, maxOpenPerClient: 32 },
     peerListen: { host: "::1", port: 9002 },
   });
   expect([...config.coordinators.values()]).toEqual([
@@ -52,6 +52,7 @@ test.each([
   ["SYNOD_NODE_ID", "0", 'must be a whole number from 1 to 1023, but is "0"'],
   ["SYNOD_NODE_ID", "1e1", 'must be a whole number from 1 to 1023, but is "1e1"'],
   ["SYNOD_DATA_DIR", undefined, "is not set"],
+  ["SYNOD_MAX_OPEN_PER_CLIENT", "65", 'must be a whole number from 1 to 64, but is "65"'],
   ["SYNOD_HTTP_LISTEN", "8001", 'must be host:port, but is "8001"'],
   ["SYNOD_PEER_LISTEN", "a:70000", 'must be host:port, but is "a:70000"'],
   ["SYNOD_PEERS", "1=a", 'must look like "1=host:port,2=host:port", but holds "1=a"'],

@@ -55,6 +55,8 @@ export class TwinGroup {
   readonly outcomes = new Map<string, BranchOutcome>();
   /** What was asked of interactive transactions, in order. */
   readonly interactiveCalls: unknown[] = [];
+  /** For whom interactive transactions were begun. */
+  readonly begunFor: (string | undefined)[] = [];
   /** Runs inside the leader, before it answers one of them. */
   beforeInteractiveAnswer: (name: unknown) => void | Promise<void> = () => undefined;
   /** Runs inside the leader's submit, before the transaction commits. */
@@ -178,6 +180,7 @@ class TwinGateway implements TransactionGateway {
     return {
       begin: async (request, owner) => {
         await take("begin", request);
+        this.#group.begunFor.push(owner?.client);
         const { idleTimeoutMs, timeoutMs } = request;
         return {
           id: this.#newId(9, owner),

@@ -1,5 +1,6 @@
 /** How interactive transactions end: by time, by lost links, branches and leaders, and by their commit. */
 import { NotLeader } from "../../coordinator/transactions/gateway.ts";
+import type { Owner } from "../../coordinator/transactions/owner.ts";
 import { INTERACTIVE_LIMITS } from "../../shared/model/interactive.ts";
 import { settled } from "../participant/test-clock.ts";
 import { transaction } from "./support/commands.ts";
@@ -175,8 +176,9 @@ test("a place that comes when the transaction is over is given back", async () =
 test("no more than so many are open at once", async () => {
   const leader = new InteractiveWorld().lead();
   const clients: Client[] = [];
+  const owner = (client: string): Owner => ({ client, sealOf: () => "" });
   for (let number = 1; number <= INTERACTIVE_LIMITS.maxOpen; number += 1) {
-    clients.push(await leader.begin());
+    clients.push(await leader.begin({}, owner(`client ${number}`)));
   }
   expect(await problem(leader.begin())).toMatchObject({
     code: "overloaded",

@@ -21,7 +21,7 @@ export class Ownership {
   }
 
   ownerNamed(client: string): Owner {
-    return { sealOf: (id) => this.#seal(client, id) };
+    return { client, sealOf: (id) => this.#seal(client, id) };
   }
 
   owns(client: string, id: TransactionId): boolean {

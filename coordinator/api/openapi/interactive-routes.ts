@@ -54,7 +54,7 @@ export const INTERACTIVE_ROUTES: readonly Route[] = [
     answerHeaders: ["Synod-Leader", "Location"],
     problems: [
       ...PROBLEMS,
-      ...(["unknown-shard", "shard-unavailable", "transaction-timeout"] as const),
+      ...(["too-many-open", "unknown-shard", "shard-unavailable", "transaction-timeout"] as const),
       ...(["transaction-expired", "coordinator-changed"] as const),
     ],
   },

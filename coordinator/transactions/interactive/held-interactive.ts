@@ -13,6 +13,8 @@ export interface NewInteractive {
   readonly carrierId: CarrierId;
   readonly transactionId: TransactionId;
   readonly request: BeginRequest;
+  /** Who began it; empty where all are everybody's. */
+  readonly client: string;
   /** On all shards of its snapshot; undefined where they are taken one by one. */
   readonly places?: ReleasePlaces | undefined;
 }

@@ -90,7 +90,10 @@ export class InteractiveService implements InteractiveGateway {
     const id = ownedId(owner, random, (tail) => transactionId(ballot, sequence, tail));
     const expiresAt = new Date(clock.wallMs() + timeoutMs).toISOString();
     try {
-      await transactions.begin({ ballot, carrierId: carrier, transactionId: id, request, places });
+      await transactions.begin({
+        ...{ ballot, carrierId: carrier, transactionId: id, request, places },
+        client: owner?.client ?? "",
+      });
     } catch (error) {
       throw leadership.ballot === ballot ? error : new NotLeader(leader());
     }

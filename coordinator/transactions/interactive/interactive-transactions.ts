@@ -12,7 +12,6 @@ import type { CarrierId, GlobalId, ShardId, TransactionId } from "../../../share
 import {
   type BeginRequest,
   type CommitBody,
-  INTERACTIVE_LIMITS,
   type StepResponse,
 } from "../../../shared/model/interactive.ts";
 import type { StatementReply } from "../../../shared/model/protocol.ts";
@@ -55,6 +54,8 @@ export interface InteractiveTransactionsOptions extends InteractiveBranchesOptio
   readonly carriers: Carriers;
   readonly counts: TransactionCounts;
   readonly agreements: Agreements;
+  /** Up to INTERACTIVE_LIMITS.maxOpen. */
+  readonly maxOpenPerClient: number;
 }
 
 export class InteractiveTransactions implements DeadlockParties {
@@ -90,6 +91,11 @@ export class InteractiveTransactions implements DeadlockParties {
     }
   }
 
+  /** Of clients that have any. */
+  get openByClient(): ReadonlyMap<string, number> {
+    return this.#held.byClient();
+  }
+
   find(id: TransactionId): HeldInteractive | undefined {
     return this.#held.find(id);
   }
@@ -106,12 +112,12 @@ export class InteractiveTransactions implements DeadlockParties {
   /** Resolves when steps may be asked for. Rejects with a SynodError; then it has ended. */
   async begin(transaction: NewInteractive): Promise<void> {
     const { clock } = this.#options;
-    const { maxOpen } = INTERACTIVE_LIMITS;
-    if (this.#held.size >= maxOpen) {
-      transaction.places?.();
-      throw new SynodError("overloaded", `${maxOpen} interactive transactions are open already`);
+    const { request, ballot, carrierId, places, client } = transaction;
+    const refusal = this.#held.refusal(client, this.#options.maxOpenPerClient);
+    if (refusal !== undefined) {
+      places?.();
+      throw refusal;
     }
-    const { request, ballot, carrierId, places } = transaction;
     const { timeoutMs } = request;
     const untilMs = clock.monotonicMs() + timeoutMs;
     const held: HeldInteractive = {

@@ -16,6 +16,7 @@ import { Listing } from "../../../coordinator/transactions/listing.ts";
 import { Leadership } from "../../../coordinator/transactions/leadership.ts";
 import { Ledger } from "../../../coordinator/transactions/ledger/ledger.ts";
 import type { StepAnswer } from "../../../coordinator/transactions/gateway.ts";
+import type { Owner } from "../../../coordinator/transactions/owner.ts";
 import {
   LinkDown,
   LinkLost,
@@ -38,7 +39,7 @@ import {
   shardId,
   type TransactionId,
 } from "../../../shared/model/ids.ts";
-import { BeginRequest, CommitBody } from "../../../shared/model/interactive.ts";
+import { BeginRequest, CommitBody, INTERACTIVE_LIMITS } from "../../../shared/model/interactive.ts";
 import type { BranchRequest, ParticipantHello } from "../../../shared/model/protocol.ts";
 import { silent, TestHooks, TestInquirer } from "../../participant/node-fixture.ts";
 import { ADD, operation, READ } from "../../participant/shard-contract.ts";
@@ -173,7 +174,7 @@ export class Leader {
     const admission = new Admission(() => maxBranches, clock);
     this.transactions = new InteractiveTransactions({
       ...{ ...common, clusterId: CLUSTER, carriers, admission, counts: this.counts },
-      agreements,
+      ...{ agreements, maxOpenPerClient: world.maxOpenPerClient },
       share: new Admission(() => interactiveShare(maxBranches), clock),
     });
     const { transactions } = this;
@@ -212,8 +213,8 @@ export class Leader {
     this.carriers.stoppedLeading(roundBallot(this.#round));
   }
 
-  async begin(request: object = {}): Promise<Client> {
-    const { id } = await this.service.begin(BeginRequest.parse(request));
+  async begin(request: object = {}, owner?: Owner): Promise<Client> {
+    const { id } = await this.service.begin(BeginRequest.parse(request), owner);
     return this.client(parseTransactionId(id)!);
   }
 
@@ -236,11 +237,16 @@ export class InteractiveWorld {
   readonly maxBranches: number;
   /** A leader that was replaced finds that out when it asks. */
   isReplaced = false;
+  readonly maxOpenPerClient: number;
   readonly places: ReadonlyMap<ShardId, Place>;
   #round = 0;
 
-  constructor(maxBranches = 8) {
+  constructor(
+    maxBranches = 8,
+    maxOpenPerClient: number = INTERACTIVE_LIMITS.defaultMaxOpenPerClient,
+  ) {
     this.maxBranches = maxBranches;
+    this.maxOpenPerClient = maxOpenPerClient;
     this.places = new Map([S1, S2].map((shard) => [shard, this.#place(shard)]));
     this.links = new WorldLinks(this.places);
   }

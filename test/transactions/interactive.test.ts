@@ -99,6 +99,31 @@ test("what only read is committed without an entry in the log", async () => {
   expect(world.left).toEqual([0, 0]);
 });
 
+test("where one shard alone was written, the others are neither prepared, nor logged, nor told to commit", async () => {
+  const world = new InteractiveWorld();
+  const leader = world.lead();
+  leader.holdsProposals = true;
+  const client = await leader.begin({ isolation: "snapshot", shards: [S1, S2] });
+  await client.step(1, read(S1));
+  await client.step(2, add(S2, 10));
+  const committed = client.commit();
+  await settled();
+  expect([...world.places].map(([shard, { database }]) => [shard, database.prepared.size])).toEqual(
+    [
+      [S1, 0],
+      [S2, 1],
+    ],
+  );
+  expect(world.left).toEqual([0, 1]);
+  leader.apply();
+  expect(await committed).toMatchObject({ outcome: "committed" });
+  const outcome = world.ledger.transactionOutcome(client.id);
+  const logged = outcome.kind === "committed" ? outcome.carrier?.branches : undefined;
+  expect(logged?.map(({ shard }) => shard)).toEqual([S2]);
+  const told = world.links.sent.filter(({ kind }) => kind === "commit");
+  expect(told.map(({ shard }) => shard)).toEqual([S2]);
+});
+
 test("a rollback is told when both branches have let go of their locks, repeats, and ends every later call", async () => {
   const world = new InteractiveWorld();
   const client = await world.lead().begin();

@@ -78,7 +78,7 @@ test("every example of a request is carried out, and answered as documented", as
       }
     }
   }
-  expect(sent).toBe(12);
+  expect(sent).toBe(13);
 });
 
 test("an interactive transaction is rolled back as documented, and refuses as documented", async () => {

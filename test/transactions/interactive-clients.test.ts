@@ -53,10 +53,10 @@ async function full(): Promise<Full> {
 }
 
 test.each<[string, (full: Full) => Promise<unknown>]>([
-  ["commit", ({ client }) => client.commit()],
-  ["rollback", ({ client }) => client.rollBack()],
-  ["expiry", ({ world }) => world.clock.advance(1_000)],
-])("a %s makes room", async (_, end) => {
+  ["a commit", ({ client }) => client.commit()],
+  ["a rollback", ({ client }) => client.rollBack()],
+  ["an expiry", ({ world }) => world.clock.advance(1_000)],
+])("%s makes room", async (_, end) => {
   const all = await full();
   await transfer(all.client);
   await end(all);

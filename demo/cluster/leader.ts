@@ -13,10 +13,9 @@ const ClusterAnswer = z.object({
 });
 
 /** The running node that most running nodes name as their leader. */
-export async function findLeader<T extends NodeProcess & { readonly id: number }>(
-  nodes: readonly T[],
-  ask: Ask,
-): Promise<T | undefined> {
+export async function findLeader<
+  T extends Pick<NodeProcess, "url" | "isRunning"> & { readonly id: number },
+>(nodes: readonly T[], ask: Ask): Promise<T | undefined> {
   const running = nodes.filter((node) => node.isRunning());
   const named = await Promise.all(running.map((node) => leaderNamedBy(node.url, ask)));
   const majority = Math.floor(nodes.length / 2) + 1;
@@ -28,7 +27,10 @@ async function leaderNamedBy(url: string, ask: Ask): Promise<number | undefined>
 }
 
 /** Resolves when every node has a connection to every shard; throws when that takes too long. */
-export async function awaitShards(nodes: readonly NodeProcess[], ask: Ask): Promise<void> {
+export async function awaitShards(
+  nodes: readonly Pick<NodeProcess, "url">[],
+  ask: Ask,
+): Promise<void> {
   const deadline = performance.now() + SHARDS_DEADLINE_MS;
   for (;;) {
     const seen = await Promise.all(nodes.map(({ url }) => clusterAsSeenBy(url, ask)));

@@ -11,6 +11,8 @@ export interface WorkloadOptions {
   readonly access?: Access | undefined;
   readonly clients: number;
   readonly durationMs: number;
+  /** Ends it sooner. */
+  readonly signal?: AbortSignal;
   readonly accounts: AccountsByShard;
 }
 
@@ -24,7 +26,7 @@ export async function runWorkload(options: WorkloadOptions, tally: Tally): Promi
 }
 
 async function runClient(
-  { urls, access, accounts }: WorkloadOptions,
+  { urls, access, accounts, signal }: WorkloadOptions,
   tally: Tally,
   startAt: number,
   endAtMs: number,
@@ -34,7 +36,7 @@ async function runClient(
   };
   const client = openTransferClient({ urls, startAt, access, onUnknown });
   try {
-    while (performance.now() < endAtMs) {
+    while (performance.now() < endAtMs && signal?.aborted !== true) {
       const transfer = randomTransfer(accounts);
       const sentAtMs = performance.now();
       const outcome = await client.send(transfer);

@@ -1,0 +1,82 @@
+/**
+ * Every nemesis against a cluster in containers, and every one that needs no network of its own against local processes:
+ *
+ *   SYNOD_TEST_BACKEND=containers | processes     one of the two; without it both, and then a missing Docker engine fails the suite
+ */
+import { Bank, type Evidence, IN_DOUBT_BOUND_MS } from "./bank.ts";
+import { type Backend, BACKENDS, type Cluster } from "./cluster.ts";
+import { startContainers } from "./containers.ts";
+import { findEngine } from "./engine.ts";
+import { startProcesses } from "./local-processes.ts";
+import type { Nemesis } from "./nemesis.ts";
+import { kill } from "./nemeses/kill.ts";
+import { leader } from "./nemeses/victims.ts";
+
+const START_DEADLINE_MS = 400_000;
+const SCENARIO_DEADLINE_MS = 240_000;
+
+const NEMESES: readonly Nemesis[] = [kill("the leader", leader)];
+
+describe.each(chosenBackends())("%s", (backend) => {
+  let cluster: Cluster | undefined;
+  let bank: Bank | undefined;
+
+  beforeAll(async () => {
+    cluster = await startCluster(backend);
+    tell(`${backend}: ${cluster.description}`);
+    bank = await Bank.open(cluster);
+  }, START_DEADLINE_MS);
+
+  afterAll(() => cluster?.remove(), START_DEADLINE_MS);
+
+  const nemeses = NEMESES.filter((it) => !it.needsNetworks || backend === "containers");
+
+  test.each(nemeses)(
+    "the books balance under $name",
+    async (nemesis) => {
+      const evidence = await bank!.moveMoneyUnder(nemesis);
+      tell(describeEvidence(backend, nemesis, evidence));
+      expect(evidence.books).toMatchObject({ balance: true });
+      expect(evidence.lowestBalance).toBeGreaterThanOrEqual(0);
+      expect(evidence.acknowledgedAfterHeal).toBeGreaterThan(0);
+      expect(evidence.inDoubtAfterHealMs).toBeLessThanOrEqual(IN_DOUBT_BOUND_MS);
+    },
+    SCENARIO_DEADLINE_MS,
+  );
+});
+
+function chosenBackends(): readonly Backend[] {
+  const chosen = process.env["SYNOD_TEST_BACKEND"];
+  if (chosen === undefined) return BACKENDS;
+  const found = BACKENDS.filter((backend) => backend === chosen);
+  if (found.length === 0) throw new Error(`SYNOD_TEST_BACKEND is one of ${BACKENDS.join(", ")}`);
+  return found;
+}
+
+async function startCluster(backend: Backend): Promise<Cluster> {
+  if (backend === "processes") return startProcesses();
+  await findEngine().catch((error: unknown) => {
+    tell(
+      "NO DOCKER ENGINE: NOTHING WAS TESTED IN CONTAINERS (SYNOD_TEST_BACKEND=processes: without)",
+    );
+    throw error;
+  });
+  return startContainers();
+}
+
+function describeEvidence(backend: Backend, { name }: Nemesis, evidence: Evidence): string {
+  const { victim, kills, acknowledged, aborted, longestPauseMs, inDoubtAfterHealMs } = evidence;
+  return [
+    `${backend}: ${name} (${victim})`,
+    `${kills} kills`,
+    `${acknowledged} acknowledged`,
+    `${aborted} aborted`,
+    `longest pause ${Math.round(longestPauseMs)} ms`,
+    `in doubt after the heal ${Math.round(inDoubtAfterHealMs)} ms`,
+  ].join(", ");
+}
+
+/** Past Jest's console, which adds a stack to each line. */
+function tell(line: string): void {
+  process.stdout.write(`${line}\n`);
+}

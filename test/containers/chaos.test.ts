@@ -9,13 +9,32 @@ import { startContainers } from "./containers.ts";
 import { findEngine } from "./engine.ts";
 import { startProcesses } from "./local-processes.ts";
 import type { Nemesis } from "./nemesis.ts";
+import { freeze } from "./nemeses/freeze.ts";
 import { kill } from "./nemeses/kill.ts";
-import { leader } from "./nemeses/victims.ts";
+import { disconnect, oneWayLoss } from "./nemeses/network.ts";
+import { immediateRestart, rollingRestart } from "./nemeses/restarts.ts";
+import { follower, leader, participant, postgres } from "./nemeses/victims.ts";
 
 const START_DEADLINE_MS = 400_000;
 const SCENARIO_DEADLINE_MS = 240_000;
 
-const NEMESES: readonly Nemesis[] = [kill("the leader", leader)];
+const NEMESES: readonly Nemesis[] = [
+  kill("the leader", leader),
+  kill("a follower", follower),
+  kill("a participant", participant),
+  kill("Postgres", postgres),
+  freeze("the leader", leader),
+  freeze("a follower", follower),
+  freeze("a participant", participant),
+  freeze("Postgres", postgres),
+  immediateRestart,
+  rollingRestart,
+  disconnect("the leader", leader),
+  disconnect("a follower", follower),
+  disconnect("a participant", participant),
+  oneWayLoss("the leader", leader, 1),
+  oneWayLoss("a participant", participant, 0.3),
+];
 
 describe.each(chosenBackends())("%s", (backend) => {
   let cluster: Cluster | undefined;

@@ -21,6 +21,9 @@ export interface ContainerPlan {
 }
 
 const STOP_GRACE_SECONDS = 10;
+const LOG_LINES = 10;
+/** All containers of the engine's own parent together get no more of a busy processor than one process beside them. */
+const CGROUP_PARENT = process.env["SYNOD_TEST_CGROUP_PARENT"];
 
 class PlannedContainer extends GenericContainer {
   readonly #plan: ContainerPlan;
@@ -35,6 +38,7 @@ class PlannedContainer extends GenericContainer {
     this.hostConfig.PortBindings = {
       [port]: [{ HostIp: LOOPBACK, HostPort: String(plan.hostPort) }],
     };
+    if (CGROUP_PARENT !== undefined) this.hostConfig.CgroupParent = CGROUP_PARENT;
     // Readiness is asked from outside; the image's own check would start a Node.js every few seconds in each container.
     this.createOpts.Healthcheck = { Test: ["NONE"] };
     this.withName(plan.name)
@@ -86,7 +90,10 @@ export async function startContainer(
       await container.unpause();
     },
     network: networkOf(engine, id, plan.networks),
-    logs: async () => (await container.logs({ stdout: true, stderr: true })).toString(),
+    logs: async () => {
+      const log = await container.logs({ stdout: true, stderr: true, tail: LOG_LINES });
+      return withoutFrames(log);
+    },
     remove: async () => {
       await container.remove({ force: true, v: true });
     },
@@ -115,4 +122,15 @@ function networkOf(
       await filter("-A", "INPUT", "!", "-i", "lo", ...random, "-j", "DROP");
     },
   };
+}
+
+/** The engine puts eight bytes before each piece of a log; the last four are its length. */
+function withoutFrames(log: Buffer): string {
+  const pieces: string[] = [];
+  for (let at = 0; at + 8 <= log.length;) {
+    const end = at + 8 + log.readUInt32BE(at + 4);
+    pieces.push(log.toString("utf8", at + 8, end));
+    at = end;
+  }
+  return pieces.join("");
 }

@@ -3,7 +3,7 @@ import axios from "axios";
 import pg from "pg";
 import { eventually } from "../support/wait.ts";
 
-const READY_DEADLINE_MS = 90_000;
+const READY_DEADLINE_MS = 240_000;
 const PROBE_TIMEOUT_MS = 2_000;
 
 export function awaitReady(name: string, url: string): Promise<void> {

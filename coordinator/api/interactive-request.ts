@@ -9,10 +9,11 @@ import type { ShardId } from "../../shared/model/ids.ts";
 import { BeginRequest, type CommitBody, StepRequest } from "../../shared/model/interactive.ts";
 import type { AskedStep, Step } from "../transactions/interactive/machine.ts";
 import { objectionToShard } from "./access/rights.ts";
+import type { FieldError } from "./field-errors.ts";
 import { fieldPath } from "./field-path.ts";
 import { readOperations, type Terms } from "./operation-checks.ts";
 import { objectionsToList } from "./params.ts";
-import { type FieldError, InvalidRequest } from "./problem.ts";
+import { InvalidRequest } from "./problem.ts";
 import {
   type Forwardable,
   inKeyOrder,

@@ -5,6 +5,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { Network, type StartedNetwork } from "testcontainers";
+import { createAsk } from "../../demo/cluster/ask.ts";
 import { awaitShards, findLeader } from "../../demo/cluster/leader.ts";
 import { freePorts, LOOPBACK } from "../../demo/ports.ts";
 import { eventually } from "../support/wait.ts";
@@ -62,6 +63,7 @@ async function startAll(start: Start, description: string): Promise<Cluster> {
   await Promise.all(databases.map(({ name, url }) => awaitDatabase(name, url)));
   const participants = await inTurn(NUMBERS, (n) => startParticipant(start, n));
   const coordinators = await inTurn(NUMBERS, (n) => startCoordinator(start, n));
+  const ask = createAsk({});
   const cluster: Cluster = {
     backend: "containers",
     description,
@@ -71,12 +73,12 @@ async function startAll(start: Start, description: string): Promise<Cluster> {
     leader: async () => {
       let leader: Coordinator | undefined;
       const isLed = async (): Promise<boolean> =>
-        (leader = await findLeader(coordinators)) !== undefined;
+        (leader = await findLeader(coordinators, ask)) !== undefined;
       await eventually("somebody leads", isLed, LEADER_DEADLINE_MS);
       if (leader === undefined) throw new Error("nobody leads");
       return leader;
     },
-    awaitShards: () => awaitShards(coordinators),
+    awaitShards: () => awaitShards(coordinators, ask),
     remove: () => removeAll(start),
   };
   await Promise.all(NUMBERS.flatMap((n) => [readiness(start, n, 1), readiness(start, n, 2)]));

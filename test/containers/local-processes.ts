@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { NodeProcess } from "../../demo/cluster/node-process.ts";
 import type { ShardServer } from "../../demo/cluster/shard.ts";
+import { createAsk } from "../../demo/cluster/ask.ts";
 import { awaitShards } from "../../demo/cluster/leader.ts";
 import {
   type LocalCluster,
@@ -41,7 +42,7 @@ export async function startProcesses(): Promise<Cluster> {
       if (leader === undefined) throw new Error(`no coordinator ${id}`);
       return leader;
     },
-    awaitShards: () => awaitShards(local.coordinators),
+    awaitShards: () => awaitShards(local.coordinators, createAsk({})),
     remove: async () => {
       await local.stop();
       removeClusterDirectory(directory);

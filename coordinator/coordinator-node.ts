@@ -33,6 +33,7 @@ import type { NodeView, TransactionGateway } from "./transactions/gateway.ts";
 import { Incidents } from "./transactions/incidents.ts";
 import { InteractiveService } from "./transactions/interactive/interactive-service.ts";
 import { InteractiveTransactions } from "./transactions/interactive/interactive-transactions.ts";
+import { Lane } from "./transactions/lane/lane.ts";
 import { Leadership } from "./transactions/leadership.ts";
 import { Listing } from "./transactions/listing.ts";
 import {
@@ -184,8 +185,9 @@ class Node implements CoordinatorNode {
     this.#deadlocks = new DeadlockDetector({ parties, links, clock, logger });
     const { answeredKeys = DEFAULT_ANSWERED_KEYS_LIMITS } = options;
     this.#answeredKeys = new AnsweredKeys(clock, answeredKeys);
+    const lane = new Lane({ clock, random, leadership, carriers, admission, leader });
     this.#service = new TransactionService({
-      ...{ links, clock, random, ledger, leadership, carriers, onePhase, delivery, admission },
+      ...{ links, clock, random, ledger, leadership, carriers, onePhase, delivery, admission, lane },
       ...{ answeredKeys: this.#answeredKeys, counts: this.#counts, leader, stillLeads },
       isInteractive: (id) => interactive.find(id) !== undefined,
     });

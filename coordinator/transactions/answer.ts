@@ -1,10 +1,15 @@
 /** From what branches reported to what a client hears: results in the order of the request, reasons as typed errors. */
 import { assert, unreachable } from "../../shared/model/assert.ts";
-import type { OperationResult, TransactionRequest } from "../../shared/model/api.ts";
+import type {
+  OperationResult,
+  TransactionRequest,
+  TransactionResponse,
+} from "../../shared/model/api.ts";
 import type { ErrorDetail } from "../../shared/model/errors.ts";
 import { outcomeOfRefusal, SynodError } from "../../shared/model/errors.ts";
 import type { ShardId, TransactionId } from "../../shared/model/ids.ts";
-import type { BranchMember, BranchOperation, Refusal } from "../../shared/model/protocol.ts";
+import type { BranchOperation, Refusal } from "../../shared/model/protocol.ts";
+import type { CarrierAnswer } from "./held-carrier.ts";
 import type { AbortReason } from "./transaction.ts";
 
 /** The request's operations, grouped by shard, each with its place in the request. */
@@ -18,14 +23,6 @@ export function operationsByShard(
     byShard.set(shard as ShardId, ofShard);
   });
   return byShard;
-}
-
-/** One member per branch until carriers hold several. */
-export function soleMember(
-  transactionId: TransactionId,
-  operations: readonly BranchOperation[],
-): BranchMember[] {
-  return [{ transactionId, operations: [...operations] }];
 }
 
 /** Puts each shard's results back into the order of the request. */
@@ -42,6 +39,31 @@ export function inRequestOrder(
     });
   }
   return ordered;
+}
+
+/** Of a carrier with one member: resolves to what its client hears, or throws it. */
+export function soleAnswer(
+  answer: CarrierAnswer,
+  transactionId: TransactionId,
+): TransactionResponse {
+  switch (answer.kind) {
+    case "committed": {
+      const [response] = answer.responses;
+      assert(response !== undefined, "every member is answered");
+      return response;
+    }
+    case "aborted":
+      throw abortError(answer.reason, transactionId);
+    case "unknown":
+      throw unknownOutcome(transactionId);
+    default:
+      return unreachable(answer);
+  }
+}
+
+export function unknownOutcome(transactionId: TransactionId): SynodError {
+  const sentence = "the decision was proposed, but no quorum has confirmed it before the deadline";
+  return new SynodError("outcome-unknown", sentence, { transactionId });
 }
 
 export function refusalError(

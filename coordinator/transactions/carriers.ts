@@ -4,9 +4,8 @@
  * A carrier is held from before its first branch may exist until its outcome is known to be final: outcomes.ts builds on
  * that. The commit is proposed under the ballot the carrier was begun under, never under a later one.
  */
-import type { TransactionResponse } from "../../shared/model/api.ts";
+import type { OperationResult, TransactionResponse } from "../../shared/model/api.ts";
 import { assert, unreachable } from "../../shared/model/assert.ts";
-import { SynodError } from "../../shared/model/errors.ts";
 import type { ReachFailpoint } from "../../shared/model/failpoints.ts";
 import { globalId } from "../../shared/model/global-id.ts";
 import type {
@@ -19,12 +18,19 @@ import type {
 import type { Clock, Logger } from "../../shared/model/ports.ts";
 import type { ExecuteRequest, Vote } from "../../shared/model/protocol.ts";
 import type { ParticipantLinks } from "../transport/participant-link.ts";
-import { abortError, inRequestOrder, operationsByShard, soleMember } from "./answer.ts";
+import { inRequestOrder, soleAnswer } from "./answer.ts";
 import type { DecidedBranch, EncodedCommand } from "./command.ts";
 import { encodeCommand } from "./command.ts";
 import type { DeadlockParties, SlowCarrier } from "./deadlocks/detector.ts";
 import type { Delivery } from "./delivery.ts";
-import type { Held, HeldAs, NewCarrier, OpenCarrier } from "./held-carrier.ts";
+import type {
+  CarrierAnswer,
+  CarrierMember,
+  Held,
+  HeldAs,
+  NewCarrier,
+  OpenCarrier,
+} from "./held-carrier.ts";
 import type { Applied, LedgerOutcome } from "./ledger/ledger.ts";
 import {
   awaitedShards,
@@ -82,8 +88,10 @@ export class Carriers implements DeadlockParties {
     readonly transactionId: TransactionId;
     readonly shards: readonly ShardId[];
   }> {
-    for (const { carrierId, transactionId, plan } of this.#held.values()) {
-      yield { carrierId, transactionId, shards: plan.map(({ shard }) => shard) };
+    for (const { carrierId, members } of this.#held.values()) {
+      for (const { transactionId, operations } of members) {
+        yield { carrierId, transactionId, shards: [...operations.keys()] };
+      }
     }
   }
 
@@ -96,45 +104,47 @@ export class Carriers implements DeadlockParties {
     });
   }
 
-  /** Executes and prepares on all shards in parallel; resolves or rejects with the client's answer. */
-  run(carrier: NewCarrier): Promise<TransactionResponse> {
-    const { request, idempotency, carrierId } = carrier;
-    const operations = operationsByShard(request);
+  /** Executes and prepares on all shards in parallel. Never rejects. */
+  run(carrier: NewCarrier): Promise<CarrierAnswer> {
+    const { carrierId, members, whenVoted = () => undefined } = carrier;
+    const shards = new Set(members.flatMap(({ operations }) => [...operations.keys()]));
     return this.#hold(carrier, {
-      ...{ terms: request, operations, idempotency },
-      plan: [...operations.keys()].map((shard) => {
+      ...{ members, whenVoted },
+      plan: [...shards].map((shard) => {
         return { shard, gid: globalId(this.#options.clusterId, carrierId, shard) };
       }),
-      voteRequest: (branch) => this.#execution(carrier, operations, branch),
+      voteRequest: (branch) => this.#execution(carrier, branch),
     });
   }
 
-  /** Prepares branches that are open, from where on it is as with `run`. */
-  prepare(carrier: OpenCarrier): Promise<TransactionResponse> {
-    const { ballot, carrierId, branches, terms } = carrier;
+  /** Prepares branches that are open, from where on it is as with `run`; resolves or rejects with the client's answer. */
+  async prepare(carrier: OpenCarrier): Promise<TransactionResponse> {
+    const { ballot, carrierId, branches, terms, transactionId } = carrier;
     const bootIds = new Map(branches.map(({ shard, bootId }) => [shard, bootId]));
-    return this.#hold(carrier, {
-      ...{ terms, plan: branches, operations: new Map(), idempotency: null },
+    const operations = new Map(branches.map(({ shard }) => [shard, []]));
+    const answer = await this.#hold(carrier, {
+      ...{ plan: branches, members: [{ transactionId, operations, idempotency: null }] },
+      whenVoted: () => undefined,
       voteRequest: ({ shard, gid }) => {
         const bootId = bootIds.get(shard) ?? "";
         const { timeoutMs } = terms;
         return { kind: "prepare", ballot, carrierId, bootId, gid, timeoutMs };
       },
     });
+    return soleAnswer(answer, transactionId);
   }
 
   #hold(
-    { ballot, carrierId, transactionId, release }: NewCarrier | OpenCarrier,
+    { ballot, carrierId, terms, release }: NewCarrier | OpenCarrier,
     heldAs: HeldAs,
-  ): Promise<TransactionResponse> {
-    return new Promise((resolve, reject) => {
+  ): Promise<CarrierAnswer> {
+    return new Promise((answer) => {
       const held: Held = {
-        ...{ ballot, carrierId, transactionId, release, ...heldAs },
+        ...{ ballot, carrierId, terms, release, ...heldAs },
         beganAtMs: this.#options.clock.monotonicMs(),
         results: new Map(),
-        resolve,
-        reject,
-        cancelDeadline: this.#options.clock.after(heldAs.terms.timeoutMs, () => {
+        answer,
+        cancelDeadline: this.#options.clock.after(terms.timeoutMs, () => {
           this.#handle(held, { kind: "deadline" });
         }),
         onFinal: [],
@@ -143,7 +153,9 @@ export class Carriers implements DeadlockParties {
         placesGivenBack: false,
       };
       this.#held.set(carrierId, held);
-      this.#byTransaction.set(transactionId, carrierId);
+      for (const { transactionId } of heldAs.members) {
+        this.#byTransaction.set(transactionId, carrierId);
+      }
       this.#options.failpoint("beforePrepare");
       for (const branch of heldAs.plan) this.#askForVote(held, branch);
     });
@@ -223,15 +235,16 @@ export class Carriers implements DeadlockParties {
   }
 
   #execution(
-    { ballot, carrierId, transactionId, idempotency, request }: NewCarrier,
-    operations: Held["operations"],
+    { ballot, carrierId, members, limits }: NewCarrier,
     { shard, gid }: PlannedBranch,
   ): ExecuteRequest {
-    const members = soleMember(transactionId, operations.get(shard) ?? []);
     const bootId = this.#options.links.connected(shard)?.bootId ?? "";
-    const { isolation, timeoutMs } = request;
-    const execution = { ballot, carrierId, bootId, isolation, timeoutMs, members, idempotency };
-    return { kind: "execute", ...execution, gid };
+    const execution = { ballot, carrierId, bootId, gid, ...limits };
+    const ofShard = membersOn(shard, members).map(({ transactionId, operations, idempotency }) => ({
+      ...{ transactionId, operations: [...(operations.get(shard) ?? [])] },
+      idempotencyKey: idempotency?.key ?? null,
+    }));
+    return { kind: "execute", ...execution, members: ofShard };
   }
 
   #askForVote(held: Held, branch: PlannedBranch): void {
@@ -251,12 +264,13 @@ export class Carriers implements DeadlockParties {
         },
       )
       .finally(() => {
+        held.whenVoted(shard);
         this.#finishedOne(held);
       });
   }
 
   #voted(held: Held, shard: ShardId, vote: Vote): void {
-    if (vote.kind !== "no") held.results.set(shard, vote.results[0] ?? []);
+    if (vote.kind !== "no") held.results.set(shard, vote.results);
     this.#handle(held, { kind: "voted", shard, vote });
   }
 
@@ -281,24 +295,16 @@ export class Carriers implements DeadlockParties {
         for (const branch of effect.branches) this.#abort(held, branch);
         return;
       case "answerCommitted":
-        held.resolve({
-          id: held.transactionId,
-          outcome: "committed",
-          results: inRequestOrder(held.operations, held.results),
-          pendingShards: effect.pending,
+        held.answer({
+          kind: "committed",
+          responses: held.members.map((member) => response(held, member, effect.pending)),
         });
         return;
       case "answerAborted":
-        held.reject(abortError(effect.reason, held.transactionId));
+        held.answer({ kind: "aborted", reason: effect.reason });
         return;
       case "answerUnknown":
-        held.reject(
-          new SynodError(
-            "outcome-unknown",
-            "the decision was proposed, but no quorum has confirmed it before the deadline",
-            { transactionId: held.transactionId },
-          ),
-        );
+        held.answer({ kind: "unknown" });
         return;
       default:
         unreachable(effect);
@@ -306,14 +312,17 @@ export class Carriers implements DeadlockParties {
   }
 
   #propose(held: Held, branches: readonly DecidedBranch[]): void {
-    const { ballot, carrierId, transactionId, idempotency } = held;
-    const results = idempotency === null ? null : inRequestOrder(held.operations, held.results);
+    const { ballot, carrierId, members } = held;
     const command = encodeCommand({
       kind: "commit",
       carrierId,
       ballot,
       branches,
-      members: [{ transactionId, idempotency, results }],
+      members: members.map((member) => {
+        const { transactionId, idempotency } = member;
+        const results = idempotency === null ? null : resultsOf(held, member);
+        return { transactionId, idempotency, results };
+      }),
       atMs: this.#options.clock.wallMs(),
     });
     if (command.length > CARRIER_LIMITS.maxCommandCharacters) {
@@ -360,7 +369,7 @@ export class Carriers implements DeadlockParties {
   #release(held: Held): void {
     if (held.state.kind !== "ended") return;
     if (this.#held.delete(held.carrierId)) {
-      this.#byTransaction.delete(held.transactionId);
+      for (const { transactionId } of held.members) this.#byTransaction.delete(transactionId);
       held.cancelDeadline();
       for (const notify of held.onFinal) notify();
     }
@@ -368,4 +377,36 @@ export class Carriers implements DeadlockParties {
     held.placesGivenBack = true;
     held.release();
   }
+}
+
+function membersOn(
+  shard: ShardId,
+  members: readonly CarrierMember[],
+): readonly CarrierMember[] {
+  return members.filter(({ operations }) => operations.has(shard));
+}
+
+function resultsOf(
+  { members, results }: Held,
+  member: CarrierMember,
+): readonly OperationResult[] {
+  const own = new Map<ShardId, readonly OperationResult[]>();
+  for (const shard of member.operations.keys()) {
+    const place = members.length === 1 ? 0 : membersOn(shard, members).indexOf(member);
+    own.set(shard, results.get(shard)?.[place] ?? []);
+  }
+  return inRequestOrder(member.operations, own);
+}
+
+function response(
+  held: Held,
+  member: CarrierMember,
+  pending: readonly ShardId[],
+): TransactionResponse {
+  return {
+    id: member.transactionId,
+    outcome: "committed",
+    results: resultsOf(held, member),
+    pendingShards: pending.filter((shard) => member.operations.has(shard)),
+  };
 }

@@ -13,21 +13,37 @@ import type {
   PrepareRequest,
 } from "../../shared/model/protocol.ts";
 import type { ReleasePlaces } from "./admission.ts";
-import type { CarrierState, PlannedBranch } from "./transaction.ts";
+import type { AbortReason, CarrierState, PlannedBranch } from "./transaction.ts";
 
-export interface NewCarrier {
+/** One transaction. */
+export interface CarrierMember {
+  readonly transactionId: TransactionId;
+  /** On each of its shards; empty lists when their results are told already. */
+  readonly operations: ReadonlyMap<ShardId, readonly BranchOperation[]>;
+  readonly idempotency: Idempotency | null;
+}
+
+interface AnyCarrier {
   readonly ballot: Ballot;
   readonly carrierId: CarrierId;
-  readonly transactionId: TransactionId;
-  readonly request: TransactionRequest;
-  readonly idempotency: Idempotency | null;
+  readonly terms: CarrierTerms;
   readonly release: ReleasePlaces;
 }
 
+export interface NewCarrier extends AnyCarrier {
+  /** Run in this order on every shard. */
+  readonly members: readonly [CarrierMember, ...CarrierMember[]];
+  readonly limits: ExecutionLimits;
+  /** Called once for each shard: with its vote, or when it is known that none comes. */
+  readonly whenVoted?: (shard: ShardId) => void;
+}
+
+export type ExecutionLimits = Pick<ExecuteRequest, "isolation" | "timeoutMs" | "lockTimeoutMs">;
+
 /** An interactive transaction whose commit is asked for: its branches are open, and their results are told. */
-export interface OpenCarrier extends Omit<NewCarrier, "request" | "idempotency"> {
+export interface OpenCarrier extends AnyCarrier {
+  readonly transactionId: TransactionId;
   readonly branches: readonly OpenBranch[];
-  readonly terms: CarrierTerms;
 }
 
 export interface OpenBranch extends PlannedBranch {
@@ -37,21 +53,28 @@ export interface OpenBranch extends PlannedBranch {
 
 export type CarrierTerms = Pick<TransactionRequest, "timeoutMs" | "waitFor">;
 
+export type CarrierAnswer =
+  /** One response for each member, in their order. */
+  | { readonly kind: "committed"; readonly responses: readonly TransactionResponse[] }
+  /** For ever, all members. */
+  | { readonly kind: "aborted"; readonly reason: AbortReason }
+  /** The deadline has passed, and the decision is on its way. */
+  | { readonly kind: "unknown" };
+
 export interface HeldAs {
-  readonly terms: CarrierTerms;
-  readonly operations: ReadonlyMap<ShardId, readonly BranchOperation[]>;
-  readonly idempotency: Idempotency | null;
+  readonly members: readonly [CarrierMember, ...CarrierMember[]];
   readonly plan: readonly PlannedBranch[];
   /** What makes a branch vote. */
   readonly voteRequest: (branch: PlannedBranch) => ExecuteRequest | PrepareRequest;
+  readonly whenVoted: (shard: ShardId) => void;
 }
 
-export interface Held extends Omit<NewCarrier, "request" | "idempotency">, HeldAs {
+export interface Held extends AnyCarrier, HeldAs {
   /** By the monotonic clock. */
   readonly beganAtMs: number;
-  readonly results: Map<ShardId, readonly OperationResult[]>;
-  readonly resolve: (response: TransactionResponse) => void;
-  readonly reject: (error: unknown) => void;
+  /** Of each member on the shard, in their order. */
+  readonly results: Map<ShardId, readonly (readonly OperationResult[])[]>;
+  readonly answer: (answer: CarrierAnswer) => void;
   readonly cancelDeadline: Cancel;
   readonly onFinal: (() => void)[];
   state: CarrierState;

@@ -15,7 +15,7 @@ import type {
   SettleRequest,
 } from "../../shared/model/protocol.ts";
 import { LinkDown, type ParticipantLinks } from "../transport/participant-link.ts";
-import { keyExpired, operationsByShard, refusalError, soleMember } from "./answer.ts";
+import { keyExpired, operationsByShard, refusalError } from "./answer.ts";
 import type { SubmissionAnswer } from "./gateway.ts";
 
 const ONE_PHASE_LIMITS = {
@@ -75,7 +75,8 @@ export class OnePhase {
     const { links, clock, logger } = this.#options;
     const { shard, transactionId, carrierId, ballot, request, idempotency } = transaction;
     const startedAtMs = clock.monotonicMs();
-    const members = soleMember(transactionId, operationsByShard(request).get(shard) ?? []);
+    const operations = [...(operationsByShard(request).get(shard) ?? [])];
+    const members = [{ transactionId, operations }];
     const bootId = links.connected(shard)?.bootId ?? "";
     const { isolation, timeoutMs } = request;
     const execution = {

@@ -15,6 +15,7 @@ import {
 import type { Clock, Random } from "../../shared/model/ports.ts";
 import type { ParticipantLinks } from "../transport/participant-link.ts";
 import type { Admission } from "./admission.ts";
+import { operationsByShard, soleAnswer } from "./answer.ts";
 import type { AnsweredKeys } from "./answered-keys.ts";
 import { assertReachable } from "./reachable.ts";
 import type { Carriers } from "./carriers.ts";
@@ -24,6 +25,7 @@ import type { Delivery } from "./delivery.ts";
 import { NotLeader, type LeaderHint, type Submission, type SubmissionAnswer } from "./gateway.ts";
 import type { Leadership } from "./leadership.ts";
 import { ballotFor, KeyedAttempts, type Attempt } from "./keyed-attempts.ts";
+import type { Lane, Ride } from "./lane/lane.ts";
 import type { Ledger } from "./ledger/ledger.ts";
 import type { OnePhase } from "./one-phase.ts";
 import { refuseNotGiven } from "./not-given.ts";
@@ -39,6 +41,7 @@ export interface TransactionServiceOptions {
   readonly onePhase: OnePhase;
   readonly delivery: Delivery;
   readonly admission: Admission;
+  readonly lane: Lane;
   readonly answeredKeys: AnsweredKeys;
   readonly counts: TransactionCounts;
   /** True while the interactive transaction runs. */
@@ -70,12 +73,18 @@ export class TransactionService {
 
   async #begin(submission: Submission, attempt: Attempt): Promise<SubmissionAnswer> {
     const { request } = submission;
-    const { leadership, leader, admission } = this.#options;
+    const { leadership, leader, admission, clock } = this.#options;
     const { ballot } = leadership;
+    const deadlineMs = clock.monotonicMs() + request.timeoutMs;
     const shards = [...new Set(request.operations.map(({ shard }) => shard as ShardId))];
     assertReachable(this.#options.links, shards);
+    if (ballot !== undefined) {
+      const together = await this.#runInLane({ submission, attempt, ballot });
+      if (together !== undefined) return together;
+    }
+    const timeoutMs = Math.max(1, Math.floor(deadlineMs - clock.monotonicMs()));
     const release =
-      admission.tryEnter(shards) ?? (await admission.enter(shards, request.timeoutMs));
+      admission.tryEnter(shards) ?? (await admission.enter(shards, timeoutMs));
     // Under another ballot the key would have to be looked up again: another leader may have been in between.
     if (ballot === undefined || leadership.ballot !== ballot) {
       release();
@@ -88,8 +97,24 @@ export class TransactionService {
       const running = this.#runOnePhase(submission, ballot, shard, release);
       return counts.counted("one_shot one_phase", running);
     }
-    const running = this.#runTwoPhase(submission, attempt, ballot, release);
-    return counts.counted("one_shot two_phase", running);
+    const running = this.#runTwoPhase({ submission, attempt, ballot }, timeoutMs, release);
+    const answer = await counts.counted("one_shot two_phase", running);
+    this.#options.lane.committedAlone(request, shards);
+    return answer;
+  }
+
+  /** Undefined: it takes the ordinary path. */
+  async #runInLane(ride: Ride): Promise<SubmissionAnswer | undefined> {
+    const { lane, counts } = this.#options;
+    try {
+      const response = await lane.run(ride);
+      if (response === undefined) return undefined;
+      counts.committed("one_shot two_phase");
+      return { response, replayed: false };
+    } catch (error) {
+      counts.failed("one_shot two_phase", error);
+      throw error;
+    }
   }
 
   async #runOnePhase(
@@ -118,24 +143,23 @@ export class TransactionService {
   }
 
   async #runTwoPhase(
-    { request, idempotency, owner }: Submission,
-    attempt: Attempt,
-    ballot: Ballot,
+    { submission, attempt, ballot }: Ride,
+    timeoutMs: number,
     release: () => void,
   ): Promise<SubmissionAnswer> {
+    const { request, idempotency, owner } = submission;
     const { leadership, random, carriers } = this.#options;
     const id = carrierId(ballot, leadership.nextSequence());
     attempt.carrierId = id;
     const sequence = leadership.nextSequence();
-    const response = await carriers.run({
-      ballot,
-      carrierId: id,
-      transactionId: ownedId(owner, random, (tail) => transactionId(ballot, sequence, tail)),
-      request,
-      idempotency,
-      release,
+    const own = ownedId(owner, random, (tail) => transactionId(ballot, sequence, tail));
+    const { isolation, waitFor } = request;
+    const answer = await carriers.run({
+      ...{ ballot, carrierId: id, release, terms: { timeoutMs, waitFor } },
+      members: [{ transactionId: own, operations: operationsByShard(request), idempotency }],
+      limits: { isolation, timeoutMs },
     });
-    return { response, replayed: false };
+    return { response: soleAnswer(answer, own), replayed: false };
   }
 
   async status(id: TransactionId): Promise<TransactionStatus> {

@@ -22,6 +22,9 @@ const KEY_USED = "the idempotency key was used before with another body";
 /** The only tag that means prepared: a failed transaction "prepares" with tag ROLLBACK and no error. */
 const PREPARED_TAG = "PREPARE TRANSACTION";
 
+/** With its member's place in the branch, where there are several. */
+export type PlacedOperation = BranchOperation & { readonly member?: number };
+
 export type JudgedExecution = Execution & {
   readonly results: readonly OperationResult[];
   readonly receipt?: Receipt;
@@ -37,7 +40,7 @@ export type JudgedRead =
 
 export function judgeRead(
   outcome: ReadOutcome,
-  operations: readonly BranchOperation[],
+  operations: readonly PlacedOperation[],
 ): JudgedRead {
   if (outcome.kind === "refused") return judgeStatement(outcome, operations);
   if (outcome.kind === "failed") return judgeFailure(outcome, operations, "read");
@@ -48,7 +51,7 @@ export function judgeRead(
 
 export function judgeExecution(
   outcome: ExecutionOutcome,
-  operations: readonly BranchOperation[],
+  operations: readonly PlacedOperation[],
 ): JudgedExecution {
   switch (outcome.kind) {
     case "executed":
@@ -71,14 +74,14 @@ type Refused = Extract<Execution, { kind: "refused" }>;
 
 function judgeStatement(
   { code, sentence, index }: StatementRefusal,
-  operations: readonly BranchOperation[],
+  operations: readonly PlacedOperation[],
 ): Refused {
   return { kind: "refused", refusal: { code, sentence, ...place(operations, index) } };
 }
 
 function judgeFailure(
   failure: StatementFailure,
-  operations: readonly BranchOperation[],
+  operations: readonly PlacedOperation[],
   step: BranchStep,
 ): Refused {
   const refusal = refusalFromServer(failure, step);
@@ -90,16 +93,18 @@ function refused(refusal: Refusal): Execution & { readonly results: readonly [] 
 }
 
 function place(
-  operations: readonly BranchOperation[],
+  operations: readonly PlacedOperation[],
   index: number,
-): { readonly operation?: number } {
+): Pick<Refusal, "member" | "operation"> {
   const operation = operations[index];
-  return operation === undefined ? {} : { operation: operation.index };
+  if (operation === undefined) return {};
+  const { member } = operation;
+  return { operation: operation.index, ...(member !== undefined && { member }) };
 }
 
 function judgeResults(
   outcome: ExecutionOutcome & { kind: "executed" },
-  operations: readonly BranchOperation[],
+  operations: readonly PlacedOperation[],
 ): JudgedExecution {
   const refusal = objectionTo(outcome, operations);
   if (refusal !== undefined) return refused(refusal);
@@ -113,7 +118,7 @@ interface Results {
 
 function objectionTo(
   { results, insideTransaction }: Results,
-  operations: readonly BranchOperation[],
+  operations: readonly PlacedOperation[],
 ): Refusal | undefined {
   if (!insideTransaction) {
     const sentence = "a statement ended the transaction or changed its role";
@@ -124,7 +129,7 @@ function objectionTo(
     if (operation === undefined || isAsExpected(operation, rowCount)) continue;
     return {
       ...unmet(`operations[${operation.index}]`, operation, rowCount),
-      operation: operation.index,
+      ...place(operations, index),
     };
   }
   return undefined;

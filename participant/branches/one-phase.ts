@@ -175,7 +175,8 @@ export class OnePhase {
     idempotencyKey: string | undefined,
   ): Promise<JudgedExecution> {
     const operations = operationsOf(members);
-    return judgeExecution(await session.execute(operations, idempotencyKey), operations);
+    const keys = idempotencyKey === undefined ? [] : [idempotencyKey];
+    return judgeExecution(await session.execute(operations, keys), operations);
   }
 
   async #commit(

@@ -10,13 +10,19 @@ import type { OperationResult } from "../../shared/model/api.ts";
 import type { Logger } from "../../shared/model/ports.ts";
 import type {
   BranchMember,
-  BranchOperation,
   ExecuteRequest,
+  KeyedMember,
   Refusal,
   Vote,
 } from "../../shared/model/protocol.ts";
 import { ResultTooLarge, type Shard, type ShardSession, ShardUnreachable } from "../shard/shard.ts";
-import { judgeExecution, judgePrepare, refusalFromServer } from "./judgement.ts";
+import {
+  judgeExecution,
+  type JudgedExecution,
+  judgePrepare,
+  type PlacedOperation,
+  refusalFromServer,
+} from "./judgement.ts";
 import type { BranchRegistry, LiveBranch } from "./registry.ts";
 import type { Settler } from "./settler.ts";
 
@@ -39,8 +45,8 @@ export class BranchRunner {
   run(branch: LiveBranch, request: ExecuteRequest): Promise<Vote> {
     const operations = operationsOf(request.members);
     return this.#toItsVote(branch, async () => {
-      const { isolation, timeoutMs } = request;
-      const session = await this.#shard.begin({ isolation, timeoutMs });
+      const { isolation, timeoutMs, lockTimeoutMs } = request;
+      const session = await this.#shard.begin({ isolation, timeoutMs, lockTimeoutMs });
       branch.session = session;
       await this.#execute(branch, session, operations, request);
       await this.#prepare(branch, session, timeoutMs);
@@ -80,7 +86,7 @@ export class BranchRunner {
   async #execute(
     branch: LiveBranch,
     session: ShardSession,
-    operations: readonly BranchOperation[],
+    operations: readonly PlacedOperation[],
     request: ExecuteRequest,
   ): Promise<void> {
     const sendsPrepare = operations.every(({ sql }) => WRITES.test(sql));
@@ -91,13 +97,13 @@ export class BranchRunner {
       this.#registry.advance(branch, { kind: "executed", execution, preparation: null });
       return;
     }
-    const { timeoutMs, idempotency } = request;
-    const key = idempotency?.key;
+    const { timeoutMs, members } = request;
+    const keys = members.flatMap(({ idempotencyKey }) => idempotencyKey ?? []);
     const { execution: outcome, prepare } = sendsPrepare
-      ? await session.executeAndPrepare(operations, branch.gid, timeoutMs, key)
-      : { execution: await session.execute(operations, key), prepare: null };
-    const execution = judgeExecution(outcome, operations);
-    branch.results = resultsByMember(request.members, execution.results);
+      ? await session.executeAndPrepare(operations, branch.gid, timeoutMs, keys)
+      : { execution: await session.execute(operations, keys), prepare: null };
+    const execution = withKeyHolder(judgeExecution(outcome, operations), members);
+    branch.results = resultsByMember(members, execution.results);
     const preparation = prepare === null ? null : judgePrepare(prepare);
     this.#registry.advance(branch, { kind: "executed", execution, preparation });
   }
@@ -127,10 +133,27 @@ function voteOf({ state, results }: LiveBranch): Vote | undefined {
   return refusal === null ? undefined : { kind: "no", refusal };
 }
 
-export function operationsOf(members: readonly BranchMember[]): readonly BranchOperation[] {
+export function operationsOf(members: readonly BranchMember[]): readonly PlacedOperation[] {
   const [only] = members;
   if (members.length === 1 && only !== undefined) return only.operations;
-  return members.flatMap(({ operations }) => operations);
+  return members.flatMap(({ operations }, member) =>
+    operations.map((operation) => ({ ...operation, member })),
+  );
+}
+
+function withKeyHolder(
+  execution: JudgedExecution,
+  members: readonly KeyedMember[],
+): JudgedExecution {
+  const { receipt } = execution;
+  if (members.length === 1 || receipt === undefined || execution.kind !== "refused") {
+    return execution;
+  }
+  const member = members.findIndex(
+    ({ idempotencyKey }) => idempotencyKey === receipt.idempotencyKey,
+  );
+  assert(member >= 0, "a receipt is found by the key of a member");
+  return { ...execution, refusal: { ...execution.refusal, member } };
 }
 
 export function resultsByMember(

@@ -99,10 +99,10 @@ export class MemorySession implements ShardSession {
 
   execute(
     operations: readonly BranchOperation[],
-    idempotencyKey?: string,
+    idempotencyKeys: readonly string[] = [],
   ): Promise<ExecutionOutcome> {
     return this.#guard(() =>
-      this.#backend.run("execute", () => this.#execute(operations, idempotencyKey)),
+      this.#backend.run("execute", () => this.#execute(operations, idempotencyKeys)),
     );
   }
 
@@ -138,9 +138,9 @@ export class MemorySession implements ShardSession {
     operations: readonly BranchOperation[],
     gid: GlobalId,
     deadlineMs: number,
-    idempotencyKey?: string,
+    idempotencyKeys: readonly string[] = [],
   ): Promise<ExecuteAndPrepareOutcome> {
-    const execution = await this.execute(operations, idempotencyKey);
+    const execution = await this.execute(operations, idempotencyKeys);
     const isRun = execution.kind === "executed" || execution.kind === "receiptFound";
     if (isRun && !this.#backend.transaction.failed) {
       return { execution, prepare: await this.prepare(gid, deadlineMs) };
@@ -236,10 +236,9 @@ export class MemorySession implements ShardSession {
 
   async #execute(
     operations: readonly BranchOperation[],
-    idempotencyKey: string | undefined,
+    idempotencyKeys: readonly string[],
   ): Promise<ExecutionOutcome> {
-    const receipt =
-      idempotencyKey === undefined ? undefined : this.#database.receiptByKey(idempotencyKey);
+    const [receipt] = idempotencyKeys.flatMap((key) => this.#database.receiptByKey(key) ?? []);
     const results: OperationResult[] = [];
     for (const [index, operation] of operations.entries()) {
       const outcome = this.#backend.transaction.failed
@@ -312,8 +311,9 @@ export class MemorySession implements ShardSession {
         stopWaiting();
         reject(new ShardUnreachable("the server process ended"));
       });
-      const { timeoutMs, interactive } = this.#options;
-      const stopTimer = this.#clock.after(interactive?.lockTimeoutMs ?? timeoutMs, () => {
+      const { timeoutMs, lockTimeoutMs, interactive } = this.#options;
+      const waitMs = interactive?.lockTimeoutMs ?? lockTimeoutMs ?? timeoutMs;
+      const stopTimer = this.#clock.after(waitMs, () => {
         this.#wake?.(LOCK_TIMEOUT);
       });
       let giveUp = (): void => undefined;

@@ -91,11 +91,11 @@ export class PostgresSession implements ShardSession {
 
   async execute(
     operations: readonly BranchOperation[],
-    idempotencyKey?: string,
+    idempotencyKeys: readonly string[] = [],
   ): Promise<ExecutionOutcome> {
     const refusal = this.#refusal(operations);
     if (refusal !== undefined) return refusal;
-    const { report, span } = await this.#runClient(operations, idempotencyKey, [], 0);
+    const { report, span } = await this.#runClient(operations, idempotencyKeys, [], 0);
     return this.#readStep(report.end, span);
   }
 
@@ -104,7 +104,7 @@ export class PostgresSession implements ShardSession {
     await this.#watchdog.quiet();
     const refusal = this.#refusal([operation]);
     if (refusal !== undefined) return { execution: refusal, fields: [] };
-    const { report, span } = await this.#runClient([operation], undefined, [], 0);
+    const { report, span } = await this.#runClient([operation], [], [], 0);
     const execution = this.#readStep(report.end, span);
     const shape = report.end.results[span.first]?.shape;
     return { execution, fields: execution.kind === "executed" ? (shape?.fields ?? []) : [] };
@@ -138,7 +138,7 @@ export class PostgresSession implements ShardSession {
     operations: readonly BranchOperation[],
     gid: GlobalId,
     deadlineMs: number,
-    idempotencyKey?: string,
+    idempotencyKeys: readonly string[] = [],
   ): Promise<ExecuteAndPrepareOutcome> {
     const refusal = this.#refusal(operations);
     if (refusal !== undefined) {
@@ -147,7 +147,7 @@ export class PostgresSession implements ShardSession {
     }
     const { statements } = this.#connection;
     const more = [steps.prepareStep(statements, gid), steps.resetStep(statements)];
-    const { report, span } = await this.#runClient(operations, idempotencyKey, more, deadlineMs);
+    const { report, span } = await this.#runClient(operations, idempotencyKeys, more, deadlineMs);
     const execution = this.#read(report.end, span);
     await this.#finish(report.end, execution.kind === "executed" && execution.insideTransaction);
     const isRun = execution.kind === "executed" || execution.kind === "receiptFound";
@@ -166,7 +166,7 @@ export class PostgresSession implements ShardSession {
     }
     const { statements } = this.#connection;
     const more = [steps.commitStep(statements), steps.resetStep(statements)];
-    const { report, span } = await this.#runClient(operations, undefined, more, 0);
+    const { report, span } = await this.#runClient(operations, [], more, 0);
     const outcome = readSnapshotRead(report.end, span, this.#connection.role);
     await this.#finish(report.end, outcome.kind === "read" && outcome.insideTransaction);
     return outcome;
@@ -219,13 +219,13 @@ export class PostgresSession implements ShardSession {
    */
   async #runClient(
     operations: readonly BranchOperation[],
-    idempotencyKey: string | undefined,
+    idempotencyKeys: readonly string[],
     more: readonly Step[],
     moreTimeMs: number,
   ): Promise<{ readonly report: BatchReport; readonly span: Span }> {
     const opens = this.#state === "new";
     const deadlineMs = this.#options.timeoutMs + SERVER_TIMEOUT_GRACE_MS + moreTimeMs;
-    const first = this.#clientSteps(operations, idempotencyKey, opens);
+    const first = this.#clientSteps(operations, idempotencyKeys, opens);
     const reused = first.batch.map(({ statement }) => statement.state === "parsed");
     const report = await this.#run([...first.batch, ...more], deadlineMs);
     const { end } = report;
@@ -236,13 +236,13 @@ export class PostgresSession implements ShardSession {
     if (!isStale || !opens || this.#watchdog.wasInterrupted || !(await cleanUp(this.#connection))) {
       return { report, span: first.span };
     }
-    const second = this.#clientSteps(operations, idempotencyKey, opens);
+    const second = this.#clientSteps(operations, idempotencyKeys, opens);
     return { report: await this.#run([...second.batch, ...more], deadlineMs), span: second.span };
   }
 
   #clientSteps(
     operations: readonly BranchOperation[],
-    idempotencyKey: string | undefined,
+    idempotencyKeys: readonly string[],
     opens: boolean,
   ): { readonly batch: readonly Step[]; readonly span: Span } {
     const { statements } = this.#connection;
@@ -251,9 +251,9 @@ export class PostgresSession implements ShardSession {
     if (this.#options.isolation === "one snapshot") {
       before = "snapshot";
       batch.push(steps.snapshotStep(statements));
-    } else if (idempotencyKey !== undefined) {
+    } else if (idempotencyKeys.length > 0) {
       before = "receipt";
-      batch.push(steps.findReceiptStep(statements, idempotencyKey));
+      batch.push(steps.findReceiptStep(statements, idempotencyKeys));
     }
     const span: Span = { first: batch.length, count: operations.length, before };
     for (const { sql, params } of operations) {

@@ -15,6 +15,7 @@ import type { GlobalId } from "../../shared/model/ids.ts";
 import type { Step } from "./batch.ts";
 import type { Receipt, SavepointAction, SessionOptions } from "./shard.ts";
 import type { StatementCache } from "./statement-cache.ts";
+import { toWire } from "./wire-values.ts";
 
 const BEGIN: Readonly<Record<SessionOptions["isolation"], string>> = {
   "read committed": "begin isolation level read committed",
@@ -31,7 +32,7 @@ const INTERACTIVE_LIMITS_STEP = `select pg_catalog.set_config('lock_timeout', $1
 const LOOK = `select pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text as xid,
   current_user::pg_catalog.text as role, pg_catalog.pg_advisory_unlock_all()`;
 const FIND_RECEIPT = `select transaction_id, idempotency_key, fingerprint, results
-  from synod.receipts where idempotency_key = $1`;
+  from synod.receipts where idempotency_key = any($1::text[]) limit 1`;
 const WRITE_RECEIPT = `insert into synod.receipts (transaction_id, idempotency_key, fingerprint, results)
   values ($1, $2, $3, $4)`;
 
@@ -54,7 +55,7 @@ export function limitSettings(timeoutMs: number): {
 /** A session's settings are those of the default timeout, so only another one takes a step. */
 export function openingSteps(
   cache: StatementCache,
-  { isolation, timeoutMs, interactive }: SessionOptions,
+  { isolation, timeoutMs, lockTimeoutMs, interactive }: SessionOptions,
 ): Step[] {
   const begin: Step = { statement: cache.kept(BEGIN[isolation]), values: [] };
   if (interactive !== undefined) {
@@ -66,9 +67,10 @@ export function openingSteps(
       ...savepoints.map((name) => savepointStep(cache, { kind: "savepoint", name })),
     ];
   }
-  if (timeoutMs === LIMITS.defaultTimeoutMs) return [begin];
-  const { lock_timeout: lock, statement_timeout: statement } = limitSettings(timeoutMs);
-  return [begin, { statement: cache.kept(LIMITS_STEP), values: [String(lock), String(statement)] }];
+  if (timeoutMs === LIMITS.defaultTimeoutMs && lockTimeoutMs === undefined) return [begin];
+  const { lock_timeout, statement_timeout } = limitSettings(timeoutMs);
+  const values = [lockTimeoutMs ?? lock_timeout, statement_timeout].map(String);
+  return [begin, { statement: cache.kept(LIMITS_STEP), values }];
 }
 
 const SAVEPOINT_COMMANDS: Readonly<Record<SavepointAction["kind"], string>> = {
@@ -83,8 +85,8 @@ export function savepointStep(cache: StatementCache, { kind, name }: SavepointAc
   return { statement: cache.command(`${SAVEPOINT_COMMANDS[kind]} "${name}"`), values: [] };
 }
 
-export function findReceiptStep(cache: StatementCache, key: string): Step {
-  return { statement: cache.kept(FIND_RECEIPT), values: [key] };
+export function findReceiptStep(cache: StatementCache, keys: readonly string[]): Step {
+  return { statement: cache.kept(FIND_RECEIPT), values: [toWire([...keys])] };
 }
 
 export function snapshotStep(cache: StatementCache): Step {

@@ -111,6 +111,8 @@ export interface SessionOptions {
   readonly isolation: Isolation | "one snapshot";
   /** Bounds each statement and each lock wait. */
   readonly timeoutMs: number;
+  /** Bounds each lock wait instead. */
+  readonly lockTimeoutMs?: number | undefined;
   /** For a session that runs one step after the other. */
   readonly interactive?: InteractiveOptions;
 }
@@ -137,22 +139,22 @@ export interface StepOutcome {
 
 export interface ShardSession {
   /**
-   * All statements in one round trip; stops at the first failure, after which only `rollback` may follow. With a key, its
-   * receipt is looked up first, and if there is one it is the outcome, whatever became of the statements.
+   * All statements in one round trip; stops at the first failure, after which only `rollback` may follow. Receipts of the
+   * keys are looked up first, and if there is one it is the outcome, whatever became of the statements.
    */
   execute(
     operations: readonly BranchOperation[],
-    idempotencyKey?: string,
+    idempotencyKeys?: readonly string[],
   ): Promise<ExecutionOutcome>;
   /**
    * Both in one round trip. The prepare is sent without looking at the results: whoever dislikes them afterwards (an
-   * expectation, nothing written, a receipt under the key) must roll the prepared transaction back.
+   * expectation, nothing written, a receipt under a key) must roll the prepared transaction back.
    */
   executeAndPrepare(
     operations: readonly BranchOperation[],
     gid: GlobalId,
     deadlineMs: number,
-    idempotencyKey?: string,
+    idempotencyKeys?: readonly string[],
   ): Promise<ExecuteAndPrepareOutcome>;
   /**
    * The whole life of a session of one snapshot, in one round trip: everything sees that snapshot, and a statement that writes

@@ -72,6 +72,10 @@ export const TransactionRequest = z.strictObject({
     .max(LIMITS.maxTimeoutMs)
     .default(LIMITS.defaultTimeoutMs),
   waitFor: WaitFor.default("applied"),
+  lane: z
+    .boolean()
+    .optional()
+    .describe("False: this transaction shares no Postgres transaction with others."),
 });
 export type TransactionRequest = WithTexts<z.infer<typeof TransactionRequest>>;
 

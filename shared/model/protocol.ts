@@ -60,16 +60,22 @@ export const BranchOperation = Operation.omit({ shard: true, statement: true }).
 });
 export type BranchOperation = z.infer<typeof BranchOperation>;
 
-/** One transaction's part in a branch. Until carriers hold several, a branch has exactly one member. */
+/** One transaction's part in a branch. */
 export const BranchMember = z.object({
   transactionId: transactionIdSchema,
   operations: z.array(BranchOperation).min(1),
 });
 export type BranchMember = z.infer<typeof BranchMember>;
 
+export const CARRIER_MEMBERS = 32;
+
 /** A client's retry handle with a fingerprint of the body it was first used with. */
 export const Idempotency = z.object({ key: z.string(), fingerprint: z.string() });
 export type Idempotency = z.infer<typeof Idempotency>;
+
+/** A shard refuses a key that it knows from another body, in the same round trip. */
+const KeyedMember = BranchMember.extend({ idempotencyKey: z.string().nullable() });
+export type KeyedMember = z.infer<typeof KeyedMember>;
 
 const execution = {
   /** The leader's ballot. A participant refuses ballots lower than the highest it has heard. */
@@ -79,19 +85,22 @@ const execution = {
   isolation: Isolation,
   /** Milliseconds that statements and lock waits may take, from receipt. */
   timeoutMs: z.int().min(1),
-  members: z.array(BranchMember).min(1),
-  /** A shard refuses a key that it knows from another body, in the same round trip. */
-  idempotency: Idempotency.nullable(),
 };
 
 export const ExecuteRequest = z.object({
   kind: z.literal("execute"),
   ...execution,
   gid: gidSchema,
+  /** Run one after the other, in this order; when one fails, so does the branch. */
+  members: z.array(KeyedMember).min(1).max(CARRIER_MEMBERS),
+  /** Bounds each lock wait instead. */
+  lockTimeoutMs: z.int().min(1).optional(),
 });
 export const ExecuteOnePhaseRequest = z.object({
   kind: z.literal("executeOnePhase"),
   ...execution,
+  members: z.array(BranchMember).length(1),
+  idempotency: Idempotency.nullable(),
   /** The leader's ledger may have forgotten the key: nothing is run under it, but its receipt here is still an answer. */
   isKeyExpired: z.boolean(),
 });
@@ -205,6 +214,8 @@ const memberResults = z.array(operationResult);
 export const Refusal = z.object({
   code: z.enum(ERROR_CODES),
   sentence: z.string(),
+  /** Which of the branch's members has failed, where there are several and it was one of them. */
+  member: z.int().min(0).optional(),
   /** Place of the failed operation in the client's request. */
   operation: z.int().optional(),
   sqlstate: z.string().optional(),

@@ -32,6 +32,7 @@ import type {
   BranchOutcome,
   ExecuteOnePhaseRequest,
   ExecuteRequest,
+  KeyedMember,
   OutcomeInquiry,
   PrepareRequest,
   StatementRequest,
@@ -71,10 +72,17 @@ export function executeRequest(
     bootId: BOOT,
     isolation: "read committed",
     timeoutMs: 1_000,
-    members: [{ transactionId: transactionIdOf(sequence), operations: [...operations] }],
-    idempotency: null,
+    members: [memberOf(sequence, operations)],
     ...more,
   };
+}
+
+export function memberOf(
+  sequence: number,
+  operations: readonly BranchOperation[],
+  idempotencyKey: string | null = null,
+): KeyedMember {
+  return { transactionId: transactionIdOf(sequence), operations: [...operations], idempotencyKey };
 }
 
 export function onePhaseRequest(

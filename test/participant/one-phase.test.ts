@@ -6,6 +6,7 @@ import {
   createNode,
   executeRequest,
   LINK,
+  memberOf,
   type NodeFixture,
   onePhaseRequest,
   SHARD,
@@ -123,13 +124,12 @@ test("a key that is expired is answered from its receipt as long as that is ther
 test("a branch of several shards is refused under the key of what this shard did alone", async () => {
   const { node, database } = createNode();
   await node.handle(LINK, onePhaseRequest(1, [add(5)], "k"));
-  const idempotency = { key: "k", fingerprint: "of two shards" };
   for (const [sequence, operations] of [
     [2, [add(7)]],
     [3, [add(-500)]],
     [4, [operation(READ, "a")]],
   ] as const) {
-    const vote = await node.handle(LINK, executeRequest(sequence, operations, { idempotency }));
+    const vote = await node.handle(LINK, executeRequest(sequence, operations, { members: [memberOf(sequence, operations, "k")] }));
     expect(vote).toMatchObject({ kind: "no", refusal: { code: "idempotency-key-reused" } });
   }
   expect(database.items.get("a")).toBe(105n);

@@ -324,7 +324,7 @@ function testReceipts(): void {
 
   test("a receipt commits with its transaction and is found by its key", async () => {
     const session = await begin();
-    await session.execute([operation(ADD, 1, "a")], "k1");
+    await session.execute([operation(ADD, 1, "a")], ["k1"]);
     expect(await session.commit(receipt("t1", "k1"))).toEqual({ kind: "committed", warnings: [] });
     expect(await open.shard.findReceiptByKey("k1")).toEqual(receipt("t1", "k1"));
     expect(await open.shard.findReceiptByKey("k2")).toBeUndefined();
@@ -333,10 +333,10 @@ function testReceipts(): void {
 
   test("a key that is used up is found before the commit", async () => {
     const first = await begin();
-    await first.execute([operation(ADD, 1, "a")], "k1");
+    await first.execute([operation(ADD, 1, "a")], ["k1"]);
     await first.commit(receipt("t1", "k1"));
     const second = await begin();
-    expect(await second.execute([operation(ADD, 1, "a")], "k1")).toEqual({
+    expect(await second.execute([operation(ADD, 1, "a")], ["k1"])).toEqual({
       kind: "receiptFound",
       receipt: receipt("t1", "k1"),
     });
@@ -346,8 +346,8 @@ function testReceipts(): void {
 
   test("of two transactions with one key only one commits", async () => {
     const [first, second] = await Promise.all([begin(), begin()]);
-    await first.execute([operation(ADD, 1, "a")], "k1");
-    await second.execute([operation(ADD, 1, "b")], "k1");
+    await first.execute([operation(ADD, 1, "a")], ["k1"]);
+    await second.execute([operation(ADD, 1, "b")], ["k1"]);
     expect(await first.commit(receipt("t1", "k1"))).toMatchObject({ kind: "committed" });
     expect(await second.commit(receipt("t2", "k1"))).toEqual({ kind: "conflict" });
     expect(await valueOf("b")).toBe("100");
@@ -366,7 +366,7 @@ function testReceipts(): void {
 function testKeysOfSeveralShards(): void {
   test("a key that is used up is found by a branch of several shards, which is then undone", async () => {
     const first = await begin();
-    await first.execute([operation(ADD, 1, "a")], "k1");
+    await first.execute([operation(ADD, 1, "a")], ["k1"]);
     await first.commit(receipt("t1", "k1"));
     const found = { kind: "receiptFound", receipt: receipt("t1", "k1") };
     const fine = await begin();
@@ -374,14 +374,14 @@ function testKeysOfSeveralShards(): void {
       [operation(ADD, 1, "b")],
       gid("used"),
       PREPARE_DEADLINE_MS,
-      "k1",
+      ["k1"],
     );
     expect([execution, prepare]).toMatchObject([found, { tag: "PREPARE TRANSACTION" }]);
     expect(await open.shard.rollbackPrepared(gid("used"))).toMatchObject({ kind: "finished" });
     const failing = await begin();
     const failed = [operation(ADD, -500, "b")];
     expect(
-      await failing.executeAndPrepare(failed, gid("failed"), PREPARE_DEADLINE_MS, "k1"),
+      await failing.executeAndPrepare(failed, gid("failed"), PREPARE_DEADLINE_MS, ["k1"]),
     ).toEqual({ execution: found, prepare: null });
     expect(await valueOf("b")).toBe("100");
   });

@@ -135,7 +135,8 @@ function attemptAt(
 async function lockMark(scenario: Scenario, call: Call, ballot: Ballot): Promise<void> {
   const { database, door } = scenario.world.participants[0]!;
   const attempt = attemptAt(call, ballot, 900_000, door!, 5_000);
-  const execute = { ...attempt, kind: "execute", idempotency: null } as const;
+  const members = attempt.members.map((member) => ({ ...member, idempotencyKey: null }));
+  const execute = { ...attempt, kind: "execute", members } as const;
   const gid = globalId(clusterId("simulated"), execute.carrierId, shardId("s1"));
   void door!.receive("a link", { ...execute, gid });
   await scenario.until("the row is locked", () => database.prepared.size > 0);

@@ -1,4 +1,5 @@
 /** Interactive transactions that wait for others which wait for them, on two shards: who gives way, and what it is told. */
+import { operationsByShard, soleAnswer } from "../../coordinator/transactions/answer.ts";
 import { DeadlockDetector } from "../../coordinator/transactions/deadlocks/detector.ts";
 import { LIMITS } from "../../shared/model/api.ts";
 import type { CarrierId, ShardId } from "../../shared/model/ids.ts";
@@ -29,19 +30,19 @@ function watched(): { readonly world: InteractiveWorld; readonly leader: Leader 
 }
 
 /** As the number of the carrier says, older or younger than others. */
-function oneShot(leader: Leader, number: number, order: readonly ShardId[]) {
-  const operations = order.map((shard) => ({ shard, sql: ADD, params: [1, "a"] }));
-  return leader.carriers.run({
+async function oneShot(leader: Leader, number: number, order: readonly ShardId[]) {
+  const request = { operations: order.map((shard) => ({ shard, sql: ADD, params: [1, "a"] })) };
+  const transactionId = transaction(1, number);
+  const timeoutMs = LIMITS.defaultTimeoutMs;
+  const answer = await leader.carriers.run({
     ballot: roundBallot(1),
     carrierId: carrier(1, number),
-    transactionId: transaction(1, number),
-    request: {
-      ...{ operations, isolation: "read committed", waitFor: "applied" },
-      timeoutMs: LIMITS.defaultTimeoutMs,
-    },
-    idempotency: null,
+    members: [{ transactionId, operations: operationsByShard(request), idempotency: null }],
+    terms: { timeoutMs, waitFor: "applied" },
+    limits: { timeoutMs, isolation: "read committed" },
     release: () => undefined,
   });
+  return soleAnswer(answer, transactionId);
 }
 
 /** The first statement of each, so that the second of each waits for the other. */

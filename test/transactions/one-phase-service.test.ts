@@ -9,6 +9,7 @@ import { TransactionCounts } from "../../coordinator/transactions/counts.ts";
 import { Delivery } from "../../coordinator/transactions/delivery.ts";
 import { NotLeader, type SubmissionAnswer } from "../../coordinator/transactions/gateway.ts";
 import { Incidents } from "../../coordinator/transactions/incidents.ts";
+import { Lane } from "../../coordinator/transactions/lane/lane.ts";
 import { Leadership } from "../../coordinator/transactions/leadership.ts";
 import { DEFAULT_LEDGER_OPTIONS, Ledger } from "../../coordinator/transactions/ledger/ledger.ts";
 import { OnePhase } from "../../coordinator/transactions/one-phase.ts";
@@ -59,13 +60,16 @@ function createWorld(ledgerOptions = DEFAULT_LEDGER_OPTIONS, stillLeads = true) 
     ...{ ...common, clusterId: CLUSTER, delivery, failpoint: noFailpoints },
     propose: () => false,
   });
+  const admission = new Admission(() => 10, clock);
+  const leader = (): undefined => undefined;
   const service = new TransactionService({
     ...{ ...common, ledger, leadership, carriers, delivery, random: fixedRandom },
     onePhase: new OnePhase(common),
-    admission: new Admission(() => 10, clock),
+    ...{ admission, leader },
+    lane: new Lane({ clock, random: fixedRandom, leadership, carriers, admission, leader }),
     answeredKeys: new AnsweredKeys(clock, DEFAULT_ANSWERED_KEYS_LIMITS),
     counts: new TransactionCounts(),
-    ...{ isInteractive: () => false, leader: () => undefined },
+    isInteractive: () => false,
     stillLeads: () => Promise.resolve(stillLeads),
   });
   leadership.elected(ballot);

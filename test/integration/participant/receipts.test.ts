@@ -148,7 +148,7 @@ test("a commit whose server process is ended is settled as aborted for ever", as
 
 test("a transaction that was settled before it came to its commit does not commit", async () => {
   const session = await fixture.begin();
-  await session.execute([add], "k");
+  await session.execute([add], ["k"]);
   expect(await settle(1)).toEqual({ kind: "aborted" });
   const receipt = {
     transactionId: transactionIdOf(1),

@@ -17,6 +17,8 @@ export interface PaxosKnobs {
   readonly trailingSlots: number;
 }
 
+/** So many clients that transactions share carriers. */
+const CROWD_CHANCE = 0.3;
 /** What stays broken, each at one node, when all else has healed; lasting-faults.ts says what they are. */
 const LASTING_FAULTS = ["down", "frozen", "deaf", "mute", "cut", "alone", "estranged"] as const;
 export type LastingFault = (typeof LASTING_FAULTS)[number];
@@ -171,17 +173,18 @@ function drawFaults(random: SeededRandom, coordinators: number): FaultKnobs {
 }
 
 function drawWorkload(random: SeededRandom): WorkloadKnobs {
+  const isCrowd = random.chance(CROWD_CHANCE);
   return {
-    clients: 1 + random.integer(8),
-    meanThinkMs: random.pick([5, 30, 100]),
-    itemsPerShard: random.pick([2, 4, 16]),
+    clients: isCrowd ? 12 + random.integer(25) : 1 + random.integer(8),
+    meanThinkMs: isCrowd ? 2 : random.pick([5, 30, 100]),
+    itemsPerShard: random.pick(isCrowd ? [4, 16, 64] : [2, 4, 16]),
     hotChance: random.knob(0.8),
     keyedChance: random.pick([0.5, 0.8, 1]),
-    oneShardChance: random.knob(0.6, 0.2),
+    oneShardChance: isCrowd ? 0.1 : random.knob(0.6, 0.2),
     readOnlyChance: random.knob(0.3),
-    refusedChance: random.knob(0.3),
+    refusedChance: random.knob(isCrowd ? 0.02 : 0.3),
     noteChance: random.knob(0.5),
-    decidedChance: random.knob(0.5),
+    decidedChance: random.knob(isCrowd ? 0.1 : 0.5),
     impatientChance: random.knob(0.3),
     readers: random.pick([0, 0, 1, 2]),
     interactiveClients: random.chance(0.5) ? 0 : 1 + random.integer(3),

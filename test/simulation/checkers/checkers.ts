@@ -130,6 +130,7 @@ export class Checkers implements NodeWatch {
     const { trace, tally, coordinators } = this.#options;
     trace.line("log", `${command.carrierId} is ${outcome}`);
     tally.count(`decided ${outcome}`);
+    if (command.members.length > 1) tally.count(`decided ${outcome}, with others in one carrier`);
     const isOld = coordinators().some(
       ({ node }) => (node?.replica.state?.promised ?? 0) > command.ballot,
     );

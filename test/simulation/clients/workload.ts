@@ -36,7 +36,7 @@ export class Workload {
       request: {
         operations: this.#perhapsRefused(plan.operations),
         isolation: "read committed",
-        timeoutMs: random.pick([100, 500, 2_000]),
+        timeoutMs: random.pick([100, 500, 2_000, 2_000]),
         waitFor: random.chance(decidedChance) ? "decided" : "applied",
       },
       idempotency: key === null ? null : { key, fingerprint: `body of ${name}` },

@@ -15,6 +15,7 @@ import { openSynodClients } from "./synod.ts";
 export const SYSTEMS = {
   bareTransfer: "two shards, bare pg",
   synodTransfer: "two shards, Synod, ask the leader",
+  synodTransferAlone: "two shards, Synod, without the lane",
   synodTransferRoundRobin: "two shards, Synod, ask any node",
   bareAddition: "one shard, bare pg",
   synodAddition: "one shard, Synod, ask the leader",
@@ -147,6 +148,7 @@ async function openSystems(
     systems: [
       ["bareTransfer", bare.transfers],
       ["synodTransfer", leading.transfers],
+      ["synodTransferAlone", leading.transfersAlone],
       ["synodTransferRoundRobin", any.transfers],
       ["bareAddition", bare.additions],
       ["synodAddition", leading.additions],

@@ -12,6 +12,8 @@ import type { Client } from "./load.ts";
 
 export interface SynodClients {
   readonly transfers: readonly Client[];
+  /** Each in Postgres transactions of its own. */
+  readonly transfersAlone: readonly Client[];
   readonly additions: readonly Client[];
   close(): Promise<void>;
 }
@@ -69,6 +71,10 @@ export function openSynodClients(
       { length: count },
       client((index) => transferBody(shards, index, count)),
     ),
+    transfersAlone: Array.from(
+      { length: count },
+      client((index) => transferBody(shards, index, count, { lane: false })),
+    ),
     additions: Array.from(
       { length: count },
       client((index) => additionBody(shards, index, count)),
@@ -77,7 +83,12 @@ export function openSynodClients(
   };
 }
 
-function transferBody(shards: readonly [string, string], client: number, count: number): string {
+function transferBody(
+  shards: readonly [string, string],
+  client: number,
+  count: number,
+  more: { readonly lane?: false } = {},
+): string {
   const [one, other] = shards;
   const [payer, payee] = Math.random() < 0.5 ? [one, other] : [other, one];
   return JSON.stringify({
@@ -85,6 +96,7 @@ function transferBody(shards: readonly [string, string], client: number, count: 
       operation(payer, DEBIT, ownAccount(payer, client, count)),
       operation(payee, CREDIT, ownAccount(payee, client, count)),
     ],
+    ...more,
   });
 }
 

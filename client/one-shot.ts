@@ -21,6 +21,8 @@ export interface TransactionOptions {
   readonly retryAborted?: boolean;
   readonly isolation?: Isolation;
   readonly waitFor?: WaitFor;
+  /** False: shares no Postgres transaction with others. */
+  readonly lane?: boolean;
   /** What the server gives one attempt. */
   readonly timeoutMs?: number;
   /** What the whole call may take, repetitions included. Default 30000. */
@@ -76,13 +78,20 @@ interface Body {
   readonly operations: readonly object[];
   readonly isolation?: Isolation;
   readonly waitFor?: WaitFor;
+  readonly lane?: boolean;
   readonly timeoutMs: number;
 }
 
-function pickBody({ isolation, waitFor, timeoutMs }: TransactionOptions): Omit<Body, "operations"> {
+function pickBody({
+  isolation,
+  waitFor,
+  lane,
+  timeoutMs,
+}: TransactionOptions): Omit<Body, "operations"> {
   return {
     ...(isolation !== undefined && { isolation }),
     ...(waitFor !== undefined && { waitFor }),
+    ...(lane !== undefined && { lane }),
     timeoutMs: timeoutMs ?? LIMITS.defaultTimeoutMs,
   };
 }

@@ -187,7 +187,18 @@ class Node implements CoordinatorNode {
     this.#answeredKeys = new AnsweredKeys(clock, answeredKeys);
     const lane = new Lane({ clock, random, leadership, carriers, admission, leader });
     this.#service = new TransactionService({
-      ...{ links, clock, random, ledger, leadership, carriers, onePhase, delivery, admission, lane },
+      ...{
+        links,
+        clock,
+        random,
+        ledger,
+        leadership,
+        carriers,
+        onePhase,
+        delivery,
+        admission,
+        lane,
+      },
       ...{ answeredKeys: this.#answeredKeys, counts: this.#counts, leader, stillLeads },
       isInteractive: (id) => interactive.find(id) !== undefined,
     });

@@ -379,17 +379,11 @@ export class Carriers implements DeadlockParties {
   }
 }
 
-function membersOn(
-  shard: ShardId,
-  members: readonly CarrierMember[],
-): readonly CarrierMember[] {
+function membersOn(shard: ShardId, members: readonly CarrierMember[]): readonly CarrierMember[] {
   return members.filter(({ operations }) => operations.has(shard));
 }
 
-function resultsOf(
-  { members, results }: Held,
-  member: CarrierMember,
-): readonly OperationResult[] {
+function resultsOf({ members, results }: Held, member: CarrierMember): readonly OperationResult[] {
   const own = new Map<ShardId, readonly OperationResult[]>();
   for (const shard of member.operations.keys()) {
     const place = members.length === 1 ? 0 : membersOn(shard, members).indexOf(member);

@@ -83,8 +83,7 @@ export class TransactionService {
       if (together !== undefined) return together;
     }
     const timeoutMs = Math.max(1, Math.floor(deadlineMs - clock.monotonicMs()));
-    const release =
-      admission.tryEnter(shards) ?? (await admission.enter(shards, timeoutMs));
+    const release = admission.tryEnter(shards) ?? (await admission.enter(shards, timeoutMs));
     // Under another ballot the key would have to be looked up again: another leader may have been in between.
     if (ballot === undefined || leadership.ballot !== ballot) {
       release();

@@ -40,7 +40,7 @@ import type {
 } from "./ids.ts";
 
 /** Raised with every change that an older peer would misread; hellos with another version are refused. */
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 3;
 
 const branded = <Id extends string>() => z.string().min(1).max(255) as unknown as z.ZodType<Id>;
 const ballotSchema = z.int().min(0) as unknown as z.ZodType<Ballot>;

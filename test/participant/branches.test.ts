@@ -6,6 +6,7 @@ import {
   executeRequest,
   gidOf,
   LINK,
+  memberOf,
   type NodeFixture,
   type TestHooks,
 } from "./node-fixture.ts";
@@ -108,6 +109,37 @@ test.each([
     refusal: { code: "expectation-failed", operation: last },
   });
   await settled();
+  expect(database.prepared.size).toBe(0);
+});
+
+test("of several members each has its own results, and the one that fails is named", async () => {
+  const { node, database } = createNode();
+  const members = (...lists: readonly BranchOperation[][]) => ({
+    members: lists.map((operations, index) => memberOf(100 + index, operations)),
+  });
+  const fine = members([add(1), operation(READ, "a")], [add(2)], [operation(READ, "a")]);
+  expect(await node.handle(LINK, executeRequest(1, [], fine))).toMatchObject({
+    kind: "prepared",
+    results: [
+      [{ rowCount: 1 }, { rows: [{ value: "101" }] }],
+      [{ rowCount: 1 }],
+      [{ rows: [{ value: "103" }] }],
+    ],
+  });
+  await node.handle(LINK, { kind: "abort", gid: gidOf(1) });
+  const unmet = { ...add(1, "nobody"), expect: { rowCount: 1 }, index: 3 };
+  for (const [sequence, bad, code] of [
+    [2, add(-500), "constraint-violation"],
+    [3, unmet, "expectation-failed"],
+  ] as const) {
+    const request = executeRequest(sequence, [], members([add(1), add(1, "b")], [add(2), bad]));
+    const { index: place } = bad;
+    expect(await node.handle(LINK, request)).toMatchObject({
+      kind: "no",
+      refusal: { code, member: 1, operation: place },
+    });
+  }
+  expect(database.items.get("a")).toBe(100n);
   expect(database.prepared.size).toBe(0);
 });
 

@@ -129,7 +129,10 @@ test("a branch of several shards is refused under the key of what this shard did
     [3, [add(-500)]],
     [4, [operation(READ, "a")]],
   ] as const) {
-    const vote = await node.handle(LINK, executeRequest(sequence, operations, { members: [memberOf(sequence, operations, "k")] }));
+    const vote = await node.handle(
+      LINK,
+      executeRequest(sequence, operations, { members: [memberOf(sequence, operations, "k")] }),
+    );
     expect(vote).toMatchObject({ kind: "no", refusal: { code: "idempotency-key-reused" } });
   }
   expect(database.items.get("a")).toBe(105n);

@@ -281,6 +281,16 @@ function testLocks(): void {
     await open.shard.rollbackPrepared(gid("1"));
   });
 
+  test("a lock wait may be given less time than its statement", async () => {
+    await prepareAdd("1", 1, "a");
+    const limits = { timeoutMs: 60_000, lockTimeoutMs: 50 };
+    const session = await open.shard.begin({ isolation: "read committed", ...limits });
+    const outcome = await session.execute([operation(ADD, 1, "a")]);
+    expect(outcome).toMatchObject({ kind: "failed", index: 0, sqlstate: "55P03" });
+    await session.rollback();
+    await open.shard.rollbackPrepared(gid("1"));
+  });
+
   test("who waits for a lock goes on when it is released, and sees what was committed", async () => {
     await prepareAdd("1", 1, "a");
     const session = await begin();
@@ -342,6 +352,21 @@ function testReceipts(): void {
     });
     await second.rollback();
     expect(await valueOf("a")).toBe("101");
+  });
+
+  test("of several keys the one that is used up is found, whatever is in it", async () => {
+    const odd = 'k"{1},\\2 ';
+    const first = await begin();
+    await first.execute([operation(ADD, 1, "a")], [odd]);
+    await first.commit(receipt("t1", odd));
+    const second = await begin();
+    const found = await second.execute([operation(ADD, 1, "a")], ["k1", odd, "NULL", ""]);
+    expect(found).toEqual({ kind: "receiptFound", receipt: receipt("t1", odd) });
+    await second.rollback();
+    const third = await begin();
+    const keys = ["k1", 'k"', "{1}", "2 "];
+    expect(await third.execute([operation(ADD, 1, "a")], keys)).toMatchObject({ kind: "executed" });
+    await third.rollback();
   });
 
   test("of two transactions with one key only one commits", async () => {

@@ -84,7 +84,7 @@ const runOf = (system: System, clients: number, perSecond: number, p50Ms: number
 
 test("reports medians, judges the bars and the sums", () => {
   const plan = { clients: [1, 8], repeats: 3, seconds: 1 };
-  const speeds: Partial<Record<System, number>> = { bareTransfer: 1_000, synodTransfer: 400 };
+  const speeds: Partial<Record<System, number>> = { bareTransfer: 1_000, synodTransfer: 400, synodTransferAlone: 600 };
   const runs = (Object.keys(SYSTEMS) as System[]).flatMap((system) =>
     [1, 8].flatMap((clients) =>
       [0.9, 1, 5].map((factor) => runOf(system, clients, (speeds[system] ?? 10) * factor, clients)),
@@ -92,10 +92,11 @@ test("reports medians, judges the bars and the sums", () => {
   );
   const right = { expected: 10, found: 10, preparedLeft: 0 };
   const report = makeReport(plan, runs, right, 2);
-  expect(report.rows).toHaveLength(10);
+  expect(report.rows).toHaveLength(12);
   expect(report.rows[0]).toMatchObject({ perSecond: 1_000, aborted: 3, cpuMicros: { client: 10 } });
   expect(report.bars.map(({ value, met }) => [value, met])).toEqual([
     [0.4, false],
+    [0.6, true],
     [1, true],
   ]);
   expect(report.sumsAreRight).toBe(true);

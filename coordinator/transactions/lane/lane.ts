@@ -52,7 +52,8 @@ export const LANE_LIMITS = {
 } as const;
 
 /** What tells members that they share a transaction, or changes it for those behind. */
-const TELLS_OF_OTHERS = /\b(?:set_config|txid_\w+|pg_current_xact\w*|pg_(?:current|export)_snapshot)\b/i;
+const TELLS_OF_OTHERS =
+  /\b(?:set_config|txid_\w+|pg_current_xact\w*|pg_(?:current|export)_snapshot)\b/i;
 
 /** Refusals that a member may have met only because of the lane's own bounds. */
 const OF_THE_LANE: ReadonlySet<ErrorCode> = new Set([

@@ -4,6 +4,10 @@
  */
 import { Admission, interactiveShare } from "../../../coordinator/transactions/admission.ts";
 import { Agreements } from "../../../coordinator/transactions/agreements.ts";
+import {
+  AnsweredKeys,
+  DEFAULT_ANSWERED_KEYS_LIMITS,
+} from "../../../coordinator/transactions/answered-keys.ts";
 import { Carriers } from "../../../coordinator/transactions/carriers.ts";
 import { decodeBatch, encodeBatch } from "../../../coordinator/transactions/command.ts";
 import { TransactionCounts } from "../../../coordinator/transactions/counts.ts";
@@ -12,9 +16,12 @@ import { Incidents } from "../../../coordinator/transactions/incidents.ts";
 import { InteractiveService } from "../../../coordinator/transactions/interactive/interactive-service.ts";
 import { InteractiveTransactions } from "../../../coordinator/transactions/interactive/interactive-transactions.ts";
 import type { Step } from "../../../coordinator/transactions/interactive/machine.ts";
+import { Lane } from "../../../coordinator/transactions/lane/lane.ts";
 import { Listing } from "../../../coordinator/transactions/listing.ts";
 import { Leadership } from "../../../coordinator/transactions/leadership.ts";
 import { Ledger } from "../../../coordinator/transactions/ledger/ledger.ts";
+import { OnePhase } from "../../../coordinator/transactions/one-phase.ts";
+import { TransactionService } from "../../../coordinator/transactions/transaction-service.ts";
 import type { StepAnswer } from "../../../coordinator/transactions/gateway.ts";
 import type { Owner } from "../../../coordinator/transactions/owner.ts";
 import {
@@ -125,6 +132,7 @@ export interface Client {
 
 export class Leader {
   readonly service: InteractiveService;
+  readonly oneShots: TransactionService;
   readonly transactions: InteractiveTransactions;
   readonly carriers: Carriers;
   readonly counts = new TransactionCounts();
@@ -181,10 +189,20 @@ export class Leader {
     links.onChange((shard) => {
       transactions.linkChanged(shard);
     });
+    const leader = (): undefined => undefined;
+    const leading = { random: fixedRandom, leadership: this.#leadership, leader };
+    const stillLeads = (): Promise<boolean> => Promise.resolve(!world.isReplaced);
+    this.oneShots = new TransactionService({
+      ...{ ...common, ...leading, ledger, carriers, delivery, admission, stillLeads },
+      lane: new Lane({ clock, carriers, admission, ...leading }),
+      onePhase: new OnePhase(common),
+      answeredKeys: new AnsweredKeys(clock, DEFAULT_ANSWERED_KEYS_LIMITS),
+      counts: this.counts,
+      isInteractive: (id) => transactions.find(id) !== undefined,
+    });
     this.service = new InteractiveService({
-      ...{ clock, random: fixedRandom, ledger, leadership: this.#leadership },
-      ...{ carriers, transactions, leader: () => undefined, pendingShards: () => [] },
-      stillLeads: () => Promise.resolve(!world.isReplaced),
+      ...{ ...leading, clock, ledger, stillLeads },
+      ...{ carriers, transactions, pendingShards: () => [] },
     });
     this.#leadership.elected(ballot);
     this.carriers.applied(ledger.apply({ kind: "barrier", ballot, atMs: 0 }));

@@ -119,6 +119,7 @@ class Node implements CoordinatorNode {
   readonly #agreements: Agreements;
   readonly #reads: Reads;
   readonly #deadlocks: DeadlockDetector;
+  readonly #lane: Lane;
   readonly #service: TransactionService;
   readonly #answeredKeys: AnsweredKeys;
   readonly #counts = new TransactionCounts();
@@ -138,23 +139,13 @@ class Node implements CoordinatorNode {
     const { ledger } = this;
     this.replica = this.#createReplica();
     this.#delivery = new Delivery({
-      links,
-      clock,
-      logger,
-      incidents,
+      ...{ links, clock, logger, incidents, failpoint },
       complete: (carrierIds) => this.#complete(carrierIds),
-      failpoint,
     });
     const delivery = this.#delivery;
     const propose = this.replica.submit.bind(this.replica);
     this.#carriers = new Carriers({
-      clusterId,
-      links,
-      clock,
-      logger,
-      delivery,
-      propose,
-      failpoint,
+      ...{ clusterId, links, clock, logger, delivery, propose, failpoint },
     });
     const carriers = this.#carriers;
     const capacity = (shard: ShardId): number => links.connected(shard)?.maxBranches ?? 0;
@@ -185,21 +176,11 @@ class Node implements CoordinatorNode {
     this.#deadlocks = new DeadlockDetector({ parties, links, clock, logger });
     const { answeredKeys = DEFAULT_ANSWERED_KEYS_LIMITS } = options;
     this.#answeredKeys = new AnsweredKeys(clock, answeredKeys);
-    const lane = new Lane({ clock, random, leadership, carriers, admission, leader });
+    this.#lane = new Lane({ clock, random, leadership, carriers, admission, leader });
     this.#service = new TransactionService({
-      ...{
-        links,
-        clock,
-        random,
-        ledger,
-        leadership,
-        carriers,
-        onePhase,
-        delivery,
-        admission,
-        lane,
-      },
-      ...{ answeredKeys: this.#answeredKeys, counts: this.#counts, leader, stillLeads },
+      ...{ links, clock, random, ledger, leadership, carriers, onePhase, delivery },
+      ...{ admission, lane: this.#lane, answeredKeys: this.#answeredKeys, counts: this.#counts },
+      ...{ leader, stillLeads },
       isInteractive: (id) => interactive.find(id) !== undefined,
     });
     this.gateway = this.#createGateway();
@@ -388,8 +369,9 @@ class Node implements CoordinatorNode {
       serving: serves || followsAnother,
       chosenUpTo,
       appliedUpTo: chosenUpTo,
-      inFlight:
-        this.#carriers.size + this.#interactive.size + this.#onePhase.size + this.#reads.size,
+      inFlight: [this.#carriers, this.#lane, this.#interactive, this.#onePhase, this.#reads]
+        .map(({ size }) => size)
+        .reduce((sum, size) => sum + size),
       incidents: this.#incidents.list(),
     };
   }

@@ -3,7 +3,7 @@
  * the leader can tell is asked there once, and if that fails the answer stays "undecided": the participant asks again.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { OutcomeAnswer, OutcomeInquiry } from "../../shared/model/protocol.ts";
+import { OutcomeAnswer, OutcomeInquiry } from "../../shared/model/inquiry.ts";
 import { answerJson } from "../../shared/runtime/http.ts";
 import { answerError, connectionHeaders, type ApiContext } from "./context.ts";
 import { HOPS_HEADER } from "./forwarding.ts";

@@ -9,8 +9,16 @@ import type { ErrorDetail } from "../../shared/model/errors.ts";
 import { outcomeOfRefusal, SynodError } from "../../shared/model/errors.ts";
 import type { ShardId, TransactionId } from "../../shared/model/ids.ts";
 import type { BranchOperation, Refusal } from "../../shared/model/protocol.ts";
-import type { CarrierAnswer } from "./held-carrier.ts";
 import type { AbortReason } from "./transaction.ts";
+
+/** What becomes of a carrier. */
+export type CarrierAnswer =
+  /** One response for each member, in their order. */
+  | { readonly kind: "committed"; readonly responses: readonly TransactionResponse[] }
+  /** For ever, all members. */
+  | { readonly kind: "aborted"; readonly reason: AbortReason }
+  /** The deadline has passed, and the decision is on its way. */
+  | { readonly kind: "unknown" };
 
 /** The request's operations, grouped by shard, each with its place in the request. */
 export function operationsByShard(

@@ -4,7 +4,7 @@
  * A carrier is held from before its first branch may exist until its outcome is known to be final: outcomes.ts builds on
  * that. The commit is proposed under the ballot the carrier was begun under, never under a later one.
  */
-import type { OperationResult, TransactionResponse } from "../../shared/model/api.ts";
+import type { TransactionResponse } from "../../shared/model/api.ts";
 import { assert, unreachable } from "../../shared/model/assert.ts";
 import type { ReachFailpoint } from "../../shared/model/failpoints.ts";
 import { globalId } from "../../shared/model/global-id.ts";
@@ -18,20 +18,14 @@ import type {
 import type { Clock, Logger } from "../../shared/model/ports.ts";
 import type { ExecuteRequest, Vote } from "../../shared/model/protocol.ts";
 import type { ParticipantLinks } from "../transport/participant-link.ts";
-import { inRequestOrder, soleAnswer } from "./answer.ts";
+import { type CarrierAnswer, soleAnswer } from "./answer.ts";
 import type { DecidedBranch, EncodedCommand } from "./command.ts";
 import { encodeCommand } from "./command.ts";
 import type { DeadlockParties, SlowCarrier } from "./deadlocks/detector.ts";
 import type { Delivery } from "./delivery.ts";
-import type {
-  CarrierAnswer,
-  CarrierMember,
-  Held,
-  HeldAs,
-  NewCarrier,
-  OpenCarrier,
-} from "./held-carrier.ts";
+import type { Held, HeldAs, NewCarrier, OpenCarrier } from "./held-carrier.ts";
 import type { Applied, LedgerOutcome } from "./ledger/ledger.ts";
+import { membersOn, responseTo, resultsOf } from "./member-results.ts";
 import {
   awaitedShards,
   beginCarrier,
@@ -297,7 +291,7 @@ export class Carriers implements DeadlockParties {
       case "answerCommitted":
         held.answer({
           kind: "committed",
-          responses: held.members.map((member) => response(held, member, effect.pending)),
+          responses: held.members.map((member) => responseTo(held, member, effect.pending)),
         });
         return;
       case "answerAborted":
@@ -377,30 +371,4 @@ export class Carriers implements DeadlockParties {
     held.placesGivenBack = true;
     held.release();
   }
-}
-
-function membersOn(shard: ShardId, members: readonly CarrierMember[]): readonly CarrierMember[] {
-  return members.filter(({ operations }) => operations.has(shard));
-}
-
-function resultsOf({ members, results }: Held, member: CarrierMember): readonly OperationResult[] {
-  const own = new Map<ShardId, readonly OperationResult[]>();
-  for (const shard of member.operations.keys()) {
-    const place = members.length === 1 ? 0 : membersOn(shard, members).indexOf(member);
-    own.set(shard, results.get(shard)?.[place] ?? []);
-  }
-  return inRequestOrder(member.operations, own);
-}
-
-function response(
-  held: Held,
-  member: CarrierMember,
-  pending: readonly ShardId[],
-): TransactionResponse {
-  return {
-    id: member.transactionId,
-    outcome: "committed",
-    results: resultsOf(held, member),
-    pendingShards: pending.filter((shard) => member.operations.has(shard)),
-  };
 }

@@ -23,7 +23,8 @@ import type {
 } from "../../shared/model/interactive.ts";
 import type { AskedStep } from "./interactive/machine.ts";
 import type { Owner } from "./owner.ts";
-import type { Idempotency, OutcomeAnswer, OutcomeInquiry } from "../../shared/model/protocol.ts";
+import type { OutcomeAnswer, OutcomeInquiry } from "../../shared/model/inquiry.ts";
+import type { Idempotency } from "../../shared/model/protocol.ts";
 
 export interface Submission {
   readonly request: TransactionRequest;

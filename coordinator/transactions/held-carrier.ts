@@ -1,9 +1,5 @@
 /** A carrier as the leader holds it in memory (carriers.ts), and what it is made from. */
-import type {
-  OperationResult,
-  TransactionRequest,
-  TransactionResponse,
-} from "../../shared/model/api.ts";
+import type { OperationResult, TransactionRequest } from "../../shared/model/api.ts";
 import type { Ballot, CarrierId, ShardId, TransactionId } from "../../shared/model/ids.ts";
 import type { Cancel } from "../../shared/model/ports.ts";
 import type {
@@ -13,7 +9,8 @@ import type {
   PrepareRequest,
 } from "../../shared/model/protocol.ts";
 import type { ReleasePlaces } from "./admission.ts";
-import type { AbortReason, CarrierState, PlannedBranch } from "./transaction.ts";
+import type { CarrierAnswer } from "./answer.ts";
+import type { CarrierState, PlannedBranch } from "./transaction.ts";
 
 /** One transaction. */
 export interface CarrierMember {
@@ -52,14 +49,6 @@ export interface OpenBranch extends PlannedBranch {
 }
 
 export type CarrierTerms = Pick<TransactionRequest, "timeoutMs" | "waitFor">;
-
-export type CarrierAnswer =
-  /** One response for each member, in their order. */
-  | { readonly kind: "committed"; readonly responses: readonly TransactionResponse[] }
-  /** For ever, all members. */
-  | { readonly kind: "aborted"; readonly reason: AbortReason }
-  /** The deadline has passed, and the decision is on its way. */
-  | { readonly kind: "unknown" };
 
 export interface HeldAs {
   readonly members: readonly [CarrierMember, ...CarrierMember[]];

@@ -6,7 +6,7 @@
  */
 import type { CarrierId } from "../../shared/model/ids.ts";
 import { carrierOrigin } from "../../shared/model/ids.ts";
-import type { BranchOutcome, OutcomeAnswer, OutcomeInquiry } from "../../shared/model/protocol.ts";
+import type { BranchOutcome, OutcomeAnswer, OutcomeInquiry } from "../../shared/model/inquiry.ts";
 import type { Leadership } from "./leadership.ts";
 import type { Ledger, LedgerOutcome } from "./ledger/ledger.ts";
 

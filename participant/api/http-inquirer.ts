@@ -8,7 +8,7 @@ import {
   type BranchOutcome,
   OutcomeAnswer,
   type OutcomeInquiry,
-} from "../../shared/model/protocol.ts";
+} from "../../shared/model/inquiry.ts";
 import { CLUSTER_HEADER, type ClusterSecret } from "../../shared/runtime/cluster-secret.ts";
 import type { NodeTls } from "../../shared/runtime/node-certificate.ts";
 import type { OutcomeInquirer } from "../branches/outcome-inquirer.ts";

@@ -5,7 +5,7 @@
  * order of the question. Rejects when that coordinator gave no valid answer in time. An answer is a fact or "undecided";
  * it never presumes.
  */
-import type { BranchOutcome, OutcomeInquiry } from "../../shared/model/protocol.ts";
+import type { BranchOutcome, OutcomeInquiry } from "../../shared/model/inquiry.ts";
 
 export interface OutcomeInquirer {
   /** How many coordinators there are to ask. */

@@ -10,7 +10,7 @@ import { globalIdPrefix, parseGlobalId } from "../../shared/model/global-id.ts";
 import type { ClusterId, ShardId, Xid } from "../../shared/model/ids.ts";
 import { carrierOrigin } from "../../shared/model/ids.ts";
 import type { Cancel, Clock, Logger, Random } from "../../shared/model/ports.ts";
-import type { BranchOutcome } from "../../shared/model/protocol.ts";
+import type { BranchOutcome } from "../../shared/model/inquiry.ts";
 import { type Shard, ShardUnreachable } from "../shard/shard.ts";
 import type { Incidents } from "./incidents.ts";
 import type { OutcomeInquirer } from "./outcome-inquirer.ts";

@@ -17,7 +17,7 @@
  *   prepare   an interactive branch has run its last step         prepared | readOnly | no
  *   keep      these interactive branches are still wanted         kept (and which of them are not open)
  *
- *   participant → any coordinator, over HTTP: `OutcomeInquiry` → `OutcomeAnswer`.
+ *   participant → any coordinator, over HTTP: inquiry.ts
  *
  * All requests but the two `execute` and `statement` are idempotent. An `execute` runs at most once: it names the
  * participant's incarnation (`bootId`, learned in the hello), and an incarnation remembers every carrier it has met. So
@@ -45,12 +45,12 @@ export const PROTOCOL_VERSION = 3;
 const branded = <Id extends string>() => z.string().min(1).max(255) as unknown as z.ZodType<Id>;
 const ballotSchema = z.int().min(0) as unknown as z.ZodType<Ballot>;
 const nodeIdSchema = z.int().min(1).max(1023) as unknown as z.ZodType<NodeId>;
-const carrierIdSchema = branded<CarrierId>();
+export const carrierIdSchema = branded<CarrierId>();
 const gidSchema = branded<GlobalId>();
 const transactionIdSchema = branded<TransactionId>();
-const shardSchema = branded<ShardId>();
+export const shardSchema = branded<ShardId>();
 const clusterSchema = branded<ClusterId>();
-const xidSchema = z.string().regex(/^\d+$/) as unknown as z.ZodType<Xid>;
+export const xidSchema = z.string().regex(/^\d+$/) as unknown as z.ZodType<Xid>;
 const snapshotSchema = z.string().regex(/^\d+:\d+:[\d,]*$/);
 
 /** One operation of a member on this shard; `index` is its place in the client's request. */
@@ -383,29 +383,3 @@ export const ParticipantHello = z.object({
   maxBranches: z.int().min(1),
 });
 export type ParticipantHello = z.infer<typeof ParticipantHello>;
-
-export const OutcomeInquiry = z.object({
-  shard: shardSchema,
-  branches: z
-    .array(z.object({ carrierId: carrierIdSchema, xid: xidSchema }))
-    .min(1)
-    .max(256),
-});
-export type OutcomeInquiry = z.infer<typeof OutcomeInquiry>;
-
-/**
- * `committed` names the xid that was voted for on the asking shard (null once the decision is complete and only
- * "it committed" is kept). `undecided`: ask again. `forgotten`: older than what is kept; nobody may presume.
- */
-export const OutcomeAnswer = z.object({
-  outcomes: z.array(
-    z.discriminatedUnion("kind", [
-      z.object({ kind: z.literal("committed"), xid: xidSchema.nullable() }),
-      z.object({ kind: z.literal("aborted") }),
-      z.object({ kind: z.literal("undecided") }),
-      z.object({ kind: z.literal("forgotten") }),
-    ]),
-  ),
-});
-export type OutcomeAnswer = z.infer<typeof OutcomeAnswer>;
-export type BranchOutcome = OutcomeAnswer["outcomes"][number];

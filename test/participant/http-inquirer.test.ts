@@ -2,7 +2,7 @@ import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { createHttpInquirer, type HttpInquirer } from "../../participant/api/http-inquirer.ts";
 import { carrierId, type Xid } from "../../shared/model/ids.ts";
-import type { OutcomeInquiry } from "../../shared/model/protocol.ts";
+import type { OutcomeInquiry } from "../../shared/model/inquiry.ts";
 import { ballotOf, SHARD } from "./node-fixture.ts";
 
 const INQUIRY: OutcomeInquiry = {

@@ -26,14 +26,13 @@ import {
   type TransactionId,
 } from "../../shared/model/ids.ts";
 import type { Logger } from "../../shared/model/ports.ts";
+import type { BranchOutcome, OutcomeInquiry } from "../../shared/model/inquiry.ts";
 import type {
   BranchAction,
   BranchOperation,
-  BranchOutcome,
   ExecuteOnePhaseRequest,
   ExecuteRequest,
   KeyedMember,
-  OutcomeInquiry,
   PrepareRequest,
   StatementRequest,
 } from "../../shared/model/protocol.ts";

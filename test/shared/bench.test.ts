@@ -84,7 +84,11 @@ const runOf = (system: System, clients: number, perSecond: number, p50Ms: number
 
 test("reports medians, judges the bars and the sums", () => {
   const plan = { clients: [1, 8], repeats: 3, seconds: 1 };
-  const speeds: Partial<Record<System, number>> = { bareTransfer: 1_000, synodTransfer: 400, synodTransferAlone: 600 };
+  const speeds: Partial<Record<System, number>> = {
+    bareTransfer: 1_000,
+    synodTransfer: 400,
+    synodTransferAlone: 600,
+  };
   const runs = (Object.keys(SYSTEMS) as System[]).flatMap((system) =>
     [1, 8].flatMap((clients) =>
       [0.9, 1, 5].map((factor) => runOf(system, clients, (speeds[system] ?? 10) * factor, clients)),

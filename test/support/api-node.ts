@@ -31,12 +31,8 @@ import {
   type ShardId,
   type TransactionId,
 } from "../../shared/model/ids.ts";
-import {
-  PROTOCOL_VERSION,
-  type BranchOutcome,
-  type OutcomeInquiry,
-  type ParticipantHello,
-} from "../../shared/model/protocol.ts";
+import { type BranchOutcome, type OutcomeInquiry } from "../../shared/model/inquiry.ts";
+import { PROTOCOL_VERSION, type ParticipantHello } from "../../shared/model/protocol.ts";
 import { systemClock } from "../../shared/runtime/clock.ts";
 import type { ClusterSecret } from "../../shared/runtime/cluster-secret.ts";
 import { listenHttp, type HttpListener } from "../../shared/runtime/http.ts";

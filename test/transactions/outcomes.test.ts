@@ -1,6 +1,6 @@
 /** What a node may say of a carrier, and under which ballot it may act. */
 import type { CarrierId, ShardId, Xid } from "../../shared/model/ids.ts";
-import type { BranchOutcome } from "../../shared/model/protocol.ts";
+import type { BranchOutcome } from "../../shared/model/inquiry.ts";
 import { Leadership } from "../../coordinator/transactions/leadership.ts";
 import { Ledger } from "../../coordinator/transactions/ledger/ledger.ts";
 import { Outcomes } from "../../coordinator/transactions/outcomes.ts";

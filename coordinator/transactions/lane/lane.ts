@@ -28,10 +28,10 @@ import {
 import type { Cancel, Clock, Random } from "../../../shared/model/ports.ts";
 import type { BranchOperation } from "../../../shared/model/protocol.ts";
 import type { Admission } from "../admission.ts";
-import { abortError, operationsByShard, unknownOutcome } from "../answer.ts";
+import { abortError, type CarrierAnswer, operationsByShard, unknownOutcome } from "../answer.ts";
 import type { Carriers } from "../carriers.ts";
 import { type LeaderHint, NotLeader, type Submission } from "../gateway.ts";
-import type { CarrierAnswer, CarrierMember } from "../held-carrier.ts";
+import type { CarrierMember } from "../held-carrier.ts";
 import type { Attempt } from "../keyed-attempts.ts";
 import type { Leadership } from "../leadership.ts";
 import { ownedId } from "../owner.ts";

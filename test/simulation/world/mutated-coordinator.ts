@@ -13,12 +13,8 @@ import type { ParticipantLinks, ReplyTo } from "../../../coordinator/transport/p
 import type { PeerTransport } from "../../../coordinator/transport/peer-transport.ts";
 import { SynodError } from "../../../shared/model/errors.ts";
 import { carrierOrigin, type ShardId } from "../../../shared/model/ids.ts";
-import type {
-  BranchOutcome,
-  BranchRequest,
-  ListRequest,
-  WaitsReply,
-} from "../../../shared/model/protocol.ts";
+import type { BranchOutcome } from "../../../shared/model/inquiry.ts";
+import type { BranchRequest, ListRequest, WaitsReply } from "../../../shared/model/protocol.ts";
 import type { Mutation } from "../mutation.ts";
 
 export function mutatedLedgerOptions(mutation: Mutation): LedgerOptions {

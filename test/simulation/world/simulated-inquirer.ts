@@ -7,7 +7,7 @@ import type {
   BranchOutcome,
   OutcomeAnswer,
   OutcomeInquiry,
-} from "../../../shared/model/protocol.ts";
+} from "../../../shared/model/inquiry.ts";
 import type { CarrierId } from "../../../shared/model/ids.ts";
 import type { CoordinatorHost, LivingCoordinator } from "./coordinator-host.ts";
 import type { Incarnation } from "./incarnation.ts";

@@ -18,7 +18,7 @@ export interface PaxosKnobs {
 }
 
 /** So many clients that transactions share carriers. */
-const CROWD_CHANCE = 0.3;
+const CROWD_CHANCE = 0.15;
 /** What stays broken, each at one node, when all else has healed; lasting-faults.ts says what they are. */
 const LASTING_FAULTS = ["down", "frozen", "deaf", "mute", "cut", "alone", "estranged"] as const;
 export type LastingFault = (typeof LASTING_FAULTS)[number];
@@ -93,6 +93,7 @@ export interface WorkloadKnobs {
   readonly itemsPerShard: number;
   /** Chance that an operation goes to the one hot item of its shard. */
   readonly hotChance: number;
+  readonly timeoutsMs: readonly number[];
   readonly keyedChance: number;
   readonly oneShardChance: number;
   readonly readOnlyChance: number;
@@ -177,8 +178,9 @@ function drawWorkload(random: SeededRandom): WorkloadKnobs {
   return {
     clients: isCrowd ? 12 + random.integer(25) : 1 + random.integer(8),
     meanThinkMs: isCrowd ? 2 : random.pick([5, 30, 100]),
-    itemsPerShard: random.pick(isCrowd ? [4, 16, 64] : [2, 4, 16]),
-    hotChance: random.knob(0.8),
+    itemsPerShard: random.pick(isCrowd ? [16, 64, 256] : [2, 4, 16]),
+    hotChance: random.knob(isCrowd ? 0.2 : 0.8),
+    timeoutsMs: isCrowd ? [2_000, 2_000, 2_000, 500] : [100, 500, 2_000],
     keyedChance: random.pick([0.5, 0.8, 1]),
     oneShardChance: isCrowd ? 0.1 : random.knob(0.6, 0.2),
     readOnlyChance: random.knob(0.3),

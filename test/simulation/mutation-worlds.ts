@@ -112,6 +112,13 @@ function repeating(knobs: Knobs, faults: Partial<FaultKnobs>): Knobs {
   };
 }
 
+/** So many clients that their transactions share carriers, and some of them fail. */
+function sharing(knobs: Knobs): Knobs {
+  const world = quiet(knobs, {});
+  const workload = { clients: 16, meanThinkMs: 5, itemsPerShard: 64, refusedChance: 0.05 };
+  return { ...world, workload: { ...world.workload, ...workload, timeoutsMs: [2_000] } };
+}
+
 const WORLDS: Readonly<Record<SeededMutation, (knobs: Knobs) => Knobs>> = {
   "no floor": contested,
   "promises forgotten": forgetful,
@@ -176,6 +183,7 @@ const WORLDS: Readonly<Record<SeededMutation, (knobs: Knobs) => Knobs>> = {
   },
   "carriers forgotten": (knobs) => repeating(knobs, {}),
   "any incarnation": (knobs) => repeating(knobs, { participantCrashIntervalMs: 80, meanDownMs: 2 }),
+  "a member is left out": sharing,
   "waits both ways": crowded,
   "decides alone": contested,
   "snapshots not compared": reading,

@@ -44,6 +44,8 @@ export const MUTATIONS = [
   "carriers forgotten",
   /** A participant runs what was meant for its predecessor. */
   "any incarnation",
+  /** A branch goes on without the member that failed, and says yes for it. */
+  "a member is left out",
   /** Who is waited for counts as waiting, too. */
   "waits both ways",
   /** A participant in doubt does not ask, but rolls back. */

@@ -32,6 +32,7 @@ const CAUGHT_AS: Readonly<Record<(typeof MUTATIONS)[number], readonly string[]>>
   "receipt left out": ["T1"],
   "carriers forgotten": ["exactly once", "no incident"],
   "any incarnation": ["exactly once", "no incident"],
+  "a member is left out": ["acknowledged is applied", "T5", "honest results"],
   "waits both ways": ["no false victim"],
   "decides alone": ["T5"],
   "snapshots not compared": ["whole reads"],

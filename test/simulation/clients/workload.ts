@@ -25,7 +25,7 @@ export class Workload {
 
   next(name: string): Call {
     const random = this.#random;
-    const { oneShardChance, readOnlyChance, keyedChance, decidedChance } = this.#knobs;
+    const { oneShardChance, readOnlyChance, keyedChance, decidedChance, timeoutsMs } = this.#knobs;
     const [first, second] = this.#twoShards();
     const shards = random.chance(oneShardChance) ? [first] : [first, second];
     const plan = random.chance(readOnlyChance)
@@ -36,7 +36,7 @@ export class Workload {
       request: {
         operations: this.#perhapsRefused(plan.operations),
         isolation: "read committed",
-        timeoutMs: random.pick([100, 500, 2_000, 2_000]),
+        timeoutMs: random.pick(timeoutsMs),
         waitFor: random.chance(decidedChance) ? "decided" : "applied",
       },
       idempotency: key === null ? null : { key, fingerprint: `body of ${name}` },

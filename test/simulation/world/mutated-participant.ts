@@ -10,7 +10,7 @@ import type {
   Shard,
   ShardSession,
 } from "../../../participant/shard/shard.ts";
-import type { BranchRequest } from "../../../shared/model/protocol.ts";
+import type { BranchRequest, ExecuteRequest, Vote } from "../../../shared/model/protocol.ts";
 import type { Mutation } from "../mutation.ts";
 
 function withAnyTag(outcome: PrepareOutcome): PrepareOutcome {
@@ -91,6 +91,7 @@ export function mutatedHandle(
     return (linkId, request) =>
       handle(linkId, isExecution(request) ? ({ ...request, bootId } as BranchRequest) : request);
   }
+  if (mutation === "a member is left out") return withoutFailed(handle, createTwin);
   if (mutation !== "carriers forgotten") return handle;
   const met = new Set<string>();
   return (linkId, request) => {
@@ -98,5 +99,21 @@ export function mutatedHandle(
     const isRepeated = met.has(request.carrierId);
     met.add(request.carrierId);
     return isRepeated ? createTwin().handle(linkId, request) : handle(linkId, request);
+  };
+}
+
+function withoutFailed(handle: Handle, createTwin: () => ParticipantNode): Handle {
+  return async (linkId, request) => {
+    const reply = await handle(linkId, request);
+    if (request.kind !== "execute") return reply;
+    const vote = reply as Vote;
+    const failed = vote.kind === "no" ? vote.refusal.member : undefined;
+    if (failed === undefined) return reply;
+    const others = request.members.filter((_, place) => place !== failed);
+    const again: ExecuteRequest = { ...request, members: others };
+    const second = (await createTwin().handle(linkId, again)) as Vote;
+    if (second.kind === "no") return reply;
+    const made = request.members[failed]?.operations.map(() => ({ rowCount: 1, rows: [] })) ?? [];
+    return { ...second, results: second.results.toSpliced(failed, 0, made) };
   };
 }

@@ -33,7 +33,7 @@ import type { NodeView, TransactionGateway } from "./transactions/gateway.ts";
 import { Incidents } from "./transactions/incidents.ts";
 import { InteractiveService } from "./transactions/interactive/interactive-service.ts";
 import { InteractiveTransactions } from "./transactions/interactive/interactive-transactions.ts";
-import { Lane } from "./transactions/lane/lane.ts";
+import { Lane, type LaneCounts } from "./transactions/lane/lane.ts";
 import { Leadership } from "./transactions/leadership.ts";
 import { Listing } from "./transactions/listing.ts";
 import {
@@ -78,6 +78,7 @@ export interface NodeMeasures {
   readonly leaderChanges: number;
   /** Interactive transactions, by client. */
   readonly openByClient: ReadonlyMap<string, number>;
+  readonly lane: LaneCounts;
   readonly snapshots: { readonly taken: number; readonly lastBytes: number };
   readonly firstAnswers: KeyMemory & { readonly oldestAtMs: number | undefined };
   readonly answeredKeys: KeyMemory;
@@ -264,6 +265,7 @@ class Node implements CoordinatorNode {
       oldestUndeliveredAtMs: oldest.done === true ? undefined : oldest.value.atMs,
       leaderChanges: this.#leaderChanges,
       openByClient: this.#interactive.openByClient,
+      lane: this.#lane.counts,
       snapshots: { ...this.#snapshots },
       firstAnswers: {
         entries: ledger.answerCount,

@@ -64,6 +64,22 @@ function measureTransactions(metrics: Metrics, { node, errors, clock }: Measured
     "Transactions that this node runs as the leader",
     () => node.gateway.view().inFlight,
   );
+  const byEnd = (of: "carriers" | "members") => (): readonly Sample[] =>
+    Object.entries(node.measures().lane).map(([outcome, counts]) =>
+      sample({ outcome }, counts[of]),
+    );
+  metrics.counter(
+    "synod_lane_carriers_total",
+    "Carriers of the lane that this node ran as the leader, by what became of them",
+    byEnd("carriers"),
+    ["outcome"],
+  );
+  metrics.counter(
+    "synod_lane_members_total",
+    "Transactions that they carried, each as often as it was tried",
+    byEnd("members"),
+    ["outcome"],
+  );
   metrics.gauge(
     "synod_interactive_open",
     "Interactive transactions that this node holds as the leader, by client; empty: clients are not told apart",

@@ -81,6 +81,7 @@ test("those that come while a carrier executes go together, through one branch o
     [107n, 100n],
   ]);
   expect(world.left).toEqual([0, 0]);
+  expect(leader.lane.counts.committed).toEqual({ carriers: 2, members: 4 });
 });
 
 test("each is answered with its own results, and has a status of its own", async () => {

@@ -84,9 +84,19 @@ interface Passenger extends Waiting, Ride {
   tries: number;
 }
 
+/** Since the start. A transaction counts each time that it is a member of a carrier. */
+export interface LaneCounts {
+  readonly committed: { carriers: number; members: number };
+  readonly aborted: { carriers: number; members: number };
+}
+
 export class Lane {
   readonly #options: LaneOptions;
   readonly #queue = new LaneQueue<Passenger>();
+  readonly counts: LaneCounts = {
+    committed: { carriers: 0, members: 0 },
+    aborted: { carriers: 0, members: 0 },
+  };
   #cancelLook: Cancel | undefined;
 
   constructor(options: LaneOptions) {
@@ -189,6 +199,10 @@ export class Lane {
     answer: CarrierAnswer,
   ): void {
     const [{ line }] = passengers;
+    if (answer.kind !== "unknown") {
+      this.counts[answer.kind].carriers += 1;
+      this.counts[answer.kind].members += passengers.length;
+    }
     switch (answer.kind) {
       case "committed":
         this.#queue.committedTogether(line);

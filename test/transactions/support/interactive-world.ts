@@ -133,6 +133,7 @@ export interface Client {
 export class Leader {
   readonly service: InteractiveService;
   readonly oneShots: TransactionService;
+  readonly lane: Lane;
   readonly transactions: InteractiveTransactions;
   readonly carriers: Carriers;
   readonly counts = new TransactionCounts();
@@ -192,9 +193,10 @@ export class Leader {
     const leader = (): undefined => undefined;
     const leading = { random: fixedRandom, leadership: this.#leadership, leader };
     const stillLeads = (): Promise<boolean> => Promise.resolve(!world.isReplaced);
+    this.lane = new Lane({ clock, carriers, admission, ...leading });
     this.oneShots = new TransactionService({
       ...{ ...common, ...leading, ledger, carriers, delivery, admission, stillLeads },
-      lane: new Lane({ clock, carriers, admission, ...leading }),
+      lane: this.lane,
       onePhase: new OnePhase(common),
       answeredKeys: new AnsweredKeys(clock, DEFAULT_ANSWERED_KEYS_LIMITS),
       counts: this.counts,

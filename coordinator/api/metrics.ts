@@ -64,10 +64,13 @@ function measureTransactions(metrics: Metrics, { node, errors, clock }: Measured
     "Transactions that this node runs as the leader",
     () => node.gateway.view().inFlight,
   );
-  const byEnd = (of: "carriers" | "members") => (): readonly Sample[] =>
-    Object.entries(node.measures().lane).map(([outcome, counts]) =>
-      sample({ outcome }, counts[of]),
-    );
+  const byEnd = (of: "carriers" | "members") => (): readonly Sample[] => {
+    const { committed, aborted } = node.measures().lane;
+    return [
+      sample({ outcome: "committed" }, committed[of]),
+      sample({ outcome: "aborted" }, aborted[of]),
+    ];
+  };
   metrics.counter(
     "synod_lane_carriers_total",
     "Carriers of the lane that this node ran as the leader, by what became of them",

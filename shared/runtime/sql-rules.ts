@@ -68,16 +68,21 @@ const FORBIDDEN_FUNCTIONS = new Set([
   "pg_hba_file_rules",
   "pg_import_system_collations",
   "pg_log_backend_memory_contexts",
+  "pg_log_standby_snapshot",
   "pg_logical_emit_message",
   "pg_notify",
   "pg_promote",
   "pg_reload_conf",
   "pg_rotate_logfile",
+  "pg_start_backup",
   "pg_stat_file",
+  "pg_stop_backup",
   "pg_switch_wal",
+  "pg_sync_replication_slots",
   "pg_terminate_backend",
   "ts_rewrite",
   "ts_stat",
+  "xpath_table",
 ]);
 
 /** Session-level locks, other servers, the server's files, its replication, and SQL hidden in a text. */
@@ -175,6 +180,10 @@ function objection(key: string, value: Tree): string | undefined {
       return "SELECT INTO is not allowed in a transaction: it creates a table";
     case "FuncCall":
       return callObjection(value);
+    case "A_Indirection":
+      return attributeObjection(value["indirection"]);
+    case "ColumnRef":
+      return attributeObjection((value["fields"] as readonly Tree[] | undefined)?.slice(1));
     case "InsertStmt":
     case "UpdateStmt":
     case "DeleteStmt":
@@ -199,10 +208,22 @@ function callObjection(call: Tree): string | undefined {
   const name = textOf(names.at(-1), "String") ?? "";
   const parts = (call["args"] as readonly Tree[] | undefined) ?? [];
   if (name === "set_config") return settingObjection(parts);
-  if (FORBIDDEN_FUNCTIONS.has(name) || FORBIDDEN_FUNCTION_PATTERN.test(name)) {
-    return `the function ${name} is not allowed: it reaches beyond the transaction`;
-  }
-  return undefined;
+  return isForbidden(name)
+    ? `the function ${name} is not allowed: it reaches beyond the transaction`
+    : undefined;
+}
+
+/** What is no column of `x` in `x.name` is the call `name(x)`, whatever type `x` has. */
+function attributeObjection(names: unknown): string | undefined {
+  const attributes = (names as readonly Tree[] | undefined) ?? [];
+  const name = attributes.map((node) => textOf(node, "String") ?? "").find(isForbidden);
+  return name === undefined
+    ? undefined
+    : `the name ${name} is not allowed behind a dot, where it may call a function that reaches beyond the transaction`;
+}
+
+function isForbidden(name: string): boolean {
+  return FORBIDDEN_FUNCTIONS.has(name) || FORBIDDEN_FUNCTION_PATTERN.test(name);
 }
 
 function textOf(node: Tree | undefined, kind: "String"): string | undefined {

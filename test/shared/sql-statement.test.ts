@@ -124,6 +124,24 @@ test.each([
 });
 
 test.each([
+  ["pg_advisory_lock", "select (5::int8).pg_advisory_lock"],
+  ["pg_advisory_lock", "select x.pg_advisory_lock from generate_series(5::int8, 5::int8) as x"],
+  ["pg_read_file", "update t set a = 1 where (id::text).pg_read_file is not null"],
+  ["pg_terminate_backend", "select ((array[1, 2])[1]).pg_terminate_backend"],
+  ["ts_stat", "select ('select a from t'::text).ts_stat"],
+  ["dblink_exec", "with a as (select $1::text as b) select (a.b).dblink_exec from a"],
+])("refuses the function %s in attribute notation, which calls it as well", (name, sql) => {
+  expect(refusal(sql)).toBe(
+    `statement-not-allowed: the name ${name} is not allowed behind a dot, where it may call a function that reaches beyond the transaction`,
+  );
+});
+
+test("a table or column may bear the name of such a function", () => {
+  expect(refusal("select dblink from dblink")).toBe("allowed");
+  expect(refusal("select crosstab.total from crosstab")).toBe("allowed");
+});
+
+test.each([
   ["is_local", "select set_config('app.user', 'x', false)"],
   ["is_local", "select set_config('app.user', 'x', $1)"],
   ["is_local", "select set_config('app.user', 'x', 'true')"],

@@ -78,10 +78,15 @@ export class InteractiveTransaction {
       throw new RangeError(`more than ${MAX_WAITING_STEPS} steps of one transaction wait`);
     }
     this.#waiting += 1;
-    const next = (): Promise<Answer> => {
+    const next = async (): Promise<Answer> => {
       this.#seq += 1;
       const { leftMs: deadlineMs, signal } = this.#deadline;
-      return send(this.#seq, { deadlineMs, ...(signal !== undefined && { signal }) });
+      try {
+        return await send(this.#seq, { deadlineMs, ...(signal !== undefined && { signal }) });
+      } catch (error) {
+        if (isNotCounted(error)) this.#seq -= 1;
+        throw error;
+      }
     };
     const answer = this.#last.then(next, next).finally(() => {
       this.#waiting -= 1;
@@ -89,6 +94,12 @@ export class InteractiveTransaction {
     this.#last = answer;
     return answer;
   }
+}
+
+/** The server counts the steps that a shard has begun: one that was refused before that leaves its number to the next. */
+function isNotCounted(error: unknown): boolean {
+  if (!(error instanceof SynodClientError) || error.outcome !== "not_started") return false;
+  return error.shard === undefined || error.transactionId === undefined;
 }
 
 /** After an abort, and when nobody answers, there is nothing to go back to. */

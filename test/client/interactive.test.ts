@@ -122,6 +122,27 @@ test("a sequence conflict at the first sending is no reason to send again", asyn
   expect(requests(api)).toEqual(["POST /begin", "POST /id/statements 1", "DELETE /id"]);
 });
 
+test.each<[string, ErrorCode, object]>([
+  ["was not allowed", "statement-not-allowed", {}],
+  ["could not be sent to its shard", "shard-unavailable", { shard: "s1" }],
+  ["names no savepoint that is set", "invalid-request", { transactionId: ID }],
+])("a step that %s leaves its number to the next one", async (_, code, more) => {
+  const api = await startScriptedApi(
+    ...[BEGUN, step(1), problem(code, more), step(2), step(3), answered(4), committed()],
+  );
+  await open(api).begin(async (tx) => {
+    await expect(tx.savepoint(() => read(tx))).rejects.toMatchObject({ code });
+    await read(tx);
+  });
+  expect(requests(api).slice(1, -1)).toEqual([
+    "POST /id/statements 1 savepoint synod_client_1",
+    "POST /id/statements 2",
+    "POST /id/statements 2 rollbackTo synod_client_1",
+    "POST /id/statements 3 release synod_client_1",
+    "POST /id/statements 4",
+  ]);
+});
+
 test("a snapshot is asked for with its shards", async () => {
   const api = await startScriptedApi(BEGUN, answered(1), committed());
   await open(api).begin(read, { isolation: "snapshot", shards: ["s1", "s2"] });
@@ -244,7 +265,8 @@ test("a commit that is refused leaves no transaction open", async () => {
 });
 
 test("a savepoint undoes what its body did, and the transaction goes on", async () => {
-  const conflict = problem("lock-timeout", { outcome: "not_started" });
+  const here = { outcome: "not_started", transactionId: ID, shard: "s1" } as const;
+  const conflict = problem("lock-timeout", here);
   const api = await startScriptedApi(
     ...[BEGUN, step(1), conflict, step(3), step(4), step(5), answered(6), step(7), committed()],
   );

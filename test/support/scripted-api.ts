@@ -85,6 +85,7 @@ export function problem(
   more: {
     readonly outcome?: Outcome;
     readonly transactionId?: string;
+    readonly shard?: string;
     readonly retryAfterMs?: number;
   } = {},
 ): Reply {

@@ -17,6 +17,7 @@
  * What bypasses Synod (a session of its own on one shard) is seen as Postgres shows it, and so are transactions of one shard. The order
  * of different transactions is not kept: no two of the snapshots need to be of one moment (ARCHITECTURE.md).
  */
+import { assert } from "../../shared/model/assert.ts";
 import { SynodError } from "../../shared/model/errors.ts";
 import type { Ballot, CarrierId, ShardId } from "../../shared/model/ids.ts";
 import type { Cancel, Clock } from "../../shared/model/ports.ts";
@@ -25,12 +26,16 @@ import { NotLeader, type LeaderHint } from "./gateway.ts";
 import type { Applied } from "./ledger/ledger.ts";
 import { lagsOf, type CommittedCarrier, type Lag, type Snapshot } from "./visibility.ts";
 
+/** By all attempts together; at the bound the one that remembers most is given up as overloaded. */
+const MAX_REMEMBERED = 500_000;
+
 export interface AgreementsOptions {
   readonly clock: Clock;
   readonly delivery: Pick<Delivery, "unconfirmed" | "onConfirmed">;
   readonly leader: () => LeaderHint | undefined;
   /** Proves that nobody led under a higher ballot before the call. */
   readonly stillLeads: (ballot: Ballot) => Promise<boolean>;
+  readonly maxRemembered?: number;
 }
 
 export interface Wanted {
@@ -46,34 +51,63 @@ export interface Wanted {
 interface Attempt extends Wanted {
   /** Everything that a snapshot may have seen on one shard and not on another. */
   readonly committed: Map<CarrierId, CommittedCarrier>;
+  /** More has committed than can be remembered: nothing is known of its snapshots. */
+  isGivenUp: boolean;
 }
 
 export class Agreements {
   readonly #options: AgreementsOptions;
   readonly #open = new Set<Attempt>();
+  #remembered = 0;
 
   constructor(options: AgreementsOptions) {
     this.#options = options;
   }
 
-  /** Resolves when the last snapshots of all shards agree. Rejects with NotLeader, or with `transaction-timeout`. */
+  /**
+   * Resolves when the last snapshots of all shards agree. Rejects with NotLeader, with `transaction-timeout`, or with
+   * `overloaded`.
+   */
   async reach(wanted: Wanted): Promise<void> {
-    const attempt: Attempt = { ...wanted, committed: new Map() };
-    for (const carrier of this.#options.delivery.unconfirmed(wanted.shards)) {
-      watch(attempt, carrier);
-    }
+    const attempt: Attempt = { ...wanted, committed: new Map(), isGivenUp: false };
     this.#open.add(attempt);
+    for (const carrier of this.#options.delivery.unconfirmed(wanted.shards)) {
+      this.#watch(attempt, carrier);
+    }
     try {
       await this.#reach(attempt);
     } finally {
       this.#open.delete(attempt);
+      this.#forget(attempt);
     }
   }
 
   /** Called with everything that is applied to the ledger. */
   applied(applied: Applied): void {
     if (applied.kind !== "committed") return;
-    for (const attempt of this.#open) watch(attempt, applied.carrier);
+    for (const attempt of this.#open) this.#watch(attempt, applied.carrier);
+  }
+
+  /** Transactions that touch no two of the shards look the same from all of them. */
+  #watch(attempt: Attempt, { carrierId, branches }: CommittedCarrier): void {
+    const { shards, committed, isGivenUp } = attempt;
+    if (isGivenUp || committed.has(carrierId)) return;
+    if (branches.filter(({ shard }) => shards.has(shard)).length < 2) return;
+    committed.set(carrierId, { carrierId, branches });
+    this.#remembered += 1;
+    if (this.#remembered > (this.#options.maxRemembered ?? MAX_REMEMBERED)) this.#giveOneUp();
+  }
+
+  #giveOneUp(): void {
+    const [most] = [...this.#open].sort((one, other) => other.committed.size - one.committed.size);
+    assert(most !== undefined, "only open attempts remember anything");
+    most.isGivenUp = true;
+    this.#forget(most);
+  }
+
+  #forget({ committed }: Attempt): void {
+    this.#remembered -= committed.size;
+    committed.clear();
   }
 
   async #reach(attempt: Attempt): Promise<void> {
@@ -87,6 +121,7 @@ export class Agreements {
         }),
       );
       await this.#prove(attempt);
+      if (attempt.isGivenUp) throw tooMuchCommitted();
       const lags = lagsOf(snapshots, committed.values());
       if (lags.length === 0) return;
       await this.#confirmed(attempt, lags);
@@ -131,13 +166,11 @@ export class Agreements {
   }
 }
 
-/** Transactions that touch no two of the shards look the same from all of them. */
-function watch({ shards, committed }: Attempt, { carrierId, branches }: CommittedCarrier): void {
-  if (branches.filter(({ shard }) => shards.has(shard)).length < 2) return;
-  committed.set(carrierId, { carrierId, branches });
-}
-
 function noAgreement(): SynodError {
   const sentence = "the shards did not agree on every transaction before the deadline";
   return new SynodError("transaction-timeout", sentence);
+}
+
+function tooMuchCommitted(): SynodError {
+  return new SynodError("overloaded", "too much has committed while the snapshots were taken");
 }

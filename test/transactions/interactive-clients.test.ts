@@ -36,6 +36,17 @@ test("a client has no more than so many open, and the others as many again", asy
   ]);
 });
 
+test("a client that has no more does not stand in line for places on shards either", async () => {
+  const leader = new InteractiveWorld(2, MAX).lead();
+  for (let number = 1; number <= MAX; number += 1) await leader.begin({}, ALICE);
+  const snapshot = { isolation: "snapshot", shards: [S1, S2] };
+  await leader.begin(snapshot, owner("bob"));
+  let told: unknown;
+  void problem(leader.begin(snapshot, ALICE)).then((answer) => (told = answer));
+  await settled();
+  expect(told).toMatchObject(FULL);
+});
+
 interface Full {
   readonly world: InteractiveWorld;
   readonly leader: Leader;

@@ -69,7 +69,7 @@ class Shards implements ParticipantLinks {
   }
 }
 
-function createWorld() {
+function createWorld(maxRemembered?: number) {
   const [clock, links, leadership] = [new TestClock(), new Shards(), new Leadership()];
   const ballot = roundBallot(1);
   leadership.elected(ballot);
@@ -82,7 +82,10 @@ function createWorld() {
   delivery.startLeading([]);
   const leader = (): undefined => undefined;
   const stillLeads = (): Promise<boolean> => Promise.resolve(true);
-  const agreements = new Agreements({ clock, delivery, leader, stillLeads });
+  const agreements = new Agreements({
+    ...{ clock, delivery, leader, stillLeads },
+    ...(maxRemembered !== undefined && { maxRemembered }),
+  });
   const reads = new Reads({ ...common, leadership, agreements, leader });
   const read = (...shards: readonly ShardId[]): Promise<unknown> => {
     const operations = shards.map((shard) => ({ shard, sql: "select 1", params: [] }));
@@ -99,8 +102,26 @@ function createWorld() {
     agreements.applied({ kind: "committed", carrier });
     delivery.deliver(carrier, () => undefined);
   };
-  return { clock, links, delivery, read, deliver };
+  const apply = (...numbers: readonly number[]): void => {
+    for (const number of numbers) {
+      agreements.applied({ kind: "committed", carrier: commit(1, number) });
+    }
+  };
+  return { clock, links, delivery, read, deliver, apply };
 }
+
+test("where more commits than is remembered, the read that has to remember most is given up, and no other", async () => {
+  const { read, apply } = createWorld(3);
+  const first = read(S1, S2);
+  apply(1, 2, 2, 3);
+  const second = read(S1, S2);
+  apply(4);
+  expect(await first).toEqual({ code: "overloaded", outcome: "not_started" });
+  expect(await second).toEqual([LACKS, LACKS]);
+  const third = read(S1, S2);
+  apply(5, 6, 7);
+  expect(await third).toEqual([LACKS, LACKS]);
+});
 
 test("a read waits for what one of its shards had confirmed before it began, and the other had not", async () => {
   const { links, read, deliver } = createWorld();

@@ -80,7 +80,8 @@ export class InteractiveService implements InteractiveGateway {
     const { ballot } = leadership;
     if (ballot === undefined) throw new NotLeader(leader());
     const { timeoutMs, idleTimeoutMs, shards } = request;
-    const places = shards && (await transactions.admit(request, shards as ShardId[]));
+    const client = owner?.client ?? "";
+    const places = shards && (await transactions.admit(request, shards as ShardId[], client));
     if (leadership.ballot !== ballot) {
       places?.();
       throw new NotLeader(leader());
@@ -92,7 +93,7 @@ export class InteractiveService implements InteractiveGateway {
     try {
       await transactions.begin({
         ...{ ballot, carrierId: carrier, transactionId: id, request, places },
-        client: owner?.client ?? "",
+        client,
       });
     } catch (error) {
       throw leadership.ballot === ballot ? error : new NotLeader(leader());

@@ -9,11 +9,7 @@ import type { TransactionResponse } from "../../../shared/model/api.ts";
 import { assert, unreachable } from "../../../shared/model/assert.ts";
 import { SynodError } from "../../../shared/model/errors.ts";
 import type { CarrierId, GlobalId, ShardId, TransactionId } from "../../../shared/model/ids.ts";
-import {
-  type BeginRequest,
-  type CommitBody,
-  type StepResponse,
-} from "../../../shared/model/interactive.ts";
+import type { BeginRequest, CommitBody, StepResponse } from "../../../shared/model/interactive.ts";
 import type { StatementReply } from "../../../shared/model/protocol.ts";
 import type { Carriers } from "../carriers.ts";
 import type { TransactionCounts } from "../counts.ts";
@@ -104,8 +100,14 @@ export class InteractiveTransactions implements DeadlockParties {
     return this.#held.ofCarrier(carrierId) !== undefined;
   }
 
-  /** On all shards that the transaction names; rejects as not started. */
-  admit({ timeoutMs }: BeginRequest, shards: readonly ShardId[]): Promise<ReleasePlaces> {
+  /** On all shards that the transaction names; rejects as not started, at once where `begin` would. */
+  async admit(
+    { timeoutMs }: BeginRequest,
+    shards: readonly ShardId[],
+    client: string,
+  ): Promise<ReleasePlaces> {
+    const refusal = this.#held.refusal(client, this.#options.maxOpenPerClient);
+    if (refusal !== undefined) throw refusal;
     return placesOn(shards, timeoutMs, this.#options);
   }
 
@@ -118,8 +120,7 @@ export class InteractiveTransactions implements DeadlockParties {
       places?.();
       throw refusal;
     }
-    const { timeoutMs } = request;
-    const untilMs = clock.monotonicMs() + timeoutMs;
+    const untilMs = clock.monotonicMs() + request.timeoutMs;
     const held: HeldInteractive = {
       ...transaction,
       branches: new Branches(this.#options, { ballot, carrierId, request, untilMs }),
@@ -128,7 +129,7 @@ export class InteractiveTransactions implements DeadlockParties {
       answer: new Deferred(),
       response: { seq: 0 },
       cancelIdle: () => undefined,
-      cancelTooLong: clock.after(timeoutMs, () => {
+      cancelTooLong: clock.after(request.timeoutMs, () => {
         this.#handle(held, { kind: "ends", reason: { kind: "tooLong" } });
       }),
       committing: undefined,

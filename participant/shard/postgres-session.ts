@@ -12,6 +12,7 @@ import type { BatchEnd, Step } from "./batch.ts";
 import { cleanUp } from "./give-back.ts";
 import type { BatchReport, ServerConnection } from "./server-connection.ts";
 import {
+  readAssignedXid,
   readCommit,
   readExecution,
   readPrepare,
@@ -43,7 +44,12 @@ import { Watchdog } from "./watchdog.ts";
 const SERVER_TIMEOUT_GRACE_MS = 500;
 
 export type CheckStatement = (sql: string) =>
-  | { readonly ok: true; readonly parameterCount: number }
+  | {
+      readonly ok: true;
+      readonly parameterCount: number;
+      /** As in shared/runtime/sql-rules.ts. */
+      readonly classes: readonly string[];
+    }
   | {
       readonly ok: false;
       readonly code: "statement-not-allowed" | "sql-error";
@@ -96,7 +102,7 @@ export class PostgresSession implements ShardSession {
     const refusal = this.#refusal(operations);
     if (refusal !== undefined) return refusal;
     const { report, span } = await this.#runClient(operations, idempotencyKeys, [], 0);
-    return this.#readStep(report.end, span);
+    return this.#withXid(this.#readStep(report.end, span), operations);
   }
 
   async runStep(operation: BranchOperation): Promise<StepOutcome> {
@@ -105,7 +111,7 @@ export class PostgresSession implements ShardSession {
     const refusal = this.#refusal([operation]);
     if (refusal !== undefined) return { execution: refusal, fields: [] };
     const { report, span } = await this.#runClient([operation], [], [], 0);
-    const execution = this.#readStep(report.end, span);
+    const execution = await this.#withXid(this.#readStep(report.end, span), [operation]);
     const shape = report.end.results[span.first]?.shape;
     return { execution, fields: execution.kind === "executed" ? (shape?.fields ?? []) : [] };
   }
@@ -183,7 +189,11 @@ export class PostgresSession implements ShardSession {
   async commit(receipt: Receipt | null): Promise<CommitOutcome> {
     const { statements } = this.#connection;
     const before = receipt === null ? [] : [steps.writeReceiptStep(statements, receipt)];
-    const batch = [...before, steps.commitStep(statements), steps.resetStep(statements)];
+    const after = receipt === null ? [] : [steps.discardTemporaryStep(statements)];
+    const batch = [
+      ...[...before, steps.commitStep(statements)],
+      ...[...after, steps.resetStep(statements)],
+    ];
     const report = await this.#run(batch, this.#options.timeoutMs + SERVER_TIMEOUT_GRACE_MS);
     await this.#finish(report.end);
     return readCommit(report, before.length);
@@ -291,6 +301,34 @@ export class PostgresSession implements ShardSession {
     const outcome = this.#read(end, span);
     if (outcome.kind !== "executed" || this.#connection.transactionStatus === "T") return outcome;
     return { ...outcome, insideTransaction: false };
+  }
+
+  /**
+   * What is written through a foreign table is no other server's before the commit, and has no xid here. It gets one: what has
+   * none counts as having written nothing, and is committed before the others have voted.
+   */
+  async #withXid(
+    outcome: ExecutionOutcome,
+    operations: readonly BranchOperation[],
+  ): Promise<ExecutionOutcome> {
+    if (outcome.kind !== "executed" || !outcome.insideTransaction || outcome.xid !== null) {
+      return outcome;
+    }
+    const { results } = outcome;
+    const isOfReads = operations.every(({ sql }, index) =>
+      this.#onlyRead(sql, results[index]?.rowCount ?? 0),
+    );
+    if (isOfReads) return outcome;
+    const step = steps.assignXidStep(this.#connection.statements);
+    const { end } = await this.#run([step], this.#options.timeoutMs + SERVER_TIMEOUT_GRACE_MS);
+    return readAssignedXid(end, outcome);
+  }
+
+  /** A statement whose tag counts no row may have written some within `WITH`. */
+  #onlyRead(sql: string, rowCount: number): boolean {
+    const verdict = this.#tools.checkStatement(sql);
+    const [first, second] = verdict.ok ? verdict.classes : [];
+    return second === undefined && (first === "select" || rowCount === 0);
   }
 
   /**

@@ -3,7 +3,8 @@
  *
  * Rows hold only what JSON can hold without loss: bool, int2, int4, finite floats, json, and arrays of these are parsed;
  * all else stays the text that Postgres printed (int8 and numeric, because doubles lose digits; timestamps, because only
- * the text says what the database knows). Not-a-number and the infinities stay text as well.
+ * the text says what the database knows). Not-a-number and the infinities stay text as well, and so do json documents that nest
+ * deeper than 128 levels: whoever walks them, in packing an answer or in keeping it, would overflow the stack.
  */
 import pg from "pg";
 
@@ -15,7 +16,26 @@ const asNumber: FromText = (text) => {
   return Number.isFinite(value) ? value : text;
 };
 const asBoolean: FromText = (text) => text === "t";
-const asJson: FromText = (text): unknown => JSON.parse(text);
+
+const MAX_JSON_DEPTH = 128;
+const asJson: FromText = (text): unknown => (isTooDeep(text) ? text : JSON.parse(text));
+
+/** Of a document; each of its levels takes two characters. */
+function isTooDeep(text: string): boolean {
+  if (text.length <= 2 * MAX_JSON_DEPTH) return false;
+  let depth = 0;
+  let isInText = false;
+  for (let index = 0; index < text.length; index += 1) {
+    const character = text[index];
+    if (character === '"') isInText = !isInText;
+    else if (isInText && character === "\\") index += 1;
+    else if (isInText) continue;
+    else if (character === "[" || character === "{") depth += 1;
+    else if (character === "]" || character === "}") depth -= 1;
+    if (depth > MAX_JSON_DEPTH) return true;
+  }
+  return false;
+}
 
 /** pg-types' own description of this function is wrong: it is an object that creates parsers. */
 const arrayParser = pg.types.arrayParser as unknown as {

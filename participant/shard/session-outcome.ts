@@ -53,6 +53,19 @@ export function readExecution(end: BatchEnd, span: Span, role: string): Executio
   };
 }
 
+/** Of a transaction that was looked at and had none. */
+export function readAssignedXid(
+  end: BatchEnd,
+  executed: ExecutionOutcome & { kind: "executed" },
+): ExecutionOutcome {
+  if (end.kind === "failed") {
+    return { ...readFailure(end.error), index: Math.max(0, executed.results.length - 1) };
+  }
+  const row = end.results[0]?.rows[0];
+  assert(row !== undefined, "the server names the transaction");
+  return { ...executed, xid: row["xid"] as Xid };
+}
+
 /** The commit behind them may fail too (a deferred trigger cannot, as nothing was written): then nothing was read. */
 export function readSnapshotRead(end: BatchEnd, span: Span, role: string): ReadOutcome {
   const execution = readExecution(end, span, role);

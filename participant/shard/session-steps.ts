@@ -31,6 +31,7 @@ const INTERACTIVE_LIMITS_STEP = `select pg_catalog.set_config('lock_timeout', $1
   pg_catalog.set_config('idle_in_transaction_session_timeout', $3, true)`;
 const LOOK = `select pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text as xid,
   current_user::pg_catalog.text as role, pg_catalog.pg_advisory_unlock_all()`;
+const ASSIGN_XID = "select pg_catalog.pg_current_xact_id()::pg_catalog.text as xid";
 const FIND_RECEIPT = `select transaction_id, idempotency_key, fingerprint, results
   from synod.receipts where idempotency_key = any($1::text[]) limit 1`;
 const WRITE_RECEIPT = `insert into synod.receipts (transaction_id, idempotency_key, fingerprint, results)
@@ -39,6 +40,9 @@ const WRITE_RECEIPT = `insert into synod.receipts (transaction_id, idempotency_k
 /** Settings may outlive a transaction too. Not DISCARD ALL, which would drop the prepared statements. */
 const RESET = "reset all";
 const UNLOCK = "select pg_catalog.pg_advisory_unlock_all()";
+
+/** A function may have made tables that would hide the real ones from the connection's next user. */
+const DISCARD_TEMPORARY = "discard temporary";
 
 /** A lock wait ends before its statement does, so that the client learns which of the two it was. */
 const LOCK_SHARE_OF_TIMEOUT = 0.9;
@@ -97,6 +101,10 @@ export function lookStep(cache: StatementCache): Step {
   return { statement: cache.kept(LOOK), values: [] };
 }
 
+export function assignXidStep(cache: StatementCache): Step {
+  return { statement: cache.kept(ASSIGN_XID), values: [] };
+}
+
 /** The gid cannot be a parameter; its alphabet (global-id.ts) makes the literal safe. */
 export function prepareStep(cache: StatementCache, gid: GlobalId): Step {
   return { statement: cache.command(`prepare transaction '${gid}'`), values: [] };
@@ -121,6 +129,11 @@ export function rollbackStep(cache: StatementCache): Step {
 
 export function resetStep(cache: StatementCache): Step {
   return { statement: cache.kept(RESET), values: [] };
+}
+
+/** After a commit; what is prepared has none, and what is rolled back leaves none. */
+export function discardTemporaryStep(cache: StatementCache): Step {
+  return { statement: cache.kept(DISCARD_TEMPORARY), values: [] };
 }
 
 /** RESET ALL leaves the role alone. */

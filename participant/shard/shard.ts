@@ -44,7 +44,10 @@ export type ExecutionOutcome =
   | {
       readonly kind: "executed";
       readonly results: readonly OperationResult[];
-      /** Null when the transaction has written nothing and locked no row. */
+      /**
+       * Null when the transaction has written nothing and locked no row, by what the server knows and by the texts of its
+       * statements: what they have written through a foreign table has an xid, too.
+       */
       readonly xid: Xid | null;
       /** False when the session is no longer inside the transaction that `begin` opened. */
       readonly insideTransaction: boolean;

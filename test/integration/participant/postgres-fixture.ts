@@ -35,7 +35,7 @@ const IDENTITY = { clusterId: clusterId("test"), shardId: shardId("s1") };
 /** For tests of what happens behind the parser's back. */
 export const anyStatement: CheckStatement = (sql) => {
   const parameters = [...sql.matchAll(/\$(\d+)/g)].map(([, digits]) => Number(digits));
-  return { ok: true, parameterCount: Math.max(0, ...parameters) };
+  return { ok: true, parameterCount: Math.max(0, ...parameters), classes: ["select"] };
 };
 
 export function openShard(url: string, options: FixtureOptions = {}): PostgresShard {

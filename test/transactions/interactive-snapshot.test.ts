@@ -134,3 +134,70 @@ test("a shard that cannot be reached refuses it before anything is begun", async
   expect(leader.transactions.size).toBe(0);
   expect(world.links.sent).toEqual([]);
 });
+
+test("a leader that was replaced and has not heard of it gives no snapshot, and leaves nothing open", async () => {
+  const world = new InteractiveWorld();
+  const leader = world.lead();
+  world.isReplaced = true;
+  expect(await problem(leader.begin(SNAPSHOT))).toMatchObject({
+    ...{ code: "transaction-expired", outcome: "aborted" },
+    message: "the transaction is rolled back: the leader has changed",
+  });
+  await settled();
+  expect(world.left).toEqual([0, 0]);
+});
+
+test.each<[string, (world: InteractiveWorld, leader: Leader) => unknown]>([
+  ["the leader is deposed", (_, leader) => (leader.depose(), undefined)],
+  ["its time is over", (world) => world.clock.advance(2_000)],
+  ["a link is lost and comes back", ({ links }) => (links.cut(S2), links.mend(S2), undefined)],
+])("while a snapshot is taken: %s, and nothing stays open or taken", async (_, happen) => {
+  const world = new InteractiveWorld(2);
+  const leader = world.lead();
+  const release = world.hooksOf(S2).hold("before execute");
+  let told: object | undefined;
+  void problem(leader.begin({ ...SNAPSHOT, timeoutMs: 2_000 })).then(
+    (answer) => (told = answer),
+    (error: unknown) => (told = error as object),
+  );
+  await settled();
+  expect(told).toBeUndefined();
+  await happen(world, leader);
+  await settled();
+  expect(told).toBeDefined();
+  expect(told).not.toHaveProperty("answered");
+  release();
+  await settled();
+  await settled();
+  expect(world.left).toEqual([0, 0]);
+  const next = world.lead();
+  const client = await next.begin(SNAPSHOT);
+  expect(await client.commit()).toMatchObject({ outcome: "committed" });
+});
+
+test("what was begun anew has savepoints like any other, and commits whole", async () => {
+  const world = new InteractiveWorld();
+  const leader = world.lead();
+  const { release, committed } = await halfCommitted(world, leader);
+  const beginning = leader.begin(SNAPSHOT);
+  await settled();
+  release();
+  const client = await beginning;
+  await committed;
+  const taken = world.links.sent.filter(
+    (sent) => sent.kind === "statement" && sent.action.kind === "takeSnapshot",
+  );
+  expect(taken.map(({ shard }) => shard)).toEqual([S1, S2, S2]);
+  await client.step(1, add(S1, 1, "b"));
+  await client.step(2, { kind: "savepoint", name: "s" });
+  await client.step(3, add(S2, 100, "b"));
+  await client.step(4, { kind: "rollbackTo", name: "s" });
+  await client.step(5, add(S2, -1, "b"));
+  expect(await client.step(5, add(S2, -1, "b"))).toMatchObject({ replayed: true });
+  expect(await client.commit()).toMatchObject({ outcome: "committed" });
+  expect(world.books).toEqual([
+    [90n, 101n],
+    [110n, 99n],
+  ]);
+  expect(world.left).toEqual([0, 0]);
+});

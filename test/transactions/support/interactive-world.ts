@@ -158,7 +158,7 @@ export class Leader {
     const delivery = this.#delivery;
     const agreements = new Agreements({
       ...{ clock, delivery, leader: () => undefined },
-      stillLeads: () => Promise.resolve(this.#leadership.ballot !== undefined),
+      stillLeads: () => Promise.resolve(!world.isReplaced && this.#leadership.ballot !== undefined),
     });
     this.carriers = new Carriers({
       ...{ ...common, clusterId: CLUSTER, delivery, failpoint: noFailpoints },

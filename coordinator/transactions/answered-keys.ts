@@ -1,11 +1,14 @@
 /**
  * What this leader has answered under idempotency keys, of all that the ledger does not keep: errors with outcome `aborted`,
- * which are a key's answer, and which body a key was used with where one shard alone keeps the results, or nobody.
+ * which are a key's answer; answers of what wrote nothing, which nobody else keeps; and which body a key was used with where
+ * one shard alone keeps the results, or nobody.
  *
  * So an attempt that was held up on its way, and arrives when a later one was told "aborted", runs into that answer instead of
  * committing behind it; and a key that comes back with another body is known, whatever shards that names. It is a leader's
  * own memory, of one ballot: its successor begins with nothing, and requests meant for this ballot are refused there.
  */
+import { unreachable } from "../../shared/model/assert.ts";
+import type { TransactionResponse } from "../../shared/model/api.ts";
 import type { SynodError } from "../../shared/model/errors.ts";
 import type { Ballot } from "../../shared/model/ids.ts";
 import type { Clock } from "../../shared/model/ports.ts";
@@ -25,13 +28,22 @@ export const DEFAULT_ANSWERED_KEYS_LIMITS: AnsweredKeysLimits = {
   maxBytes: 64 * 1024 * 1024,
 };
 
+/** Of one answer: what finds nothing to write says little. */
+const MAX_ANSWER_CHARACTERS = 4_096;
+
 /** Objects, map and queue, roughly. */
 const ENTRY_OVERHEAD_BYTES = 300;
 
+export type KeyAnswer =
+  | { readonly kind: "aborted"; readonly error: SynodError }
+  /** It has no effect, and an attempt that comes later must not have one. */
+  | { readonly kind: "wroteNothing"; readonly response: TransactionResponse }
+  /** A shard answers again; or it has read too much to be kept here, where it would push out the others. */
+  | { readonly kind: "notKept" };
+
 interface Answered {
   readonly fingerprint: string;
-  /** Undefined: it succeeded, and whoever keeps the results answers again. */
-  readonly error: SynodError | undefined;
+  readonly answer: KeyAnswer;
 }
 
 interface Entry extends Answered {
@@ -69,12 +81,15 @@ export class AnsweredKeys {
   }
 
   /** The first answer stays. */
-  add(ballot: Ballot, { key, fingerprint }: Idempotency, error: SynodError | undefined): void {
+  add(ballot: Ballot, { key, fingerprint }: Idempotency, answer: KeyAnswer): void {
     if (ballot !== this.#ballot) this.#beginBallot(ballot);
     if (this.#byKey.has(key)) return;
-    const characters = key.length + fingerprint.length + (error?.message.length ?? 0);
+    const isTooLarge = charactersOf(answer) > MAX_ANSWER_CHARACTERS;
+    const kept: KeyAnswer =
+      isTooLarge && answer.kind === "wroteNothing" ? { kind: "notKept" } : answer;
+    const characters = key.length + fingerprint.length + charactersOf(kept);
     const bytes = ENTRY_OVERHEAD_BYTES + 2 * characters;
-    this.#byKey.set(key, { fingerprint, error, bytes, atMs: this.#clock.monotonicMs() });
+    this.#byKey.set(key, { fingerprint, answer: kept, bytes, atMs: this.#clock.monotonicMs() });
     this.#oldestFirst.push(key);
     this.#bytes += bytes;
     this.#forget();
@@ -100,5 +115,18 @@ export class AnsweredKeys {
       this.#byKey.delete(first);
       this.#bytes -= entry.bytes;
     }
+  }
+}
+
+function charactersOf(answer: KeyAnswer): number {
+  switch (answer.kind) {
+    case "aborted":
+      return answer.error.message.length;
+    case "wroteNothing":
+      return JSON.stringify(answer.response).length;
+    case "notKept":
+      return 0;
+    default:
+      return unreachable(answer);
   }
 }

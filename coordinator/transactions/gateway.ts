@@ -45,6 +45,8 @@ export interface SubmissionAnswer {
   readonly response: TransactionResponse;
   /** The transaction committed earlier under the same idempotency key; this is its first answer. */
   readonly replayed: boolean;
+  /** A shard has kept it under its key. */
+  readonly isKeptByShard?: true;
 }
 
 /** Something that people must look at: the evidence of a shard contradicts a decision. */

@@ -16,7 +16,7 @@ import type { Ballot, CarrierId, ShardId, TransactionId } from "../../shared/mod
 import type { Clock } from "../../shared/model/ports.ts";
 import type { Idempotency } from "../../shared/model/protocol.ts";
 import { keyExpired } from "./answer.ts";
-import type { AnsweredKeys } from "./answered-keys.ts";
+import type { AnsweredKeys, KeyAnswer } from "./answered-keys.ts";
 import type { Carriers } from "./carriers.ts";
 import type { TransactionCounts } from "./counts.ts";
 import { NotLeader, type LeaderHint, type Submission, type SubmissionAnswer } from "./gateway.ts";
@@ -114,7 +114,9 @@ export class KeyedAttempts {
     const answered = answeredKeys.find(ballot, idempotency.key);
     if (answered !== undefined) {
       if (answered.fingerprint !== idempotency.fingerprint) throw keyReused();
-      if (answered.error !== undefined) throw asReplay(answered.error);
+      const { answer } = answered;
+      if (answer.kind === "aborted") throw asReplay(answer.error);
+      if (answer.kind === "wroteNothing") return { response: answer.response, replayed: true };
     }
     // One shard is asked first: it keeps answers for longer.
     const isOfOneShard = new Set(request.operations.map(({ shard }) => shard)).size === 1;
@@ -138,10 +140,15 @@ export class KeyedAttempts {
     this.#runningByKey.set(key, { fingerprint, answer, attempt });
     try {
       const answered = await answer;
-      this.#remember(ballot, idempotency, undefined);
+      const { response, isKeptByShard = false } = answered;
+      this.#remember(
+        ballot,
+        idempotency,
+        isKeptByShard ? { kind: "notKept" } : { kind: "wroteNothing", response },
+      );
       return answered;
     } catch (error) {
-      if (isAborted(error)) this.#remember(ballot, idempotency, error);
+      if (isAborted(error)) this.#remember(ballot, idempotency, { kind: "aborted", error });
       throw error;
     } finally {
       void this.#whenFinal(attempt).then(() => {
@@ -151,10 +158,10 @@ export class KeyedAttempts {
   }
 
   /** Before anybody is told, and before another attempt can begin. */
-  #remember(ballot: Ballot, idempotency: Idempotency, error: SynodError | undefined): void {
+  #remember(ballot: Ballot, idempotency: Idempotency, answer: KeyAnswer): void {
     const { ledger, leadership, answeredKeys } = this.#options;
     if (leadership.ballot !== ballot || ledger.firstAnswer(idempotency.key) !== undefined) return;
-    answeredKeys.add(ballot, idempotency, error);
+    answeredKeys.add(ballot, idempotency, answer);
   }
 
   #whenFinal({ carrierId: id }: Attempt): Promise<void> {

@@ -4,7 +4,11 @@
  * keeps the transaction from ever committing. No entry in the decision log, no second phase.
  */
 import { unreachable } from "../../shared/model/assert.ts";
-import type { OperationResult, TransactionRequest } from "../../shared/model/api.ts";
+import type {
+  OperationResult,
+  TransactionRequest,
+  TransactionResponse,
+} from "../../shared/model/api.ts";
 import { SynodError } from "../../shared/model/errors.ts";
 import type { Ballot, CarrierId, ShardId, TransactionId } from "../../shared/model/ids.ts";
 import type { Clock, Logger } from "../../shared/model/ports.ts";
@@ -96,7 +100,7 @@ export class OnePhase {
       case "committed":
         return answered(reply.transactionId, reply.results[0] ?? [], reply.replayed);
       case "readOnly":
-        return answered(transactionId, reply.results[0] ?? [], false);
+        return { response: committed(transactionId, reply.results[0] ?? []), replayed: false };
       case "no":
         throw refusalError(shard, reply.refusal, transactionId);
       case "unknown":
@@ -169,7 +173,11 @@ function answered(
   results: readonly OperationResult[],
   replayed: boolean,
 ): SubmissionAnswer {
-  return { response: { id, outcome: "committed", results, pendingShards: [] }, replayed };
+  return { response: committed(id, results), replayed, isKeptByShard: true };
+}
+
+function committed(id: TransactionId, results: readonly OperationResult[]): TransactionResponse {
+  return { id, outcome: "committed", results, pendingShards: [] };
 }
 
 function notReached(shard: ShardId, transactionId: TransactionId, cause: unknown): SynodError {

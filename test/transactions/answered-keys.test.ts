@@ -3,6 +3,7 @@ import {
   AnsweredKeys,
   DEFAULT_ANSWERED_KEYS_LIMITS,
   type AnsweredKeysLimits,
+  type KeyAnswer,
 } from "../../coordinator/transactions/answered-keys.ts";
 import { SynodError } from "../../shared/model/errors.ts";
 import { ballot, nodeId } from "../../shared/model/ids.ts";
@@ -10,13 +11,16 @@ import { ManualClock } from "./support/manual-clock.ts";
 
 const FIRST = ballot(1, nodeId(1));
 const SECOND = ballot(2, nodeId(1));
-const conflict = new SynodError("lock-timeout", "a lock was not granted in time");
+const aborted = (error: SynodError): KeyAnswer => ({ kind: "aborted", error });
+const CONFLICT = aborted(new SynodError("lock-timeout", "a lock was not granted in time"));
+const NOT_KEPT: KeyAnswer = { kind: "notKept" };
+const huge = "x".repeat(2_000);
 
 function memory(limits: Partial<AnsweredKeysLimits> = {}) {
   const clock = new ManualClock();
   const keys = new AnsweredKeys(clock, { ...DEFAULT_ANSWERED_KEYS_LIMITS, ...limits });
-  const add = (key: string, error: SynodError | undefined = conflict): void => {
-    keys.add(FIRST, { key, fingerprint: `print of ${key}` }, error);
+  const add = (key: string, answer: KeyAnswer = CONFLICT): void => {
+    keys.add(FIRST, { key, fingerprint: `print of ${key}` }, answer);
   };
   const known = (...names: readonly string[]): readonly string[] =>
     names.filter((name) => keys.find(FIRST, name) !== undefined);
@@ -26,15 +30,15 @@ function memory(limits: Partial<AnsweredKeysLimits> = {}) {
 test("an abort is remembered with the body that it was for", () => {
   const { keys, add } = memory();
   add("k");
-  expect(keys.find(FIRST, "k")).toMatchObject({ fingerprint: "print of k", error: conflict });
+  expect(keys.find(FIRST, "k")).toMatchObject({ fingerprint: "print of k", answer: CONFLICT });
   expect(keys.find(FIRST, "other")).toBeUndefined();
 });
 
 test("the first answer under a key stays", () => {
   const { keys, add } = memory();
   add("k");
-  add("k", undefined);
-  expect(keys.find(FIRST, "k")?.error).toBe(conflict);
+  add("k", NOT_KEPT);
+  expect(keys.find(FIRST, "k")?.answer).toBe(CONFLICT);
   expect(keys.size).toBe(1);
 });
 
@@ -42,9 +46,9 @@ test("it is the memory of one ballot", () => {
   const { keys, add } = memory();
   add("k");
   expect(keys.find(SECOND, "k")).toBeUndefined();
-  keys.add(SECOND, { key: "other", fingerprint: "" }, undefined);
+  keys.add(SECOND, { key: "other", fingerprint: "" }, NOT_KEPT);
   expect(keys.find(FIRST, "k")).toBeUndefined();
-  expect([keys.size, keys.find(SECOND, "other")?.error]).toEqual([1, undefined]);
+  expect([keys.size, keys.find(SECOND, "other")?.answer]).toEqual([1, NOT_KEPT]);
 });
 
 test("what is older than the retention is forgotten", () => {
@@ -63,13 +67,37 @@ test("beyond the greatest number the oldest go", () => {
   expect(keys.size).toBe(2);
 });
 
-test("beyond the greatest size the oldest go, and give their bytes back", () => {
+function nothingWritten(text: string): KeyAnswer {
+  const results = [{ rowCount: 0, rows: [{ text }] }];
+  return {
+    kind: "wroteNothing",
+    response: { id: "", outcome: "committed", pendingShards: [], results },
+  };
+}
+
+test("an answer that says much is not kept, that its key was used is", () => {
+  const { keys, add } = memory();
+  add("short", nothingWritten("x"));
+  expect(keys.find(FIRST, "short")?.answer).toEqual(nothingWritten("x"));
+  const { bytes } = keys;
+  add("long", nothingWritten("x".repeat(5_000)));
+  expect(keys.find(FIRST, "long")).toMatchObject({
+    fingerprint: "print of long",
+    answer: NOT_KEPT,
+  });
+  expect(keys.bytes - bytes).toBeLessThan(1_000);
+});
+
+test.each<[string, KeyAnswer]>([
+  ["an abort", aborted(new SynodError("sql-error", huge))],
+  ["an answer", nothingWritten(huge)],
+])("beyond the greatest size the oldest go, and give their bytes back (%s)", (_, large) => {
   const { keys, add } = memory({ maxBytes: 2_000 });
   for (let number = 0; number < 1_000; number += 1) {
-    add(`k${number}`, new SynodError("sql-error", "x".repeat(number % 200)));
+    add(`k${number}`, aborted(new SynodError("sql-error", "x".repeat(number % 200))));
     expect(keys.bytes).toBeLessThanOrEqual(2_000);
   }
   expect(keys.size).toBeGreaterThan(1);
-  add("huge", new SynodError("sql-error", "x".repeat(2_000)));
+  add("huge", large);
   expect([keys.size, keys.bytes]).toEqual([0, 0]);
 });

@@ -1,4 +1,5 @@
 /** Isolation `snapshot`: what a transaction sees of others that several shards commit one after the other. */
+import { NotLeader } from "../../coordinator/transactions/gateway.ts";
 import { INTERACTIVE_LIMITS } from "../../shared/model/interactive.ts";
 import { settled } from "../participant/test-clock.ts";
 import {
@@ -145,6 +146,18 @@ test("a leader that was replaced and has not heard of it gives no snapshot, and 
   });
   await settled();
   expect(world.left).toEqual([0, 0]);
+});
+
+test("a leader that is replaced while a snapshot waits for its place does not begin it", async () => {
+  const world = new InteractiveWorld(2);
+  const leader = world.lead();
+  await leader.begin(SNAPSHOT);
+  const waiting = leader.begin({ isolation: "snapshot", shards: [S1] });
+  await settled();
+  leader.depose();
+  await expect(waiting).rejects.toBeInstanceOf(NotLeader);
+  await settled();
+  expect([leader.transactions.size, ...world.left]).toEqual([0, 0, 0]);
 });
 
 test.each<[string, (world: InteractiveWorld, leader: Leader) => unknown]>([

@@ -100,6 +100,19 @@ test("of a transaction that it began a leader asks the shard", async () => {
   expect(sent).toEqual(["executeOnePhase", "settle"]);
 });
 
+test("a key of what found nothing to write is answered: an attempt that comes late writes nothing either", async () => {
+  const { add, database } = createWorld();
+  database.items.delete("a");
+  const first = await add([SHARD], key("k"));
+  expect(first).toMatchObject({ response: { results: [{ rowCount: 0 }] }, replayed: false });
+  database.items.set("a", 100n);
+  expect(await add([SHARD], key("k"))).toEqual({ response: first.response, replayed: true });
+  expect(database.items.get("a")).toBe(100n);
+  await expect(add([SHARD], key("k", "other"))).rejects.toMatchObject({
+    code: "idempotency-key-reused",
+  });
+});
+
 test("an id that a leader has not given yet is not found, and leaves nothing behind on the shard", async () => {
   const { service, add, database, sent } = createWorld();
   const { ballot, sequence } = originOf(idOf(await add()));
@@ -172,7 +185,7 @@ describe("under a key that the ledger may have forgotten", () => {
     const { add, committed, database } = createForgetful();
     const first = await add([SHARD], old);
     committed(...young);
-    expect(await add([SHARD], old)).toEqual({ response: first.response, replayed: true });
+    expect(await add([SHARD], old)).toEqual({ ...first, replayed: true });
     expect(database.items.get("a")).toBe(101n);
   });
 

@@ -34,6 +34,7 @@ const READ_SETTINGS = `
       - current_setting('superuser_reserved_connections')::int
       - coalesce(current_setting('reserved_connections', true), '0')::int as connections,
     coalesce(current_setting('prepared_orphaned_transaction_timeout', true), '0') as orphan_timeout,
+    current_setting('synchronous_commit') as synchronous_commit,
     pg_is_in_recovery() as is_standby`;
 
 export interface ServerSettings {
@@ -42,6 +43,7 @@ export interface ServerSettings {
   readonly prepared: number;
   readonly connections: number;
   readonly orphan_timeout: string;
+  readonly synchronous_commit: string;
   readonly is_standby: boolean;
 }
 
@@ -72,6 +74,11 @@ export function findings(server: ServerSettings, options: PreflightOptions): rea
   if (Number.parseFloat(server.orphan_timeout) !== 0) {
     found.push(
       `prepared_orphaned_transaction_timeout is ${server.orphan_timeout}: set it to 0, or the server rolls back branches that were promised to commit`,
+    );
+  }
+  if (server.synchronous_commit === "off") {
+    found.push(
+      "synchronous_commit is off, so a crash of the server would lose transactions of this shard alone that are acknowledged: set it to on, for the role and the database too",
     );
   }
   return found;

@@ -16,6 +16,7 @@ const GOOD = {
   prepared: 200,
   connections: 197,
   orphan_timeout: "0",
+  synchronous_commit: "on",
   is_standby: false,
 };
 
@@ -43,6 +44,7 @@ test.each([
   [{ prepared: 64 }, "max_prepared_transactions is 64: set it to more than 64"],
   [{ connections: 75 }, "raise max_connections, or lower SYNOD_MAX_BRANCHES"],
   [{ orphan_timeout: "5min" }, "prepared_orphaned_transaction_timeout is 5min: set it to 0"],
+  [{ synchronous_commit: "off" }, "synchronous_commit is off"],
   [{ is_standby: true }, "point SYNOD_DATABASE_URL at the primary"],
 ])("a server with %o is refused with a sentence that names the cure", (change, sentence) => {
   expect(findings({ ...GOOD, ...change }, OPTIONS)).toEqual([expect.stringContaining(sentence)]);
@@ -52,6 +54,18 @@ test("a good server has no findings, and several findings come at once", () => {
   expect(findings(GOOD, OPTIONS)).toEqual([]);
   expect(findings({ ...GOOD, prepared: 65, orphan_timeout: "0ms" }, OPTIONS)).toEqual([]);
   expect(findings({ ...GOOD, prepared: 0, connections: 1 }, OPTIONS)).toHaveLength(2);
+});
+
+test("a database that does not wait for its commits is not served", async () => {
+  const url = await createTestDatabase();
+  const database = new URL(url).pathname.slice(1);
+  await withKnex(url, (knex) =>
+    knex.raw(`alter database ${database} set synchronous_commit to off`),
+  );
+  const starting = withKnex(url, (knex) => preflight(knex, OPTIONS));
+  await expect(starting).rejects.toThrow(PreflightFailed);
+  await withKnex(url, (knex) => knex.raw(`alter database ${database} reset synchronous_commit`));
+  await withKnex(url, (knex) => preflight(knex, OPTIONS));
 });
 
 test("a new database is migrated and claimed, once, however many start at once", async () => {

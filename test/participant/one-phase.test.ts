@@ -162,6 +162,17 @@ test("attempts under one key run one after the other", async () => {
   expect(database.items.get("a")).toBe(105n);
 });
 
+test("an earlier attempt that arrives behind a no under its key is not run, a later one is", async () => {
+  const { node, database } = createNode();
+  const unmet = { ...add(5), expect: { rowCount: 7 } };
+  expect(await node.handle(LINK, onePhaseRequest(2, [unmet], "k"))).toMatchObject({ kind: "no" });
+  const late = onePhaseRequest(1, [add(5)], "k");
+  expect(await node.handle(LINK, late)).toMatchObject({ kind: "unknown" });
+  expect(database.items.get("a")).toBe(100n);
+  const later = onePhaseRequest(3, [add(5)], "k");
+  expect(await node.handle(LINK, later)).toMatchObject({ kind: "committed" });
+});
+
 test("an earlier attempt that was lost sight of at its commit does not land beside one that finds nothing to write", async () => {
   const { node, hooks, database } = createNode();
   hooks.verdicts.set("before commit", "late");

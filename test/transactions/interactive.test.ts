@@ -129,7 +129,13 @@ test("a rollback is told when both branches have let go of their locks, repeats,
   const client = await world.lead().begin();
   await transfer(client);
   const answer = { id: client.id, outcome: "aborted" };
-  expect(await client.rollBack()).toEqual(answer);
+  const release = world.hooksOf(S2).hold("before rollback");
+  let told: object | undefined;
+  const rollingBack = client.rollBack().then((rolledBack) => (told = rolledBack));
+  await settled();
+  expect([told, ...world.left]).toEqual([undefined, 0, 1]);
+  release();
+  expect(await rollingBack).toEqual(answer);
   expect(world.left).toEqual([0, 0]);
   expect(world.books).toEqual(UNTOUCHED);
   expect(await client.rollBack()).toEqual(answer);

@@ -17,6 +17,7 @@ import { TransactionService } from "../../coordinator/transactions/transaction-s
 import type { ParticipantLinks, ReplyTo } from "../../coordinator/transport/participant-link.ts";
 import { noFailpoints } from "../../shared/model/failpoints.ts";
 import {
+  type Ballot,
   onePhaseTransactionId,
   parseTransactionId,
   originOf,
@@ -110,6 +111,37 @@ test("a key of what found nothing to write is answered: an attempt that comes la
   expect(database.items.get("a")).toBe(100n);
   await expect(add([SHARD], key("k", "other"))).rejects.toMatchObject({
     code: "idempotency-key-reused",
+  });
+});
+
+describe("an abort under a key", () => {
+  const unmet = (idempotency: Idempotency, more: { readonly meantFor?: Ballot } = {}) => {
+    const { request } = addition([SHARD]);
+    const [first] = request.operations;
+    const operations = [{ ...first!, expect: { rowCount: 2 } }];
+    return { ...more, request: { ...request, operations }, idempotency };
+  };
+
+  test("is its answer, and the shard is not asked again", async () => {
+    const { service, sent } = createWorld();
+    const told = { code: "expectation-failed", outcome: "aborted" };
+    await expect(service.submit(unmet(key("k")))).rejects.toMatchObject(told);
+    const again = service.submit(unmet(key("k")));
+    await expect(again).rejects.toMatchObject({ ...told, detail: { replayed: true } });
+    expect(sent).toEqual(["executeOnePhase"]);
+  });
+
+  test("is not told by a leader that was replaced without hearing of it", async () => {
+    const { service } = createWorld(DEFAULT_LEDGER_OPTIONS, false);
+    const told = { code: "outcome-unknown", outcome: "unknown" };
+    await expect(service.submit(unmet(key("k")))).rejects.toMatchObject(told);
+  });
+
+  test("is of one leader: what was meant for another is not begun", async () => {
+    const { service, sent } = createWorld();
+    const held = service.submit(unmet(key("k"), { meantFor: roundBallot(ROUND - 1) }));
+    await expect(held).rejects.toBeInstanceOf(NotLeader);
+    expect(sent).toEqual([]);
   });
 });
 

@@ -6,6 +6,8 @@ import { fieldPath } from "./field-path.ts";
 import type { FieldError } from "./field-errors.ts";
 
 const MAX_DEPTH = 16;
+/** UTF-8 has no form for it: it would arrive as another character. */
+const LONE_SURROGATE = /\p{Surrogate}/u;
 
 interface Place {
   readonly path: readonly PropertyKey[];
@@ -40,6 +42,7 @@ export function objectionsToList(params: unknown, path: readonly PropertyKey[]):
 }
 
 function isHarmless(value: unknown): boolean {
+  if (typeof value === "string") return !LONE_SURROGATE.test(value);
   return typeof value !== "number" ? typeof value !== "object" : Number.isSafeInteger(value);
 }
 
@@ -52,6 +55,9 @@ function within({ path, value }: Place): Place[] {
 
 function objection({ path, value }: Place, outerDepth: number): string | undefined {
   if (path.length - outerDepth > MAX_DEPTH) return `is nested deeper than ${MAX_DEPTH} levels`;
+  if ([value, path.at(-1)].some((text) => typeof text === "string" && LONE_SURROGATE.test(text))) {
+    return "holds half of a character (a lone surrogate)";
+  }
   if (typeof value !== "number" || Number.isSafeInteger(value)) return undefined;
   if (!Number.isFinite(value)) return "is not a finite number";
   if (!Number.isInteger(value)) return undefined;

@@ -24,6 +24,9 @@ const CACHE_GENERATION_ENTRIES = 2_000;
 const CACHE_GENERATION_CHARACTERS = 4 * 1024 * 1024;
 const MAX_PARSER_MESSAGE_LENGTH = 200;
 
+/** UTF-8 has no form for it: the server would read another character. */
+const LONE_SURROGATE = /\p{Surrogate}/u;
+
 let loaded = false;
 let young = new Map<string, StatementVerdict>();
 let old = new Map<string, StatementVerdict>();
@@ -57,6 +60,9 @@ function remember(sql: string, verdict: StatementVerdict): void {
 function read(sql: string): StatementVerdict {
   assert(loaded, "the SQL parser is loaded before the first statement is checked");
   if (sql.includes("\0")) return refuse("sql-error", "the statement holds a NUL character");
+  if (LONE_SURROGATE.test(sql)) {
+    return refuse("sql-error", "the statement holds half of a character (a lone surrogate)");
+  }
   if (sql.length > LIMITS.maxSqlLength) {
     return refuse(
       "sql-error",

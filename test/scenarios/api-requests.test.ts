@@ -72,6 +72,20 @@ const refusals: [what: string, body: unknown, status: number, code: string, fiel
   ],
   ["1e999", withParam("1e999"), 400, "invalid-request", "operations[0].params[0]"],
   [
+    "half of a character",
+    withParam(String.raw`["x\ud83d"]`),
+    400,
+    "invalid-request",
+    "operations[0].params[0][0]",
+  ],
+  [
+    "a name with half of one",
+    withParam(String.raw`{"\ude00": 1}`),
+    400,
+    "invalid-request",
+    "operations[0].params[0].\ude00",
+  ],
+  [
     "-1e999 inside",
     withParam('{"a":[0,-1e999]}'),
     400,

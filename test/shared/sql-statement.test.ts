@@ -168,6 +168,13 @@ test("refuses a NUL character, behind which the server would read nothing", () =
   expect(refusal("select 1\0; commit")).toBe("sql-error: the statement holds a NUL character");
 });
 
+test("refuses half of a character, which the server would read as another one", () => {
+  expect(refusal("select '\ud83d'")).toBe(
+    "sql-error: the statement holds half of a character (a lone surrogate)",
+  );
+  expect(refusal("select '\ud83d\ude00'")).toBe("allowed");
+});
+
 test("counts the parameters that a statement takes", () => {
   expect(checkStatement("select $1, ($3::int), $2 from t where a = $3")).toMatchObject({
     ok: true,

@@ -161,9 +161,20 @@ test("a leader that is replaced while a snapshot waits for its place does not be
 });
 
 test.each<[string, (world: InteractiveWorld, leader: Leader) => unknown]>([
-  ["the leader is deposed", (_, leader) => (leader.depose(), undefined)],
+  [
+    "the leader is deposed",
+    (_, leader) => {
+      leader.depose();
+    },
+  ],
   ["its time is over", (world) => world.clock.advance(2_000)],
-  ["a link is lost and comes back", ({ links }) => (links.cut(S2), links.mend(S2), undefined)],
+  [
+    "a link is lost and comes back",
+    ({ links }) => {
+      links.cut(S2);
+      links.mend(S2);
+    },
+  ],
 ])("while a snapshot is taken: %s, and nothing stays open or taken", async (_, happen) => {
   const world = new InteractiveWorld(2);
   const leader = world.lead();

@@ -9,10 +9,12 @@ import {
   startLocalCluster,
 } from "../../demo/local-cluster.ts";
 import { type ApiDocument, checkerOf, type Told } from "../support/api-document.ts";
+import { eventually } from "../support/wait.ts";
 
 const home = mkdtempSync(join(tmpdir(), "synod-api-document-"));
 chmodSync(home, 0o755);
 const statementsFile = join(home, "statements.json");
+const MAX_OPEN = 4;
 let cluster: LocalCluster;
 let url: string;
 let document: ApiDocument;
@@ -25,7 +27,10 @@ beforeAll(async () => {
     coordinators: 1,
     shards: 2,
     directory: join(home, "cluster"),
-    env: { SYNOD_STATEMENTS_FILE: statementsFile },
+    env: {
+      SYNOD_STATEMENTS_FILE: statementsFile,
+      SYNOD_MAX_OPEN_PER_CLIENT: String(MAX_OPEN),
+    },
   });
   url = cluster.coordinators[0]!.url;
   await Promise.all(
@@ -58,6 +63,10 @@ const post = (
     headers: { "content-type": "application/json", ...headers },
     body: typeof body === "string" ? body : JSON.stringify(body),
   });
+
+function codeOf({ text }: Told): unknown {
+  return (JSON.parse(text) as { code?: unknown }).code;
+}
 
 test("every example of a request is carried out, and answered as documented", async () => {
   let id = "";
@@ -95,6 +104,66 @@ test("an interactive transaction is rolled back as documented, and refuses as do
   }
   expect(undocumented("/v1/transactions/{id}/commit", "post", commit)).toEqual([]);
   expect(undocumented("/v1/transactions/{id}", "delete", deleted)).toEqual([]);
+});
+
+test("calls that come while a step runs, or after the commit, are refused as documented", async () => {
+  const begin = await ask("/v1/transactions/begin", { method: "POST" });
+  const { id } = JSON.parse(begin.text) as { id: string };
+  const path = `/v1/transactions/${id}`;
+  const step = { seq: 1, shard: "s1", sql: "select pg_sleep(1)" };
+  const running = post(step, {}, `${path}/statements`);
+  await eventually("the step runs", async () => {
+    const { text } = await ask("/v1/transactions?state=active");
+    const { transactions } = JSON.parse(text) as { transactions: { id: string; shards: [] }[] };
+    return transactions.some((one) => one.id === id && one.shards.length > 0);
+  });
+  const early = await post({}, {}, `${path}/commit`);
+  expect((await running).status).toBe(200);
+  const commit = await post({}, {}, `${path}/commit`);
+  const late = await post({ ...step, seq: 2 }, {}, `${path}/statements`);
+  const deleted = await ask(path, { method: "DELETE" });
+  expect([early, commit, late, deleted].map(codeOf)).toEqual([
+    "sequence-conflict",
+    undefined,
+    "already-committed",
+    "already-committed",
+  ]);
+  for (const told of [early, commit]) {
+    expect(undocumented("/v1/transactions/{id}/commit", "post", told)).toEqual([]);
+  }
+  expect(undocumented("/v1/transactions/{id}/statements", "post", late)).toEqual([]);
+  expect(undocumented("/v1/transactions/{id}", "delete", deleted)).toEqual([]);
+});
+
+test("what a snapshot cannot be begun with, or used for, is refused as documented", async () => {
+  const begin = (body: object): Promise<Told> => post(body, {}, "/v1/transactions/begin");
+  const wrong = [
+    await begin({ isolation: "snapshot" }),
+    await begin({ shards: ["s1"] }),
+    await begin({ isolation: "snapshot", shards: ["s1", "s9"] }),
+  ];
+  expect(wrong.map(codeOf)).toEqual(["invalid-request", "invalid-request", "unknown-shard"]);
+  for (const told of wrong) {
+    expect(undocumented("/v1/transactions/begin", "post", told)).toEqual([]);
+  }
+  const { text } = await begin({ isolation: "snapshot", shards: ["s1"] });
+  const path = `/v1/transactions/${(JSON.parse(text) as { id: string }).id}`;
+  const elsewhere = await post({ seq: 1, shard: "s2", sql: "select 1" }, {}, `${path}/statements`);
+  expect(codeOf(elsewhere)).toBe("invalid-request");
+  expect(undocumented("/v1/transactions/{id}/statements", "post", elsewhere)).toEqual([]);
+  await ask(path, { method: "DELETE" });
+});
+
+test("a client that has too many open is told so as documented", async () => {
+  const opened: string[] = [];
+  let told = await ask("/v1/transactions/begin", { method: "POST" });
+  while (told.status === 201 && opened.length < MAX_OPEN) {
+    opened.push((JSON.parse(told.text) as { id: string }).id);
+    told = await ask("/v1/transactions/begin", { method: "POST" });
+  }
+  expect([codeOf(told), told.headers.get("retry-after")]).toEqual(["too-many-open", "1"]);
+  expect(undocumented("/v1/transactions/begin", "post", told)).toEqual([]);
+  for (const id of opened) await ask(`/v1/transactions/${id}`, { method: "DELETE" });
 });
 
 test("every GET, with the examples of its parameters, is answered as documented", async () => {

@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { ROUTES } from "../../coordinator/api/openapi/routes.ts";
-import { ERROR_CODES, SynodError } from "../../shared/model/errors.ts";
+import { ERROR_CODES, type ErrorCode, SynodError } from "../../shared/model/errors.ts";
 import { checkerOf, type ApiDocument } from "../support/api-document.ts";
 import { get, startApiNode, stopApiNodes, TRANSFER, TwinGroup } from "../support/api-node.ts";
 
@@ -65,6 +65,11 @@ test("what a request may hold is what is checked: unknown fields are refused", a
   });
 });
 
+const OF_OTHER_ROUTES: ReadonlySet<ErrorCode> = new Set([
+  ...(["not-found", "method-not-allowed", "sequence-conflict", "transaction-failed"] as const),
+  ...(["transaction-expired", "already-committed", "too-many-open"] as const),
+]);
+
 test.each(ERROR_CODES)("a transaction that ends with %s answers as documented", async (code) => {
   const group = new TwinGroup();
   const { url } = await startApiNode({ group });
@@ -79,9 +84,8 @@ test.each(ERROR_CODES)("a transaction that ends with %s answers as documented", 
   });
   const { status, headers } = response;
   const told = { status, headers, text: await response.text() };
-  const isElsewhere = [404, 405, 410].includes(status);
   expect(undocumented("/v1/transactions", "post", told)).toEqual(
-    isElsewhere ? [`status ${status} is not documented`] : [],
+    OF_OTHER_ROUTES.has(code) ? [expect.stringMatching(/is not documented$/)] : [],
   );
 });
 

@@ -8,10 +8,12 @@ import { componentSchemas, refTo, type JsonSchema } from "./schemas.ts";
 const HEADERS: Readonly<Record<string, string>> = {
   Location: "Where what was begun is found.",
   "Synod-Leader": 'Who leads and where: `2; url="http://…"`. Asking there saves a hop.',
-  "Idempotent-Replayed": "`true`: it had been committed before, under this key.",
+  "Idempotent-Replayed": "`true`: the answer of an earlier attempt, given again.",
+  "Retry-After": "Seconds.",
 };
 
 const TOKEN = "token";
+const TOLD_WHEN_TO_COME_BACK = new Set([429, 503]);
 
 export function openApiDocument(): JsonSchema {
   const paths: Record<string, Record<string, JsonSchema>> = {};
@@ -69,14 +71,17 @@ function answers({
   answerHeaders = [],
   contentType = "application/json",
 }: Route): Record<string, JsonSchema> {
-  const headers = Object.fromEntries(
-    answerHeaders.map((name) => {
-      return [name, { description: HEADERS[name] ?? "", schema: { type: "string" } }];
-    }),
-  );
+  const headers = describedHeaders(answerHeaders);
   const entries = Object.entries(given).map(([status, { description, schema }]) => {
     const content = { [contentType]: { schema: refTo(schema) } };
     return [status, { description, headers, content }] as const;
+  });
+  return Object.fromEntries(entries);
+}
+
+function describedHeaders(names: readonly string[]): JsonSchema {
+  const entries = names.map((name) => {
+    return [name, { description: HEADERS[name] ?? "", schema: { type: "string" } }] as const;
   });
   return Object.fromEntries(entries);
 }
@@ -94,7 +99,8 @@ function problems({ problems: codes }: Route): Record<string, JsonSchema> {
       return `- \`${code}\`: ${title} (outcome \`${outcome}\`${retryable ? ", retryable" : ""})`;
     });
     const content = { [PROBLEM_TYPE]: { schema: refTo("Problem") } };
-    return [status, { description: rows.join("\n"), content }] as const;
+    const headers = TOLD_WHEN_TO_COME_BACK.has(status) ? describedHeaders(["Retry-After"]) : {};
+    return [status, { description: rows.join("\n"), headers, content }] as const;
   });
   return Object.fromEntries(entries);
 }

@@ -2,27 +2,26 @@
 import type { ErrorCode } from "../../../shared/model/errors.ts";
 import { AT_THE_GATE, type Parameter, type Route } from "./route.ts";
 
-const PROBLEMS: readonly ErrorCode[] = [
+const EVERY: readonly ErrorCode[] = [
   ...AT_THE_GATE,
-  ...(["invalid-request", "malformed-json", "body-too-large", "unsupported-media-type"] as const),
-  ...(["overloaded", "draining", "internal-error", "no-quorum", "outcome-unknown"] as const),
+  ...(["overloaded", "draining", "internal-error", "no-quorum", "body-too-large"] as const),
 ];
-const OF_ONE: readonly ErrorCode[] = [...PROBLEMS, "not-found", "transaction-expired"];
-const OF_STEPS: readonly ErrorCode[] = [
-  ...OF_ONE,
-  ...(["sequence-conflict", "transaction-failed", "unknown-shard", "shard-unavailable"] as const),
+const OF_BODIES: readonly ErrorCode[] = [
+  ...(["invalid-request", "malformed-json", "unsupported-media-type"] as const),
+];
+const OF_ONE: readonly ErrorCode[] = [
+  ...EVERY,
+  ...(["not-found", "transaction-expired", "already-committed", "outcome-unknown"] as const),
+];
+/** What branches may answer, or end with. */
+const OF_BRANCHES: readonly ErrorCode[] = [
+  ...(["transaction-failed", "shard-unavailable", "coordinator-changed"] as const),
   ...(["participant-conflict", "deadlock", "lock-timeout", "transaction-timeout"] as const),
-  ...(["constraint-violation", "sql-error", "expectation-failed", "not-preparable"] as const),
-  ...([
-    "unknown-statement",
-    "statement-not-allowed",
-    "result-too-large",
-    "coordinator-changed",
-  ] as const),
+  ...(["constraint-violation", "sql-error", "not-preparable", "sequence-conflict"] as const),
 ];
-
-const ONLY_OF_STEPS: readonly ErrorCode[] = [
-  ...(["unknown-shard", "unknown-statement", "sequence-conflict"] as const),
+const OF_STATEMENTS: readonly ErrorCode[] = [
+  ...(["unknown-shard", "unknown-statement", "statement-not-allowed"] as const),
+  ...(["expectation-failed", "result-too-large"] as const),
 ];
 
 const ID: Parameter = {
@@ -53,7 +52,8 @@ export const INTERACTIVE_ROUTES: readonly Route[] = [
     answers: { 201: { description: "Begun", schema: "Begun" } },
     answerHeaders: ["Synod-Leader", "Location"],
     problems: [
-      ...PROBLEMS,
+      ...EVERY,
+      ...OF_BODIES,
       ...(["too-many-open", "unknown-shard", "shard-unavailable", "transaction-timeout"] as const),
       ...(["transaction-expired", "coordinator-changed"] as const),
     ],
@@ -86,7 +86,7 @@ export const INTERACTIVE_ROUTES: readonly Route[] = [
     },
     answers: { 200: { description: "Done", schema: "Step" } },
     answerHeaders: ["Synod-Leader", "Idempotent-Replayed"],
-    problems: OF_STEPS,
+    problems: [...OF_ONE, ...OF_BODIES, ...OF_BRANCHES, ...OF_STATEMENTS],
   },
   {
     ...{ method: "post", path: "/v1/transactions/{id}/commit", tag: "interactive" },
@@ -100,7 +100,7 @@ export const INTERACTIVE_ROUTES: readonly Route[] = [
     },
     answers: { 200: { description: "Committed", schema: "Committed" } },
     answerHeaders: ["Synod-Leader"],
-    problems: OF_STEPS.filter((code) => !ONLY_OF_STEPS.includes(code)),
+    problems: [...OF_ONE, ...OF_BODIES, ...OF_BRANCHES].filter((code) => code !== "already-committed"),
   },
   {
     ...{ method: "delete", path: "/v1/transactions/{id}", tag: "interactive" },
@@ -110,6 +110,6 @@ export const INTERACTIVE_ROUTES: readonly Route[] = [
     parameters: [ID],
     answers: { 200: { description: "Rolled back", schema: "RolledBack" } },
     answerHeaders: ["Synod-Leader"],
-    problems: [...OF_ONE, "already-committed"],
+    problems: OF_ONE,
   },
 ];

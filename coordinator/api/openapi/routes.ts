@@ -12,7 +12,7 @@ const READS: readonly ErrorCode[] = [...EVERYWHERE, ...AT_THE_GATE, "no-quorum"]
 
 const ELSEWHERE: readonly ErrorCode[] = [
   ...(["not-found", "method-not-allowed", "sequence-conflict"] as const),
-  ...(["transaction-failed", "transaction-expired", "already-committed"] as const),
+  ...(["transaction-failed", "transaction-expired", "already-committed", "too-many-open"] as const),
 ];
 
 /** Of a transaction that commits: a read has no key, locks nothing and is never unclear. */

@@ -12,6 +12,8 @@ import { judge, type Judged, type Reason, type Verdict } from "./judgement.ts";
 
 /** What the server may take beyond the transaction's own time: waiting for a leader, forwarding, the way. */
 const ANSWER_GRACE_MS = 5_000;
+/** With less time an answer hardly comes, and its absence would make unclear what is clear: that nothing has begun. */
+const LEAST_ATTEMPT_MS = 500;
 
 export interface Call<Result> extends Judged<Result> {
   readonly name: AttemptInfo["call"];
@@ -65,7 +67,9 @@ export class Caller {
       const { reason } = verdict;
       if (!isCutShort) told = reason;
       mayHaveBegun ||= verdict.mayHaveBegun && call.effect === "once";
-      if (await backoff.pause(deadline, waitOf(reason))) continue;
+      const isWorthIt = (): boolean =>
+        mayHaveBegun || call.effect === "none" || deadline.leftMs >= LEAST_ATTEMPT_MS;
+      if ((await backoff.pause(deadline, waitOf(reason))) && isWorthIt()) continue;
       if (mayHaveBegun) throw this.#unknown(call, deadline, reasonOf(deadline, reason));
       deadline.signal?.throwIfAborted();
       throw unavailable(told ?? reason);

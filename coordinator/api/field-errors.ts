@@ -12,7 +12,10 @@ const KINDS: Readonly<Record<string, string>> = {
   ...{ string: "a text", number: "a number", int: "a whole number", boolean: "true or false" },
   ...{ array: "a list", object: "an object", record: "an object" },
 };
-const UNITS: Readonly<Record<string, string>> = { string: "characters", array: "entries" };
+const UNITS: Readonly<Record<string, { readonly one: string; readonly many: string }>> = {
+  string: { one: "character", many: "characters" },
+  array: { one: "entry", many: "entries" },
+};
 
 /** Fields that are not known come first: a misspelt one is the cause of others that are missing. */
 export function fieldErrors({ issues }: z.ZodError): FieldError[] {
@@ -61,5 +64,6 @@ function sentenceOf(issue: z.core.$ZodIssue): string {
 /** Bounds of our schemas are inclusive. */
 function boundOf(origin: string, side: string, bound: number | bigint): string {
   const unit = UNITS[origin];
-  return unit === undefined ? `must be ${side} ${bound}` : `must have ${side} ${bound} ${unit}`;
+  if (unit === undefined) return `must be ${side} ${bound}`;
+  return `must have ${side} ${bound} ${Number(bound) === 1 ? unit.one : unit.many}`;
 }

@@ -48,13 +48,16 @@ export function readJson(raw: RawBody): unknown {
     const sentence = "the Content-Type must be application/json, in UTF-8 and not compressed";
     throw new SynodError("unsupported-media-type", sentence);
   }
+  if (body.length === 0) throw new SynodError("malformed-json", "the body is empty: JSON is needed");
   if (!isUtf8(body)) throw new SynodError("malformed-json", "the body is not UTF-8");
   try {
     return JSON.parse(body.toString("utf8")) as unknown;
   } catch (error) {
     // The parser's own words quote the body, and with it parameters.
-    const position = /at position (\d+)/.exec((error as Error).message)?.[1];
-    const where = position === undefined ? "" : ` at position ${position}`;
+    const { message } = error as Error;
+    const position = /at position (\d+)/.exec(message)?.[1];
+    const end = message.startsWith("Unexpected end") ? ": it ends too early" : "";
+    const where = position === undefined ? end : ` at position ${position}`;
     throw new SynodError("malformed-json", `the body is not JSON${where}`);
   }
 }

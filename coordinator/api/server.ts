@@ -42,6 +42,7 @@ type Handler = (request: Request, response: Response) => void | Promise<void>;
 type AddRoute = (path: string, handlers: Readonly<Partial<Record<Method, Handler>>>) => void;
 
 const SUBMIT_PATH = "/v1/transactions";
+const NOTHING_HERE = "there is nothing here: the API begins with /v1, and /docs shows it";
 const OK = 200;
 const UNAVAILABLE = 503;
 
@@ -82,7 +83,7 @@ export function createApi(context: ApiContext): RequestListener {
   addDocs(add);
   add(OUTCOMES_PATH, { post: (request, response) => answerInquiry(context, request, response) });
   app.use((request, response) => {
-    answerError(context, request, response, new SynodError("not-found", "there is nothing here"));
+    answerError(context, request, response, new SynodError("not-found", NOTHING_HERE));
   });
   app.use((error: unknown, request: Request, response: Response, next: NextFunction) => {
     if (response.headersSent) {

@@ -167,12 +167,18 @@ export function resultsByMember(
   });
 }
 
-/** Rethrows what is a mistake of ours. */
+/** Rethrows what is a mistake of ours. Where the database is, its clients are not told: of the failure only its code. */
 export function refusalFromThrown(error: unknown): Refusal {
   if (!(error instanceof ShardUnreachable)) throw error;
   const isTooLarge = error instanceof ResultTooLarge;
   return {
     code: isTooLarge ? "result-too-large" : "shard-unavailable",
-    sentence: isTooLarge ? "the results are too large" : error.message,
+    sentence: isTooLarge ? "the results are too large" : unreachable(error),
   };
+}
+
+function unreachable({ cause }: ShardUnreachable): string {
+  const { code } = (cause ?? {}) as { readonly code?: unknown };
+  const why = typeof code === "string" ? ` (${code})` : "";
+  return `the shard's database cannot be reached, or its connection was lost${why}`;
 }

@@ -100,6 +100,13 @@ const refusals: [what: string, body: unknown, status: number, code: string, fiel
     "operations[0].params[0]",
   ],
   [
+    "half a surrogate pair",
+    withParam('["x", "\\ud83d"]'),
+    400,
+    "invalid-request",
+    "operations[0].params[0][1]",
+  ],
+  [
     "a bottomless value",
     withParam("[".repeat(99) + "]".repeat(99)),
     400,
@@ -177,6 +184,14 @@ test.each(["{", "", "nonsense", '{"operations": "alice-secret" oops}', "\ufeff{}
     expect(JSON.stringify(answer.body)).not.toMatch(/secret|oops|nonsense/);
   },
 );
+
+test.each([
+  ["", "the body is empty: JSON is needed"],
+  ['{"operations": [', "the body is not JSON: it ends too early"],
+  ["{'operations': []}", "the body is not JSON at position 1"],
+])("says what is wrong with the body %s", async (body, detail) => {
+  expect((await post(node.url, body)).body).toMatchObject({ detail });
+});
 
 test("refuses a body that is not UTF-8", async () => {
   const response = await fetch(`${node.url}/v1/transactions`, {

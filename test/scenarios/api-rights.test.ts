@@ -291,7 +291,7 @@ describe("a statements' file", () => {
     [
       "an empty list of shards",
       file({ ...good, shards: [] }),
-      /^statements\.debit\.shards: must have at least 1 entries$/,
+      /^statements\.debit\.shards: must have at least 1 entry$/,
     ],
   ])("with %s is refused", (_, text, sentence) => {
     expect(() => Statements.parse(text)).toThrow(sentence);

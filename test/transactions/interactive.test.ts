@@ -48,7 +48,7 @@ test("the last step again is answered again and not run again; another body, a g
   expect(await problem(client.step(1, add(S1, 6)))).toMatchObject(conflict);
   expect(await problem(client.step(3, add(S1, 5)))).toMatchObject({
     ...conflict,
-    message: "seq 3 does not follow: it is 2 now",
+    message: "seq 3 does not follow: the next one is 2",
   });
   await client.step(2, add(S1, 1));
   expect(await problem(client.step(1, add(S1, 5)))).toMatchObject(conflict);

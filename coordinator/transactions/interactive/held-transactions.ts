@@ -34,7 +34,7 @@ export class HeldTransactions {
   refusal(client: string, maxOpenPerClient: number): SynodError | undefined {
     if ((this.byClient().get(client) ?? 0) >= maxOpenPerClient) {
       const whose = client === "" ? "of clients that are not told apart" : `of client ${client}`;
-      const sentence = `${maxOpenPerClient} interactive transactions ${whose} are open already`;
+      const sentence = `${maxOpenPerClient} interactive transactions ${whose} are open already: commit one or roll it back`;
       return new SynodError("too-many-open", sentence, { retryAfterMs: RETRY_AFTER_MS });
     }
     const { maxOpen } = INTERACTIVE_LIMITS;

@@ -154,7 +154,7 @@ export function judgeStep(
       : conflict(`step ${seq} was asked for before, with another body`);
   }
   if (state.kind === "running") return conflict(`step ${lastSeq} still runs`);
-  if (seq !== lastSeq + 1) return conflict(`seq ${seq} does not follow: it is ${lastSeq + 1} now`);
+  if (seq !== lastSeq + 1) return conflict(`seq ${seq} does not follow: the next one is ${lastSeq + 1}`);
   if (state.failure !== null && step.kind !== "rollbackTo") return failed(state.failure);
   return step.kind === "operation"
     ? objectionToShard(state, step.shard)

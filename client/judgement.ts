@@ -95,5 +95,6 @@ function again(sentence: string, mayHaveBegun: boolean, cause?: unknown): Verdic
 function sentenceOf(cause: unknown): string {
   if (!(cause instanceof Error)) return String(cause);
   const { code } = cause as NodeJS.ErrnoException;
+  if (code === "EPROTO") return "what is there does not speak TLS: is it http?";
   return cause.message === "" ? (code ?? cause.name) : cause.message;
 }

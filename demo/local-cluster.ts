@@ -23,8 +23,9 @@ import {
 } from "./cluster/members.ts";
 import type { NodeProcess } from "./cluster/node-process.ts";
 import { shardDataDirectory, type ShardServer } from "./cluster/shard.ts";
-import { authorityFile, planTopology, type Topology } from "./cluster/topology.ts";
+import { authorityFile, planTopology, portsOf, type Topology } from "./cluster/topology.ts";
 import { removeDataDirectory } from "./embedded-postgres.ts";
+import { requireFree } from "./ports.ts";
 
 export interface LocalClusterOptions {
   /** 3 by default. */
@@ -99,6 +100,7 @@ async function startOnce(directory: string, options: LocalClusterOptions): Promi
     ...(options.basePort === undefined ? {} : { basePort: options.basePort }),
     ...(certificates === undefined ? {} : { certificates }),
   });
+  if (options.basePort !== undefined) await requireFree(portsOf(topology));
   const started: Started[] = [];
   const start = { directory, topology, env: options.env ?? {}, ask, started };
   try {

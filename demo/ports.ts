@@ -32,6 +32,15 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
+/** Throws with those that somebody listens on. */
+export async function requireFree(ports: readonly number[]): Promise<void> {
+  const free = await Promise.all(ports.map(isFree));
+  const taken = ports.filter((_, index) => free[index] === false);
+  if (taken.length === 0) return;
+  const which = taken.length === 1 ? `port ${taken[0]} is` : `ports ${taken.join(", ")} are`;
+  throw new Error(`${which} in use on ${LOOPBACK}: choose another base port`);
+}
+
 async function isFree(port: number): Promise<boolean> {
   const server = createServer();
   try {

@@ -98,9 +98,14 @@ const NEXT: Readonly<Record<string, string>> = {
   "outcome-unknown": "ask again: the same command gives the one outcome",
 };
 
+/** Under a savepoint. */
+const AFTER_FAILED_STEP =
+  "the transaction is open still: go back with synod tx exec --rollback-to, or end it with synod tx rollback";
+
 /** Where nothing was begun. */
 const NEXT_AFTER_REFUSAL: Readonly<Record<string, string>> = {
   "sql-error": "nothing was run: put the statement right",
+  "statement-not-allowed": "nothing was run: give a statement that is allowed",
   "invalid-request":
     "nothing was run: put right what is named; synod help shows what each command takes",
 };
@@ -111,9 +116,14 @@ function nextAfter(error: SynodClientError): string | undefined {
       ? "ask again: the same command gives the one outcome"
       : `ask again under the same key, the one outcome follows: the same command with --key ${error.idempotencyKey}`;
   }
+  const isInteractive = /\/(?:statements|commit)$/.test(error.problem?.instance ?? "");
   const known = NEXT[error.code];
   if (known !== undefined) return known;
+  if (isInteractive && error.outcome === "not_started" && error.shard !== undefined)
+    return AFTER_FAILED_STEP;
   if (error instanceof TransactionAbortedError) {
+    if (isInteractive)
+      return "the whole transaction is rolled back: begin again with synod tx begin";
     return error.retryable
       ? "nothing was changed on any shard: run it again, or let it with --retry-aborted"
       : "nothing was changed on any shard: the statement or the data must be put right first";

@@ -1,7 +1,7 @@
 /** `synod tx begin`, `exec`, `commit`, `rollback`: a transaction held open between commands. */
 import { type Command, Option } from "commander";
 import { WaitFor } from "../../shared/model/api.ts";
-import { InteractiveIsolation } from "../../shared/model/interactive.ts";
+import { INTERACTIVE_LIMITS, InteractiveIsolation } from "../../shared/model/interactive.ts";
 import type { SavepointStep } from "../sdk.ts";
 import type { Act } from "./context.ts";
 import { UsageError } from "./failure.ts";
@@ -24,9 +24,8 @@ interface ExecOptions {
   readonly release?: string;
 }
 
-const MAX_TIMEOUT_MS = 600_000;
-
 export function addInteractiveCommands(tx: Command, act: Act): void {
+  const { minTimeoutMs, maxIdleTimeoutMs, maxTimeoutMs } = INTERACTIVE_LIMITS;
   tx.command("begin")
     .description("open a transaction; it is rolled back when it waits or lasts too long")
     .addOption(
@@ -36,9 +35,9 @@ export function addInteractiveCommands(tx: Command, act: Act): void {
     .option(
       "--idle-timeout <ms>",
       "how long it may wait for a command",
-      wholeNumber(10, MAX_TIMEOUT_MS),
+      wholeNumber(minTimeoutMs, maxIdleTimeoutMs),
     )
-    .option("--timeout <ms>", "how long it may be open", wholeNumber(10, MAX_TIMEOUT_MS))
+    .option("--timeout <ms>", "how long it may be open", wholeNumber(minTimeoutMs, maxTimeoutMs))
     .addHelpText(
       "after",
       examples(

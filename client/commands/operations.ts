@@ -9,6 +9,7 @@ import type { TransactionRequest } from "../../shared/model/api.ts";
 import type { Operation, SqlValue } from "../sdk.ts";
 import { UsageError } from "./failure.ts";
 import { wholeNumber } from "./parsing.ts";
+import { readGiven } from "./settings.ts";
 
 type Given = ({ readonly sql: string } | { readonly statement: string }) & {
   readonly shard: string;
@@ -96,9 +97,11 @@ export function chosenOperations(
 /** The body that the endpoint takes, or a list of its operations; `-` is the standard input. */
 function readRequestFile(file: string, { endpoint, schema }: Taker): Body {
   const next = `write what ${endpoint} takes, or a list of operations`;
+  const text =
+    file === "-" ? readFileSync(STANDARD_INPUT, "utf8") : readGiven(file, "the request", "-f");
   let json: unknown;
   try {
-    json = JSON.parse(readFileSync(file === "-" ? STANDARD_INPUT : file, "utf8")) as unknown;
+    json = JSON.parse(text) as unknown;
   } catch (error) {
     throw new UsageError(`${file}: ${(error as Error).message}`, next);
   }

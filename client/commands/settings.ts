@@ -60,7 +60,7 @@ export function readToken(
   return readGiven(file, "the token file", "--token-file or SYNOD_TOKEN_FILE").trim();
 }
 
-function readGiven(file: string, what: string, setting: string): string {
+export function readGiven(file: string, what: string, setting: string): string {
   try {
     return readFileSync(file, "utf8");
   } catch (error) {

@@ -128,7 +128,7 @@ function statusRows({ id, state, pendingShards }: Status): (readonly [string, st
   const pending = pendingShards.length === 0 ? "none" : pendingShards.join(", ");
   return [
     ["transaction", id],
-    ["state", state],
+    ["state", state === "aborted" ? "aborted, or it only read: no effect on any shard" : state],
     ["pending", pending],
   ];
 }

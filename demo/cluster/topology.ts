@@ -3,7 +3,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
-import { LOOPBACK, freePorts } from "../ports.ts";
+import { freePorts, LOOPBACK } from "../ports.ts";
 
 const SECRET_BYTES = 32;
 
@@ -62,6 +62,16 @@ export async function planTopology(request: TopologyRequest): Promise<Topology> 
       postgresPort: basePort === undefined ? undefined : basePort + 300 + n,
     })),
   };
+}
+
+/** Where somebody of the cluster will listen. */
+export function portsOf({ coordinators, participants }: Topology): readonly number[] {
+  return [
+    ...coordinators.flatMap(({ httpPort, peerPort }) => [httpPort, peerPort]),
+    ...participants.flatMap(({ port, postgresPort }) =>
+      postgresPort === undefined ? [port] : [port, postgresPort],
+    ),
+  ];
 }
 
 function numbers(count: number): readonly number[] {

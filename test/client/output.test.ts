@@ -3,6 +3,7 @@ import { describeFailure, UsageError } from "../../client/commands/failure.ts";
 import { cell, Output } from "../../client/commands/output.ts";
 import { RequestRefusedError, TransactionAbortedError } from "../../client/sdk.ts";
 import type { Problem } from "../../client/sdk.ts";
+import type { Outcome } from "../../shared/model/errors.ts";
 
 function outputTo(isTTY: boolean, env: NodeJS.ProcessEnv): { output: Output; said: () => string } {
   const out = Object.assign(new PassThrough(), { isTTY });
@@ -49,7 +50,12 @@ test("a cell holds any value in one line", () => {
 });
 
 test.each([401, 403])("status %d is a denial, and the next step is a token", (status) => {
-  const problem = { status, code: "denied", errors: [] } as unknown as Problem;
+  const problem = {
+    status,
+    code: "denied",
+    instance: "/v1/cluster",
+    errors: [],
+  } as unknown as Problem;
   const facts = { outcome: "not_started", retryable: false, problem } as const;
   const failure = describeFailure(new RequestRefusedError("denied", "denied", facts));
   expect(failure.exitCode).toBe(6);
@@ -66,7 +72,8 @@ test.each([
   ["transaction-failed", 409, /rollback-to/],
 ])("after %s a next step is named", (code, status, next) => {
   const outcome = code === "already-committed" ? "committed" : "not_started";
-  const problem = { status, code, outcome, errors: [] } as unknown as Problem;
+  const instance = "/v1/transactions";
+  const problem = { status, code, outcome, instance, errors: [] } as unknown as Problem;
   const error = new RequestRefusedError(code, code, { outcome, retryable: false, problem });
   expect(describeFailure(error)).toMatchObject({
     exitCode: 1,
@@ -81,6 +88,19 @@ test("a statement that failed after others ran is told to have changed nothing",
     exitCode: 3,
     next: expect.stringContaining("nothing was changed on any shard") as unknown,
   });
+});
+
+test.each<[string, Outcome, boolean, RegExp]>([
+  ["participant-conflict", "aborted", true, /begin again with synod tx begin/],
+  ["constraint-violation", "aborted", false, /begin again with synod tx begin/],
+  ["constraint-violation", "not_started", false, /synod tx exec --rollback-to/],
+  ["sql-error", "not_started", false, /synod tx exec --rollback-to/],
+])("after %s of a step (%s) a next step is named", (code, outcome, retryable, next) => {
+  const instance = "/v1/transactions/1-1-1-a/statements";
+  const problem = { code, outcome, instance, shard: "s1", errors: [] } as unknown as Problem;
+  const kind = outcome === "aborted" ? TransactionAbortedError : RequestRefusedError;
+  const failure = describeFailure(new kind(code, code, { outcome, retryable, problem }));
+  expect(failure.next).toMatch(next);
 });
 
 test("what nobody foresaw is an error like any other", () => {

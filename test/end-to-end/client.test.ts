@@ -258,7 +258,7 @@ test.each([
   [2, ["tx", "run"], /give either --op and --statement, or -f[^]*next: .*synod tx run --help/],
   [2, ["tx", "run", "--param", "1"], /belongs after the --op/],
   [2, ["tx", "run", "--op", "s1"], /must look like "s1=select 1"/],
-  [2, ["tx", "run", "-f", "no-such-file"], /no-such-file: ENOENT/],
+  [2, ["tx", "run", "-f", "no-such-file"], /no-such-file cannot be read \(ENOENT\)[^]*next: /],
   [2, ["tx", "run", "--op", "s1=select 1", "--key", "k", "--retry-aborted"], /makes new keys/],
   [1, ["tx", "run", "--op", "s9=select 1"], /unknown-shard[^]*next: .*synod shards list/],
   [1, ["tx", "get", "nonsense"], /not-found/],

@@ -1,11 +1,12 @@
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runningProcess } from "../../demo/cluster/cluster-file.ts";
 import { coordinatorEnvironment, planTopology } from "../../demo/cluster/topology.ts";
 import { wholeNumber } from "../../client/commands/parsing.ts";
+import { startLocalCluster } from "../../demo/local-cluster.ts";
 import { logTail } from "../../demo/log-tail.ts";
 import { freePorts } from "../../demo/ports.ts";
 import { Tally } from "../../demo/transfers/tally.ts";
@@ -48,6 +49,18 @@ test("with a base port everybody has a fixed place", async () => {
     SYNOD_PARTICIPANTS: "s1=127.0.0.1:7201,s2=127.0.0.1:7202",
   });
   expect(topology.participants.map(({ postgresPort }) => postgresPort)).toEqual([7301, 7302]);
+});
+
+test("with a base port that is not free nothing is started, and the port is named", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "synod-taken-port-"));
+  const [port = 0] = await freePorts(1);
+  const server = createServer();
+  await once(server.listen(port, "127.0.0.1"), "listening");
+  const start = startLocalCluster({ directory, basePort: port - 1 });
+  await expect(start).rejects.toThrow(new RegExp(`${port}.* in use on 127.0.0.1: choose another`));
+  expect(readdirSync(directory)).toEqual([]);
+  await new Promise((resolve) => server.close(resolve));
+  rmSync(directory, { recursive: true });
 });
 
 test("without a base port nobody shares a port", async () => {

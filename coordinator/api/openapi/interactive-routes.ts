@@ -100,7 +100,9 @@ export const INTERACTIVE_ROUTES: readonly Route[] = [
     },
     answers: { 200: { description: "Committed", schema: "Committed" } },
     answerHeaders: ["Synod-Leader"],
-    problems: [...OF_ONE, ...OF_BODIES, ...OF_BRANCHES].filter((code) => code !== "already-committed"),
+    problems: [...OF_ONE, ...OF_BODIES, ...OF_BRANCHES].filter(
+      (code) => code !== "already-committed",
+    ),
   },
   {
     ...{ method: "delete", path: "/v1/transactions/{id}", tag: "interactive" },

@@ -3,11 +3,11 @@
 #
 #   sh demo/own-cluster.sh postgres://user:password@host/one postgres://user:password@host/two
 #
-# Coordinators answer at 127.0.0.1:8101 to 8103 (BASE_PORT=8100). Data and logs go to own-cluster/ (DATA_DIR). Ctrl-C ends it all.
+# Coordinators answer at 127.0.0.1:8501 to 8503 (BASE_PORT=8500). Data and logs go to own-cluster/ (DATA_DIR). Ctrl-C ends it all.
 set -eu
 [ $# -eq 2 ] || { sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
-base=${BASE_PORT:-8100}
+base=${BASE_PORT:-8500}
 dir=${DATA_DIR:-own-cluster}
 dist=$(dirname "$0")/../dist
 mkdir -p "$dir"

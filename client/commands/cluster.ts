@@ -27,7 +27,7 @@ export function addClusterCommands(program: Command, act: Act): void {
   shards
     .command("check")
     .description(
-      "ask every coordinator whether it reaches every shard; exit code 1 if one does not",
+      "ask every coordinator whether every shard's participant is connected; exit code 1 if one is not",
     )
     .addHelpText("after", examples("synod shards check && echo all is well"))
     .action((_, command: Command) => act(command, checkShards));

@@ -85,7 +85,8 @@ function exitCodeOf(error: SynodClientError): number {
 const NEXT: Readonly<Record<string, string>> = {
   unreachable: "see whether the addresses are right and a coordinator runs there: synod members",
   "no-quorum": "see which coordinators run: synod members",
-  "shard-unavailable": "see which shard cannot be reached: synod shards check",
+  "shard-unavailable":
+    "see whether its participant is connected: synod shards check; whether that reaches its database: GET /readyz of the participant",
   "unknown-shard": "see which shards there are: synod shards list",
   "transaction-expired": "begin again: synod tx begin",
   "sequence-conflict":

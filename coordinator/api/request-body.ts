@@ -48,7 +48,8 @@ export function readJson(raw: RawBody): unknown {
     const sentence = "the Content-Type must be application/json, in UTF-8 and not compressed";
     throw new SynodError("unsupported-media-type", sentence);
   }
-  if (body.length === 0) throw new SynodError("malformed-json", "the body is empty: JSON is needed");
+  if (body.length === 0)
+    throw new SynodError("malformed-json", "the body is empty: JSON is needed");
   if (!isUtf8(body)) throw new SynodError("malformed-json", "the body is not UTF-8");
   try {
     return JSON.parse(body.toString("utf8")) as unknown;

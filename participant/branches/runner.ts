@@ -173,11 +173,11 @@ export function refusalFromThrown(error: unknown): Refusal {
   const isTooLarge = error instanceof ResultTooLarge;
   return {
     code: isTooLarge ? "result-too-large" : "shard-unavailable",
-    sentence: isTooLarge ? "the results are too large" : unreachable(error),
+    sentence: isTooLarge ? "the results are too large" : sentenceOfUnreachable(error),
   };
 }
 
-function unreachable({ cause }: ShardUnreachable): string {
+function sentenceOfUnreachable({ cause }: ShardUnreachable): string {
   const { code } = (cause ?? {}) as { readonly code?: unknown };
   const why = typeof code === "string" ? ` (${code})` : "";
   return `the shard's database cannot be reached, or its connection was lost${why}`;

@@ -21,13 +21,15 @@ test("a client has no more than so many open, and the others as many again", asy
   for (let number = 1; number <= MAX; number += 1) await leader.begin({}, ALICE);
   expect(await problem(leader.begin({}, ALICE))).toMatchObject({
     ...FULL,
-    message: "2 interactive transactions of client alice are open already: commit one or roll it back",
+    message:
+      "2 interactive transactions of client alice are open already: commit one or roll it back",
   });
   await leader.begin({}, owner("bob"));
   for (let number = 1; number <= MAX; number += 1) await leader.begin();
   expect(await problem(leader.begin())).toMatchObject({
     ...FULL,
-    message: "2 interactive transactions of clients that are not told apart are open already: commit one or roll it back",
+    message:
+      "2 interactive transactions of clients that are not told apart are open already: commit one or roll it back",
   });
   expect([...leader.transactions.openByClient]).toEqual([
     ["alice", 2],

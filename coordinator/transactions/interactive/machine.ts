@@ -154,7 +154,8 @@ export function judgeStep(
       : conflict(`step ${seq} was asked for before, with another body`);
   }
   if (state.kind === "running") return conflict(`step ${lastSeq} still runs`);
-  if (seq !== lastSeq + 1) return conflict(`seq ${seq} does not follow: the next one is ${lastSeq + 1}`);
+  if (seq !== lastSeq + 1)
+    return conflict(`seq ${seq} does not follow: the next one is ${lastSeq + 1}`);
   if (state.failure !== null && step.kind !== "rollbackTo") return failed(state.failure);
   return step.kind === "operation"
     ? objectionToShard(state, step.shard)

@@ -114,7 +114,9 @@ test("calls that come while a step runs, or after the commit, are refused as doc
   const running = post(step, {}, `${path}/statements`);
   await eventually("the step runs", async () => {
     const { text } = await ask("/v1/transactions?state=active");
-    const { transactions } = JSON.parse(text) as { transactions: { id: string; shards: [] }[] };
+    const { transactions } = JSON.parse(text) as {
+      transactions: { id: string; shards: string[] }[];
+    };
     return transactions.some((one) => one.id === id && one.shards.length > 0);
   });
   const early = await post({}, {}, `${path}/commit`);

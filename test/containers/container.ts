@@ -2,10 +2,15 @@
  * One member in a container: created through testcontainers, then handled by the engine, because a member must come back under
  * its old name, on its old port and data.
  */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir } from "node:fs/promises";
+import { pipeline } from "node:stream/promises";
 import { GenericContainer, type StartedNetwork } from "testcontainers";
 import { LOOPBACK } from "../../demo/ports.ts";
-import type { Member, MemberNetwork } from "./cluster.ts";
-import { type Engine, inNetworkOf } from "./engine.ts";
+import type { Member } from "./cluster.ts";
+import { networkOf } from "./container-network.ts";
+import type { Engine } from "./engine.ts";
 
 export interface ContainerPlan {
   /** Also its host name in its networks. */
@@ -17,11 +22,13 @@ export interface ContainerPlan {
   readonly port: number;
   /** On the loopback address. Fixed: the engine gives a container that it starts again another of those it chooses itself. */
   readonly hostPort: number;
+  /** Directories of this machine that it sees, `here:there` and options. */
+  readonly mounts?: readonly string[];
   readonly awaitReady: () => Promise<void>;
 }
 
 const STOP_GRACE_SECONDS = 10;
-const LOG_LINES = 10;
+const ALREADY_STOPPED = 304;
 /** All containers of the engine's own parent together get no more of a busy processor than one process beside them. */
 const CGROUP_PARENT = process.env["SYNOD_TEST_CGROUP_PARENT"];
 
@@ -38,6 +45,7 @@ class PlannedContainer extends GenericContainer {
     this.hostConfig.PortBindings = {
       [port]: [{ HostIp: LOOPBACK, HostPort: String(plan.hostPort) }],
     };
+    if (plan.mounts !== undefined) this.hostConfig.Binds = [...plan.mounts];
     if (CGROUP_PARENT !== undefined) this.hostConfig.CgroupParent = CGROUP_PARENT;
     // Readiness is asked from outside; the image's own check would start a Node.js every few seconds in each container.
     this.createOpts.Healthcheck = { Test: ["NONE"] };
@@ -56,7 +64,9 @@ class PlannedContainer extends GenericContainer {
 }
 
 export interface ContainerMember extends Member {
-  logs(): Promise<string>;
+  /** Its last lines; all of them by default. */
+  logs(lines?: number): Promise<string>;
+  copy(path: string, into: string): Promise<void>;
   remove(): Promise<void>;
 }
 
@@ -65,9 +75,9 @@ export async function startContainer(
   engine: Engine,
   plan: ContainerPlan,
 ): Promise<ContainerMember> {
-  const started = await new PlannedContainer(engine, plan).start();
-  const id = started.getId();
-  const container = engine.getContainer(id);
+  await new PlannedContainer(engine, plan).start();
+  const container = engine.getContainer(plan.name);
+  const remove = (): Promise<void> => container.remove({ force: true, v: true });
   let isRunning = true;
   return {
     name: plan.name,
@@ -78,7 +88,7 @@ export async function startContainer(
       await container.wait();
     },
     restart: async () => {
-      if (isRunning) await container.stop({ t: STOP_GRACE_SECONDS });
+      if (isRunning) await stop(container);
       await container.start();
       isRunning = true;
       await plan.awaitReady();
@@ -89,39 +99,42 @@ export async function startContainer(
     thaw: async () => {
       await container.unpause();
     },
-    network: networkOf(engine, id, plan.networks),
-    logs: async () => {
-      const log = await container.logs({ stdout: true, stderr: true, tail: LOG_LINES });
-      return withoutFrames(log);
+    network: networkOf(engine, plan.name, plan.networks),
+    logs: async (lines) => {
+      const tail = lines === undefined ? {} : { tail: lines };
+      return withoutFrames(await container.logs({ stdout: true, stderr: true, ...tail }));
     },
-    remove: async () => {
-      await container.remove({ force: true, v: true });
+    copy: (path, into) => copyOut(container, path, into),
+    replace: async () => {
+      isRunning = false;
+      await remove();
+      await new PlannedContainer(engine, plan).start();
+      isRunning = true;
+      await plan.awaitReady();
     },
+    remove,
   };
 }
 
-function networkOf(
-  engine: Engine,
-  containerId: string,
-  networks: readonly StartedNetwork[],
-): MemberNetwork {
-  const all = networks.map((network) => engine.getNetwork(network.getId()));
-  const filter = (...rule: readonly string[]): Promise<void> =>
-    inNetworkOf(engine, containerId, ["iptables", ...rule]);
-  return {
-    disconnect: async () => {
-      for (const network of all) await network.disconnect({ Container: containerId, Force: true });
-    },
-    connect: async () => {
-      for (const network of all) await network.connect({ Container: containerId });
-    },
-    loseIncoming: async (share) => {
-      await filter("-F", "INPUT");
-      if (share === 0) return;
-      const random = ["-m", "statistic", "--mode", "random", "--probability", String(share)];
-      await filter("-A", "INPUT", "!", "-i", "lo", ...random, "-j", "DROP");
-    },
-  };
+type Container = ReturnType<Engine["getContainer"]>;
+
+/** One that has ended by itself is stopped. */
+async function stop(container: Container): Promise<void> {
+  try {
+    await container.stop({ t: STOP_GRACE_SECONDS });
+  } catch (error) {
+    if ((error as { readonly statusCode?: number }).statusCode !== ALREADY_STOPPED) throw error;
+  }
+}
+
+async function copyOut(container: Container, path: string, into: string): Promise<void> {
+  await mkdir(into, { recursive: true });
+  const archive = await container.getArchive({ path: `${path}/.` });
+  const tar = spawn("tar", ["-x", "-f", "-", "-C", into], { stdio: ["pipe", "ignore", "inherit"] });
+  const ended = once(tar, "exit");
+  await pipeline(archive, tar.stdin);
+  const [code] = (await ended) as [number | null];
+  if (code !== 0) throw new Error(`tar ended with ${code}`);
 }
 
 /** The engine puts eight bytes before each piece of a log; the last four are its length. */

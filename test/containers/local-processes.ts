@@ -1,11 +1,12 @@
 /** The backend of local processes: `demo/local-cluster.ts`, seen as a `Cluster`. Its members share one network. */
 import { mkdtempSync, readdirSync, readFileSync } from "node:fs";
+import { cp, mkdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import type { NodeProcess } from "../../demo/cluster/node-process.ts";
-import type { ShardServer } from "../../demo/cluster/shard.ts";
+import { basename, join } from "node:path";
 import { createAsk } from "../../demo/cluster/ask.ts";
 import { awaitShards } from "../../demo/cluster/leader.ts";
+import type { NodeProcess } from "../../demo/cluster/node-process.ts";
+import type { ShardServer } from "../../demo/cluster/shard.ts";
 import {
   type LocalCluster,
   removeClusterDirectory,
@@ -13,41 +14,74 @@ import {
 } from "../../demo/local-cluster.ts";
 import { awaitLeader } from "../../demo/transfers/leader-kill.ts";
 import { eventually } from "../support/wait.ts";
+import { clockEnvironment, makeClocks } from "./clock/clocks.ts";
 import type { Cluster, Coordinator, Member } from "./cluster.ts";
+import { canHaveDisks, mountDisk, unmountDisk } from "./disk.ts";
 
 const END_DEADLINE_MS = 30_000;
 const LEADER_DEADLINE_MS = 60_000;
+/** Its disk is small, where we may make one. */
+const NODE_WITH_DISK = 3;
 
 export async function startProcesses(): Promise<Cluster> {
   const directory = mkdtempSync(join(tmpdir(), "synod-chaos-"));
-  const local = await startLocalCluster({ directory });
+  const diskDirectory = join(directory, `coordinator-${NODE_WITH_DISK}`);
+  const disk = canHaveDisks() ? await mountDisk(diskDirectory, 0) : undefined;
+  const clockDirectory = join(directory, "clock");
+  const clocks = await makeClocks(clockDirectory);
+  const local = await startLocalCluster({ directory, env: clockEnvironment(clockDirectory) });
   const coordinators = local.coordinators.map((node): Coordinator => ({
     ...memberOf(local, node),
-    id: node.id,
-    url: node.url,
+    ...{ id: node.id, url: node.url },
+    copyData: (into) => cp(node.dataDir, into, { recursive: true }),
+    disk: node.id === NODE_WITH_DISK ? disk : undefined,
+    shiftClock: (byMs) => clocks.shift(node.id, byMs),
   }));
+  const coordinator = (id: number): Coordinator => {
+    const found = coordinators.find((node) => node.id === id);
+    if (found === undefined) throw new Error(`no coordinator ${id}`);
+    return found;
+  };
+  const leader = async (): Promise<Coordinator> =>
+    coordinator((await awaitLeader(local, LEADER_DEADLINE_MS)).id);
   return {
-    backend: "processes",
+    ...{ backend: "processes", clusterId: local.clusterId, coordinators, leader },
     description: `programs in dist/, data and logs in ${directory}`,
-    coordinators,
     participants: local.participants.map((node) => memberOf(local, node)),
     databases: local.participants.map(({ shard, postgres }) => ({
       ...memberOf(local, postgres),
-      shard,
-      url: postgres.url,
+      ...{ shard, url: postgres.url },
     })),
-    leader: async () => {
-      const { id } = await awaitLeader(local, LEADER_DEADLINE_MS);
-      const leader = coordinators.find((node) => node.id === id);
-      if (leader === undefined) throw new Error(`no coordinator ${id}`);
-      return leader;
+    leaderNow: async () => {
+      const found = await local.leader();
+      return found === undefined ? undefined : coordinator(found.id);
     },
-    awaitShards: () => awaitShards(local.coordinators, createAsk({})),
+    awaitWhole: async () => {
+      await leader();
+      await awaitShards(local.coordinators, createAsk({}));
+    },
+    keepTraces: (into) => keepTraces(local, into),
     remove: async () => {
       await local.stop();
+      if (disk !== undefined) await unmountDisk(diskDirectory);
       removeClusterDirectory(directory);
     },
   };
+}
+
+async function keepTraces(local: LocalCluster, into: string): Promise<void> {
+  await mkdir(into, { recursive: true });
+  const servers = local.participants.map(({ postgres }) => postgres);
+  for (const { logFile } of [...local.coordinators, ...local.participants]) {
+    await cp(logFile, join(into, basename(logFile)));
+  }
+  for (const [index, { logFile, dataDir }] of servers.entries()) {
+    await cp(logFile, join(into, `postgres-${index + 1}.log`));
+    await cp(dataDir, join(into, `postgres-${index + 1}`), { recursive: true });
+  }
+  for (const { dataDir } of local.coordinators) {
+    await cp(dataDir, join(into, basename(dataDir)), { recursive: true });
+  }
 }
 
 function memberOf(local: LocalCluster, target: NodeProcess | ShardServer): Member {
@@ -69,6 +103,7 @@ function memberOf(local: LocalCluster, target: NodeProcess | ShardServer): Membe
       return Promise.resolve();
     },
     network: undefined,
+    replace: undefined,
   };
 }
 
@@ -85,12 +120,18 @@ function signalTree(pid: number, signal: "SIGSTOP" | "SIGCONT"): void {
   }
 }
 
+/** None of a process that ended just now. */
 function childrenOf(pid: number): readonly number[] {
   const threads = `/proc/${pid}/task`;
-  return readdirSync(threads).flatMap((thread) =>
-    readFileSync(join(threads, thread, "children"), "utf8")
-      .split(" ")
-      .filter(Boolean)
-      .map(Number),
-  );
+  try {
+    return readdirSync(threads).flatMap((thread) =>
+      readFileSync(join(threads, thread, "children"), "utf8")
+        .split(" ")
+        .filter(Boolean)
+        .map(Number),
+    );
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw error;
+  }
 }

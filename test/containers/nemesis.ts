@@ -3,16 +3,24 @@ import type { Cluster } from "./cluster.ts";
 
 export interface Nemesis {
   readonly name: string;
-  /** Whether it cuts or spoils the network of one member; such a nemesis needs members with networks of their own. */
-  readonly needsNetworks: boolean;
+  /**
+   * What a cluster must have for it: `networks`, one of each member's own; `containers`, members that can be made anew; `disk`,
+   * a coordinator whose disk can be filled.
+   */
+  readonly needs: readonly Need[];
   inject(cluster: Cluster): Promise<Fault>;
 }
+
+export type Need = "networks" | "containers" | "disk";
 
 export interface Fault {
   /** To whom it was done. */
   readonly victim: string;
-  /** How many members were killed. */
-  readonly kills: number;
+  /** Of the members that were killed, the roles. */
+  readonly kills: readonly Role[];
   /** Resolves when every member is ready again. */
   heal(): Promise<void>;
 }
+
+export const ROLES = ["leader", "follower", "participant", "postgres"] as const;
+export type Role = (typeof ROLES)[number];

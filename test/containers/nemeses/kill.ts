@@ -2,14 +2,21 @@
 import type { Nemesis } from "../nemesis.ts";
 import type { Victim } from "./victims.ts";
 
-export function kill(role: string, pick: Victim): Nemesis {
+export function kill({ role, called, pick }: Victim): Nemesis {
   return {
-    name: `SIGKILL of ${role}`,
-    needsNetworks: false,
+    name: `SIGKILL of ${called}`,
+    needs: [],
     inject: async (cluster) => {
       const victim = await pick(cluster);
       await victim.crash("SIGKILL");
-      return { victim: victim.name, kills: 1, heal: () => victim.restart() };
+      return {
+        victim: victim.name,
+        kills: [role],
+        heal: async () => {
+          await victim.restart();
+          await cluster.awaitWhole();
+        },
+      };
     },
   };
 }

@@ -1,21 +1,41 @@
 /** Whom a nemesis picks. */
 import type { Cluster, Coordinator, Member } from "../cluster.ts";
+import type { Role } from "../nemesis.ts";
 
-export type Victim = (cluster: Cluster) => Promise<Member>;
+export interface Victim {
+  readonly role: Role;
+  /** As it reads behind the harm. */
+  readonly called: string;
+  pick(cluster: Cluster): Promise<Member>;
+}
 
-export const leader: Victim = (cluster) => cluster.leader();
-
-export const follower: Victim = async (cluster) => {
-  const { id } = await cluster.leader();
-  return first(cluster.coordinators.filter((node: Coordinator) => node.id !== id));
+export const leader: Victim = {
+  role: "leader",
+  called: "the leader",
+  pick: (cluster) => cluster.leader(),
 };
 
-export const participant: Victim = (cluster) => Promise.resolve(first(cluster.participants));
+export const follower: Victim = { role: "follower", called: "a follower", pick: aFollower };
 
-export const postgres: Victim = (cluster) => Promise.resolve(first(cluster.databases));
+export const participant: Victim = {
+  role: "participant",
+  called: "a participant",
+  pick: (cluster) => Promise.resolve(any(cluster.participants)),
+};
 
-function first(members: readonly Member[]): Member {
-  const [member] = members;
+export const postgres: Victim = {
+  role: "postgres",
+  called: "Postgres",
+  pick: (cluster) => Promise.resolve(any(cluster.databases)),
+};
+
+export async function aFollower(cluster: Cluster): Promise<Coordinator> {
+  const { id } = await cluster.leader();
+  return any(cluster.coordinators.filter((node) => node.id !== id));
+}
+
+export function any<It>(members: readonly It[]): It {
+  const member = members[Math.floor(Math.random() * members.length)];
   if (member === undefined) throw new Error("the cluster has no such member");
   return member;
 }

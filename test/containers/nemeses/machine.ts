@@ -1,0 +1,48 @@
+/** Faults of what a coordinator stands on: its disk is full, its wall clock is wrong. */
+import { setTimeout } from "node:timers/promises";
+import type { Nemesis } from "../nemesis.ts";
+
+const FORWARD_MS = 3_600_000;
+const BACK_MS = -1_800_000;
+const BETWEEN_MS = 2_000;
+
+/** The node ends by itself when it notices; at the heal there is room again, and it is started again. */
+export const diskFull: Nemesis = {
+  name: "disk full on a coordinator",
+  needs: ["disk"],
+  inject: async (cluster) => {
+    const victim = cluster.coordinators.find(({ disk }) => disk !== undefined);
+    if (victim?.disk === undefined) throw new Error("no coordinator has a disk that can be filled");
+    const { disk } = victim;
+    await disk.fill();
+    return {
+      victim: victim.name,
+      kills: [],
+      heal: async () => {
+        await disk.free();
+        await victim.restart();
+        await cluster.awaitWhole();
+      },
+    };
+  },
+};
+
+/** An hour ahead, then half an hour behind, then right. */
+export const clockJumps: Nemesis = {
+  name: "clock jumps of the leader",
+  needs: [],
+  inject: async (cluster) => {
+    const victim = await cluster.leader();
+    await victim.shiftClock(FORWARD_MS);
+    await setTimeout(BETWEEN_MS);
+    await victim.shiftClock(BACK_MS);
+    return {
+      victim: victim.name,
+      kills: [],
+      heal: async () => {
+        await victim.shiftClock(0);
+        await cluster.awaitWhole();
+      },
+    };
+  },
+};

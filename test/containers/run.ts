@@ -1,0 +1,239 @@
+/**
+ * One cluster under load and faults, from its start to its report: `scenario` puts one nemesis into a load of its own, `strike`
+ * into a load that runs.
+ */
+import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
+import { awaitFinished } from "../../demo/transfers/prepared.ts";
+import {
+  type InDoubtSpan,
+  inDoubtSpans,
+  type InDoubtSummary,
+} from "../histories/audit/in-doubt.ts";
+import type { CheckerVerdict, ReportInput } from "../histories/report/input.ts";
+import { figuresOf } from "../histories/report/figures.ts";
+import { nemesesOf } from "../histories/report/nemeses.ts";
+import { writeReport } from "../histories/write-report.ts";
+import { eventually } from "../support/wait.ts";
+import { DecisionLogs } from "./audit/decision-logs.ts";
+import { judge, type Judged } from "./audit/judges.ts";
+import type { Cluster } from "./cluster.ts";
+import { preparedGids } from "./database.ts";
+import { Bank } from "./load/bank.ts";
+import { startLoad, type Load } from "./load/clients.ts";
+import { Counters } from "./load/counters.ts";
+import { Lists } from "./load/lists.ts";
+import { createTables } from "./load/tables.ts";
+import type { Workload } from "./load/task.ts";
+import type { Fault, Nemesis } from "./nemesis.ts";
+import { type RecordedFault, Recording } from "./recording.ts";
+import { startSampling, type Sampling } from "./sampling.ts";
+
+/** Zero branches may be in doubt so long after the last fault. */
+export const IN_DOUBT_BOUND_MS = 5_000;
+
+const BEFORE_MS = 2_000;
+const MEANWHILE_MS = 6_000;
+const AFTER_MS = 5_000;
+const LOOK_INTERVAL_MS = 100;
+const FIRST_COMMIT_DEADLINE_MS = 60_000;
+/** How long branches that are never finished are waited for, before they are called that. */
+const FINISHED_DEADLINE_MS = 30_000;
+
+/** What one strike of a nemesis showed. */
+export interface Strike {
+  readonly nemesis: string;
+  readonly fault: Omit<Fault, "heal">;
+  /** From the heal until the last branch that had been prepared before it was gone; null when one is still there. */
+  readonly inDoubtAfterHealMs: number | null;
+}
+
+/** What one scenario showed. */
+export interface Evidence extends Strike {
+  readonly committed: number;
+  readonly aborted: number;
+  readonly unclear: number;
+  readonly committedAfterHeal: number;
+  /** Of any client, without a commit of anybody's. */
+  readonly longestPauseMs: number;
+  /** The longest that one client waited for a commit. */
+  readonly longestWaitMs: number;
+  readonly inDoubt: InDoubtSummary;
+  readonly judged: Judged;
+}
+
+export class Run {
+  readonly cluster: Cluster;
+  readonly directory: string;
+  readonly recording: Recording;
+  readonly #bank: Bank;
+  readonly #logs: DecisionLogs;
+  readonly #workloads: readonly Workload[];
+  readonly #sampling: Sampling;
+
+  private constructor(cluster: Cluster, directory: string, recording: Recording, bank: Bank) {
+    this.cluster = cluster;
+    this.directory = directory;
+    this.recording = recording;
+    this.#bank = bank;
+    this.#logs = new DecisionLogs(cluster);
+    const shards = cluster.databases.map(({ shard }) => shard);
+    const [lists, counters] = [new Lists(shards), new Counters(shards)];
+    this.#workloads = [
+      ...[bank.oneShots, bank.oneShots, bank.oneShots, bank.interactive],
+      ...[lists, lists, counters, counters],
+    ];
+    this.#sampling = startSampling(cluster, recording);
+  }
+
+  /** `directory` is for the report, and for traces when something is wrong. */
+  static async open(cluster: Cluster, directory: string): Promise<Run> {
+    const recording = new Recording();
+    const bank = await Bank.open(cluster.databases, recording);
+    for (const database of cluster.databases) await createTables(database);
+    return new Run(cluster, directory, recording, bank);
+  }
+
+  startLoad(): Load {
+    const urls = this.cluster.coordinators.map(({ url }) => url);
+    return startLoad(urls, this.#workloads, this.recording);
+  }
+
+  /** Load before, while and after the nemesis has its way; resolves when all is quiet and judged. */
+  async scenario(nemesis: Nemesis): Promise<Evidence> {
+    const from = this.#mark();
+    const load = this.startLoad();
+    let strike: Strike;
+    let healedAtMs: number;
+    try {
+      await this.#awaitCommit(from.events);
+      await setTimeout(BEFORE_MS);
+      strike = await this.strike(nemesis, MEANWHILE_MS);
+      healedAtMs = this.recording.nowMs();
+      await setTimeout(AFTER_MS - Math.min(AFTER_MS, strike.inDoubtAfterHealMs ?? AFTER_MS));
+    } finally {
+      await load.stop();
+    }
+    return this.#evidence(strike, from, healedAtMs);
+  }
+
+  /** Resolves when the nemesis is healed and no branch from before that is left, or one is there for too long. */
+  async strike(nemesis: Nemesis, meanwhileMs: number): Promise<Strike> {
+    const fromMs = this.recording.nowMs();
+    const fromSample = this.recording.samples.length;
+    const { heal, ...fault } = await nemesis.inject(this.cluster);
+    const recorded: RecordedFault = {
+      ...{ kind: nemesis.name, target: fault.victim, fromMs },
+      untilMs: null,
+    };
+    this.recording.faults.push(recorded);
+    try {
+      await setTimeout(meanwhileMs);
+    } finally {
+      await heal();
+      recorded.untilMs = this.recording.nowMs();
+    }
+    const inDoubtAfterHealMs = await this.#awaitOldBranchesFinished(fromSample);
+    return { nemesis: nemesis.name, fault, inDoubtAfterHealMs };
+  }
+
+  /** Judges everything since the start; nothing may run. */
+  async judge(): Promise<Judged> {
+    await awaitFinished(
+      () => Promise.all(this.cluster.databases.map(({ url }) => preparedGids(url))),
+      FINISHED_DEADLINE_MS,
+    );
+    await this.#logs.collect();
+    return judge(this.cluster, this.recording, this.#bank, this.#logs);
+  }
+
+  /** Logs lose their beginning: to be called every few thousand slots, at any time. */
+  collectLogs(): Promise<void> {
+    return this.#logs.collect();
+  }
+
+  /** Writes the report, and traces if asked for; ends the cluster. */
+  async close(
+    facts: ReportInput["facts"],
+    verdicts: readonly CheckerVerdict[],
+    keepTraces: boolean,
+  ): Promise<void> {
+    await this.#sampling.stop();
+    const { events, faults, leaders, samples } = this.recording;
+    const { backend, description } = this.cluster;
+    await writeReport(this.directory, {
+      title: `Synod under faults: ${backend}`,
+      facts: [["what ran", description], ["began", new Date().toISOString()], ...facts],
+      ...{ events, faults, leaders, samples, verdicts },
+    });
+    if (keepTraces) await this.cluster.keepTraces(join(this.directory, "traces"));
+    await this.cluster.remove();
+  }
+
+  #mark(): Mark {
+    const { events, faults, samples } = this.recording;
+    return { events: events.length, faults: faults.length, samples: samples.length };
+  }
+
+  async #awaitCommit(after: number): Promise<void> {
+    let seen = after;
+    const isCommitted = (): boolean => {
+      const fresh = this.recording.events.slice(seen);
+      seen += fresh.length;
+      return fresh.some(({ event }) => event === "ok");
+    };
+    await eventually("a first commit", isCommitted, FIRST_COMMIT_DEADLINE_MS);
+  }
+
+  /** Of those that are prepared at this moment: how long the last one takes, as the samples of its shard show it. */
+  async #awaitOldBranchesFinished(fromSample: number): Promise<number | null> {
+    const healedAtMs = this.recording.nowMs();
+    const old = (): readonly InDoubtSpan[] =>
+      inDoubtSpans(this.recording.samples.slice(fromSample)).filter(
+        ({ fromMs }) => fromMs < healedAtMs,
+      );
+    const isOver = (): boolean =>
+      this.#areAllSampledSince(healedAtMs) && old().every(({ untilMs }) => untilMs !== null);
+    while (!isOver()) {
+      if (this.recording.nowMs() > healedAtMs + IN_DOUBT_BOUND_MS) return null;
+      await setTimeout(LOOK_INTERVAL_MS);
+    }
+    return Math.max(healedAtMs, ...old().map(({ untilMs }) => untilMs ?? 0)) - healedAtMs;
+  }
+
+  #areAllSampledSince(sinceMs: number): boolean {
+    const { samples } = this.recording;
+    const seen = new Set<string>();
+    for (let at = samples.length - 1; at >= 0; at -= 1) {
+      const sample = samples[at];
+      if (sample === undefined || sample.atMs < sinceMs) break;
+      if (sample.kind === "prepared") seen.add(sample.shard);
+    }
+    return seen.size === this.cluster.databases.length;
+  }
+
+  async #evidence(strike: Strike, from: Mark, healedAtMs: number): Promise<Evidence> {
+    const judged = await this.judge();
+    const events = this.recording.events.slice(from.events);
+    const faults = this.recording.faults.slice(from.faults);
+    const samples = this.recording.samples.slice(from.samples);
+    const input = { title: "", facts: [], events, faults, leaders: [], samples, verdicts: [] };
+    const figures = figuresOf(input);
+    const [nemesis] = nemesesOf(faults, figures);
+    if (nemesis === undefined) throw new Error("a strike is recorded");
+    return {
+      ...strike,
+      ...{ committed: figures.committed, aborted: figures.aborted, unclear: figures.unclear },
+      committedAfterHeal: events.filter((it) => it.event === "ok" && it.atMs > healedAtMs).length,
+      longestPauseMs: nemesis.longestPauseMs,
+      longestWaitMs: figures.latenciesMs.at(-1) ?? 0,
+      ...{ inDoubt: nemesis.inDoubt, judged },
+    };
+  }
+}
+
+interface Mark {
+  readonly events: number;
+  readonly faults: number;
+  readonly samples: number;
+}

@@ -14,6 +14,12 @@ import { judge, type Judged, type Reason, type Verdict } from "./judgement.ts";
 const ANSWER_GRACE_MS = 5_000;
 /** With less time an answer hardly comes, and its absence would make unclear what is clear: that nothing has begun. */
 const LEAST_ATTEMPT_MS = 500;
+/**
+ * A node that stands still says nothing, however long it is waited for. Under a key another one may be asked meanwhile: it waits
+ * for the first attempt, or carries it out where that died. Each time twice as long, so that what just takes long is not repeated
+ * for ever.
+ */
+const FIRST_PATIENCE_MS = 2_000;
 
 export interface Call<Result> extends Judged<Result> {
   readonly name: AttemptInfo["call"];
@@ -30,7 +36,7 @@ export interface Call<Result> extends Judged<Result> {
 
 interface Attempt<Result> {
   readonly verdict: Verdict<Result>;
-  /** The deadline left the node less than its time, and it did not answer: that says less than what was heard before. */
+  /** The node was given less than its time, and did not answer: that says less than what was heard before. */
   readonly isCutShort: boolean;
 }
 
@@ -84,8 +90,8 @@ export class Caller {
   ): Promise<Attempt<Result>> {
     const url = call.endpoint ?? this.#endpoints.next();
     const fullTimeMs = call.serverTimeMs + ANSWER_GRACE_MS;
-    const timeoutMs = Math.min(leftMs, fullTimeMs);
-    const request = call.request(timeoutMs);
+    const request = call.request(Math.min(leftMs, fullTimeMs));
+    const timeoutMs = Math.min(leftMs, fullTimeMs, this.#patienceMs(call, attempt));
     const { name, idempotencyKey } = call;
     const info: AttemptInfo = { call: name, attempt, url, path: request.path, idempotencyKey };
     const more = this.#hooks.beforeAttempt?.(info) ?? {};
@@ -102,6 +108,13 @@ export class Caller {
     });
     const isCutShort = reply.kind === "lost" && reply.hasTimedOut && timeoutMs < fullTimeMs;
     return { verdict, isCutShort };
+  }
+
+  /** Without end where nobody else may be asked, or nobody else is there. */
+  #patienceMs({ endpoint, idempotencyKey }: Call<unknown>, attempt: number): number {
+    const hasOthers = endpoint === undefined && this.#endpoints.urls.length > 1;
+    if (!hasOthers || idempotencyKey === undefined) return Infinity;
+    return FIRST_PATIENCE_MS * 2 ** (attempt - 1);
   }
 
   #unknown<Result>(

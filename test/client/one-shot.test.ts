@@ -196,6 +196,26 @@ test("a leader that is lost is left for the next coordinator", async () => {
   expect(keys(two)).toEqual([idempotencyKey]);
 });
 
+test("a coordinator that stands still is not waited for: another one is asked under the same key, for the full time", async () => {
+  const [still, other] = [await startScriptedApi("never answer"), await startScriptedApi()];
+  other.script.push(committed());
+  const startedMs = performance.now();
+  const { idempotencyKey } = await open([still, other]).transaction([DEBIT], { timeoutMs: 5_000 });
+  expect(performance.now() - startedMs).toBeLessThan(4_500);
+  expect([keys(still), keys(other)]).toEqual([[idempotencyKey], [idempotencyKey]]);
+  const asked = [still, other].flatMap((api) => api.asked);
+  expect(asked.map(({ body }) => body["timeoutMs"])).toEqual([5_000, 5_000]);
+});
+
+test("what just takes long is asked for less and less often", async () => {
+  const [one, two] = [
+    await startScriptedApi("never answer"),
+    await startScriptedApi("never answer"),
+  ];
+  await failure(open([one, two]).transaction([DEBIT], { deadlineMs: 5_500 }));
+  expect(one.asked.length + two.asked.length).toBe(2);
+});
+
 test("a coordinator that is down is passed over, and leaves nothing unclear", async () => {
   const port = await freePort();
   const client = new Synod({ endpoints: [`http://127.0.0.1:${port}`] });

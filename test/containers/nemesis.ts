@@ -8,6 +8,8 @@ export interface Nemesis {
    * a coordinator whose disk can be filled.
    */
   readonly needs: readonly Need[];
+  /** Whether its victims are killed and started again, and nothing else. */
+  readonly kills: boolean;
   inject(cluster: Cluster): Promise<Fault>;
 }
 

@@ -33,7 +33,6 @@ export async function judge(
   const counters = await auditCounters(cluster.databases, transactions);
   const logs = decisionLogs.logs(recording.names);
   const audit = auditAtomicity(await gatherEvidence(transactions, logs, cluster.databases));
-  const holes = logs.filter(({ isComplete }) => !isComplete);
   const order = checkListAppend(transactions, "promised");
   const stories = order.anomalies
     .filter(({ isForbidden }) => isForbidden)
@@ -43,7 +42,9 @@ export async function judge(
     verdict("exactly-once counters", counters),
     verdict("atomicity, joined with the decision logs", [
       ...audit.findings.map(tellFinding),
-      ...holes.map(({ node }) => `the log of ${node} was not seen from its first slot on`),
+      ...(logs.some(({ isComplete }) => isComplete)
+        ? []
+        : ["no log was seen from its first slot on"]),
     ]),
     verdict("list-append", order.isComplete ? stories : [...stories, "the search was cut short"]),
   ];

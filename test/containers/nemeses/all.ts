@@ -4,7 +4,7 @@ import { canHaveDisks } from "../disk.ts";
 import type { Need, Nemesis } from "../nemesis.ts";
 import { tell } from "../telling.ts";
 import { freeze, stutter } from "./freeze.ts";
-import { kill } from "./kill.ts";
+import { kill, killTogether } from "./kill.ts";
 import { clockJumps, diskFull } from "./machine.ts";
 import {
   delay,
@@ -22,6 +22,7 @@ const VICTIMS = [leader, follower, participant, postgres];
 
 export const NEMESES: readonly Nemesis[] = [
   ...VICTIMS.map(kill),
+  killTogether,
   ...VICTIMS.map(freeze),
   stutter(leader),
   immediateRestart,

@@ -10,6 +10,7 @@ export function freeze({ called, pick }: Victim): Nemesis {
   return {
     name: `freeze of ${called}`,
     needs: [],
+    kills: false,
     inject: async (cluster) => {
       const victim = await pick(cluster);
       await victim.freeze();
@@ -30,6 +31,7 @@ export function stutter({ called, pick }: Victim): Nemesis {
   return {
     name: `stutter of ${called}`,
     needs: [],
+    kills: false,
     inject: async (cluster) => {
       const victim = await pick(cluster);
       const end = new AbortController();

@@ -10,6 +10,7 @@ const BETWEEN_MS = 2_000;
 export const diskFull: Nemesis = {
   name: "disk full on a coordinator",
   needs: ["disk"],
+  kills: false,
   inject: async (cluster) => {
     const victim = cluster.coordinators.find(({ disk }) => disk !== undefined);
     if (victim?.disk === undefined) throw new Error("no coordinator has a disk that can be filled");
@@ -31,6 +32,7 @@ export const diskFull: Nemesis = {
 export const clockJumps: Nemesis = {
   name: "clock jumps of the leader",
   needs: [],
+  kills: false,
   inject: async (cluster) => {
     const victim = await cluster.leader();
     await victim.shiftClock(FORWARD_MS);

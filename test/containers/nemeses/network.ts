@@ -10,6 +10,7 @@ export function disconnect({ called, pick }: Victim): Nemesis {
   return {
     name: `network disconnect of ${called}`,
     needs: ["networks"],
+    kills: false,
     inject: async (cluster) => {
       const victim = await pick(cluster);
       await networkOf(victim).disconnect();
@@ -98,6 +99,7 @@ function filtered(name: string, harm: (cluster: Cluster) => Promise<readonly Mem
   return {
     name,
     needs: ["networks"],
+    kills: false,
     inject: async (cluster): Promise<Fault> => {
       const victims = await harm(cluster);
       return {

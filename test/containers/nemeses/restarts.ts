@@ -5,6 +5,7 @@ import { participant, postgres } from "./victims.ts";
 export const immediateRestart: Nemesis = {
   name: "immediate restart of Postgres",
   needs: [],
+  kills: true,
   inject: async (cluster) => {
     const victim = await postgres.pick(cluster);
     await victim.crash("SIGQUIT");
@@ -17,6 +18,7 @@ export const immediateRestart: Nemesis = {
 export const rollingRestart: Nemesis = {
   name: "rolling restart of everything",
   needs: [],
+  kills: false,
   inject: async (cluster) => {
     const { coordinators, participants, databases } = cluster;
     for (const member of [...coordinators, ...participants, ...databases]) await member.restart();
@@ -27,6 +29,7 @@ export const rollingRestart: Nemesis = {
 export const replacedParticipant: Nemesis = {
   name: "a participant replaced by a new container",
   needs: ["containers"],
+  kills: true,
   inject: async (cluster) => {
     const victim = await participant.pick(cluster);
     if (victim.replace === undefined) throw new Error(`${victim.name} cannot be made anew`);

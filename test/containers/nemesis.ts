@@ -21,7 +21,7 @@ export interface Fault {
   /** Of the members that were killed, the roles. */
   readonly kills: readonly Role[];
   /** Resolves when every member is ready again. */
-  heal(): Promise<void>;
+  readonly heal: () => Promise<void>;
 }
 
 export const ROLES = ["leader", "follower", "participant", "postgres"] as const;

@@ -4,6 +4,7 @@
  */
 const { readFileSync } = require("node:fs");
 const { join } = require("node:path");
+const { setInterval } = require("node:timers");
 
 const INTERVAL_MS = 50;
 const file = join(process.env.CHAOS_CLOCK_DIRECTORY ?? ".", `node-${process.env.SYNOD_NODE_ID}`);

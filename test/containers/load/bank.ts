@@ -130,9 +130,8 @@ function accountsOf(shard: string): readonly string[] {
 
 /** A transfer without a definite outcome is counted elsewhere; here it must only be whole or absent. */
 function wrongWith({ findings, sumBefore, sumAfter }: Books): readonly string[] {
-  const { unresolved: _, ...wrongs } = findings;
-  const found = (Object.entries(wrongs) as [Finding, readonly string[]][])
-    .filter(([, list]) => list.length > 0)
+  const found = (Object.entries(findings) as [Finding, readonly string[]][])
+    .filter(([kind, list]) => kind !== "unresolved" && list.length > 0)
     .map(
       ([kind, list]) => `${list.length} ${FINDINGS[kind]}: ${list.slice(0, MAX_EXAMPLES).join()}`,
     );

@@ -1,10 +1,13 @@
 /** Clients carry workloads: each one transaction after the other, until it is told to end; then it waits for its last outcome. */
+import { setTimeout } from "node:timers/promises";
 import { Synod } from "../../../client/sdk.ts";
 import type { Recording } from "../recording.ts";
 import type { Task, Told, Workload } from "./task.ts";
 
 /** For so long an unclear outcome is asked for again. */
-const GIVE_UP_MS = 90_000;
+const GIVE_UP_MS = 120_000;
+/** Between two transactions: a machine that has nothing left would say more about itself than about the cluster. */
+const THINK_MS = 30;
 
 export interface Load {
   /** Resolves when every transaction has ended. */
@@ -44,7 +47,10 @@ async function carry(
   const synod = new Synod({ endpoints });
   const process = recording.newProcess();
   try {
-    while (!end.aborted) await runOne(synod, process, workload.next(), recording);
+    while (!end.aborted) {
+      await runOne(synod, process, workload.next(), recording);
+      await setTimeout(THINK_MS);
+    }
   } finally {
     synod.close();
   }

@@ -6,7 +6,7 @@ export interface Victim {
   readonly role: Role;
   /** As it reads behind the harm. */
   readonly called: string;
-  pick(cluster: Cluster): Promise<Member>;
+  readonly pick: (cluster: Cluster) => Promise<Member>;
 }
 
 export const leader: Victim = {

@@ -80,6 +80,6 @@ export interface MemberNetwork {
   /** What it sends leaves so much later. Throws where the kernel has no queue for that (`canDelay`). */
   delay(byMs: number): Promise<void>;
   canDelay(): Promise<boolean>;
-  /** Ends cuts, loss and delay. */
-  restore(): Promise<void>;
+  /** Ends cuts, loss and delay; tells how many packets met one. */
+  restore(): Promise<number>;
 }

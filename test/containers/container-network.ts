@@ -3,6 +3,10 @@ import type { StartedNetwork } from "testcontainers";
 import type { Member, MemberNetwork } from "./cluster.ts";
 import { addressesOf, type Engine, inNetworkOf } from "./engine.ts";
 
+/** The first column of a rule counts the packets that it met. */
+const DROPPED = /^\s*(\d+)\s+\d+\s+DROP\s/gm;
+const DELAYED = /^qdisc netem .*\n\s+Sent \d+ bytes (\d+) pkt/gm;
+
 /** `name` finds the container also after it was made anew. */
 export function networkOf(
   engine: Engine,
@@ -10,8 +14,9 @@ export function networkOf(
   networks: readonly StartedNetwork[],
 ): MemberNetwork {
   const all = networks.map((network) => engine.getNetwork(network.getId()));
-  const run = (...command: readonly string[]): Promise<void> => inNetworkOf(engine, name, command);
-  const drop = (chain: "INPUT" | "OUTPUT", ...rule: readonly string[]): Promise<void> =>
+  const run = (...command: readonly string[]): Promise<string> =>
+    inNetworkOf(engine, name, command);
+  const drop = (chain: "INPUT" | "OUTPUT", ...rule: readonly string[]): Promise<string> =>
     run("iptables", "-w", "-A", chain, ...rule, "-j", "DROP");
   const onAllInterfaces = async (...discipline: readonly string[]): Promise<void> => {
     for (const index of all.keys()) {
@@ -51,17 +56,15 @@ export function networkOf(
       return true;
     },
     restore: async () => {
+      const rules = await run("iptables", "-w", "-L", "-n", "-v", "-x");
       await run("iptables", "-w", "-F");
-      if (await hasDelay(run)) await onAllInterfaces("noqueue");
+      const queues = await run("tc", "-s", "qdisc", "show");
+      if (queues.includes("netem")) await onAllInterfaces("noqueue");
+      return sumOf(rules, DROPPED) + sumOf(queues, DELAYED);
     },
   };
 }
 
-async function hasDelay(run: (...command: readonly string[]) => Promise<void>): Promise<boolean> {
-  try {
-    await run("sh", "-c", "tc qdisc show | grep -q netem");
-    return true;
-  } catch {
-    return false;
-  }
+function sumOf(text: string, count: RegExp): number {
+  return [...text.matchAll(count)].reduce((sum, [, packets]) => sum + Number(packets), 0);
 }

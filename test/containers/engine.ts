@@ -33,14 +33,15 @@ export async function describeImage(engine: Engine, image: string): Promise<stri
   return `image ${image}, ${Id.slice(0, 19)}, built ${Created}`;
 }
 
-/** Runs a program of this machine in a container's network namespace; needs root, and an engine on this machine. */
+/** What a program of this machine writes, in a container's network namespace; needs root, and an engine on this machine. */
 export async function inNetworkOf(
   engine: Engine,
   container: string,
   command: readonly string[],
-): Promise<void> {
+): Promise<string> {
   const { State } = await engine.getContainer(container).inspect();
-  await execute("nsenter", ["-t", String(State.Pid), "-n", ...command]);
+  const { stdout } = await execute("nsenter", ["-t", String(State.Pid), "-n", ...command]);
+  return stdout;
 }
 
 /** In each of its networks: its own address, and that of the engine, by which whatever is outside comes in. */

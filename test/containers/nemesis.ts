@@ -18,6 +18,8 @@ export type Need = "networks" | "containers" | "disk";
 export interface Fault {
   /** To whom it was done. */
   readonly victim: string;
+  /** Another nemesis' name, where this one cannot be had and that one was done. */
+  readonly instead?: string;
   /** Of the members that were killed, the roles. */
   readonly kills: readonly Role[];
   /** Resolves when every member is ready again. */

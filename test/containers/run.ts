@@ -123,7 +123,7 @@ export class Run {
     const fromSample = this.recording.samples.length;
     const { heal, ...fault } = await nemesis.inject(this.cluster);
     const recorded: RecordedFault = {
-      ...{ kind: nemesis.name, target: fault.victim, fromMs },
+      ...{ kind: fault.instead ?? nemesis.name, target: fault.victim, fromMs },
       untilMs: null,
     };
     this.recording.faults.push(recorded);
@@ -134,7 +134,7 @@ export class Run {
       recorded.untilMs = this.recording.nowMs();
     }
     const inDoubtAfterHealMs = await this.#awaitOldBranchesFinished(fromSample);
-    return { nemesis: nemesis.name, fault, inDoubtAfterHealMs };
+    return { nemesis: recorded.kind, fault, inDoubtAfterHealMs };
   }
 
   /** Judges everything since the start; nothing may run. */

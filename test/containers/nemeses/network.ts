@@ -89,7 +89,8 @@ export function delay(tell: (line: string) => void): Nemesis {
       const node = await cluster.leader();
       if (await networkOf(node).canDelay()) return delayed.inject(cluster);
       tell("NO NETEM IN THIS KERNEL: THE LEADER STUTTERS, ITS PACKETS ARE NOT DELAYED ONE BY ONE");
-      return stutter(leader).inject(cluster);
+      const instead = stutter(leader);
+      return { ...(await instead.inject(cluster)), instead: instead.name };
     },
   };
 }
@@ -106,8 +107,10 @@ function filtered(name: string, harm: (cluster: Cluster) => Promise<readonly Mem
         victim: victims.map((member) => member.name).join(" and "),
         kills: [],
         heal: async () => {
-          for (const victim of victims) await networkOf(victim).restore();
+          let met = 0;
+          for (const victim of victims) met += await networkOf(victim).restore();
           await cluster.awaitWhole();
+          if (met === 0) throw new Error(`${name} harmed nobody: no packet met it`);
         },
       };
     },

@@ -34,7 +34,7 @@ export async function aFollower(cluster: Cluster): Promise<Coordinator> {
   return any(cluster.coordinators.filter((node) => node.id !== id));
 }
 
-export function any<It>(members: readonly It[]): It {
+function any<It>(members: readonly It[]): It {
   const member = members[Math.floor(Math.random() * members.length)];
   if (member === undefined) throw new Error("the cluster has no such member");
   return member;

@@ -28,8 +28,6 @@ const MEANWHILE_OF_KILLS_MS = 500;
 const BETWEEN_MS = 500;
 /** In each round, of what kills; everything else comes once. */
 const KILLS_PER_ROUND = 4;
-/** Far sooner than a log loses what a snapshot covers. */
-const COLLECTION_INTERVAL_MS = 20_000;
 
 const command = new Command("npm run chaos --")
   .description("Load and faults for a long time; then everything is judged.")
@@ -77,7 +75,6 @@ async function disturb(run: Run, { minutes, seed, backend }: Options): Promise<r
   const strikes: Strike[] = [];
   const load = run.startLoad();
   const endAtMs = run.recording.nowMs() + minutes * 60_000;
-  let collectedAtMs = run.recording.nowMs();
   let round: Nemesis[] = [];
   try {
     while (run.recording.nowMs() < endAtMs) {
@@ -92,10 +89,7 @@ async function disturb(run: Run, { minutes, seed, backend }: Options): Promise<r
       tell(
         `${strikes.length} ${nemesis.name} (${strike.fault.victim}), in doubt after the heal ${ms(strike.inDoubtAfterHealMs)}`,
       );
-      if (run.recording.nowMs() > collectedAtMs + COLLECTION_INTERVAL_MS) {
-        await run.collectLogs();
-        collectedAtMs = run.recording.nowMs();
-      }
+      await run.keepUpWithLogs();
       await setTimeout(BETWEEN_MS);
     }
   } finally {

@@ -37,6 +37,8 @@ const MEANWHILE_MS = 6_000;
 const AFTER_MS = 5_000;
 const LOOK_INTERVAL_MS = 100;
 const FIRST_COMMIT_DEADLINE_MS = 60_000;
+/** A transaction is two events, and at most two slots. */
+const EVENTS_PER_COLLECTION = 3_000;
 /** How long branches that are never finished are waited for, before they are called that. */
 const FINISHED_DEADLINE_MS = 30_000;
 
@@ -52,7 +54,8 @@ export interface Strike {
 export interface Evidence extends Strike {
   readonly committed: number;
   readonly aborted: number;
-  readonly unclear: number;
+  /** Without an outcome, however often it was asked for, and why. */
+  readonly unclear: readonly string[];
   readonly committedAfterHeal: number;
   /** Of any client, without a commit of anybody's. */
   readonly longestPauseMs: number;
@@ -70,6 +73,8 @@ export class Run {
   readonly #logs: DecisionLogs;
   readonly #workloads: readonly Workload[];
   readonly #sampling: Sampling;
+  readonly #startedAt = new Date();
+  #eventsCollected = 0;
 
   private constructor(cluster: Cluster, directory: string, recording: Recording, bank: Bank) {
     this.cluster = cluster;
@@ -139,17 +144,37 @@ export class Run {
 
   /** Judges everything since the start; nothing may run. */
   async judge(): Promise<Judged> {
-    await awaitFinished(
+    await this.#awaitQuiet();
+    await this.#logs.collect();
+    const logs = this.#logs.logs(this.recording.names);
+    const judged = await judge(this.cluster, this.recording, this.#bank, logs);
+    if (logs.some(({ isComplete }) => isComplete)) return judged;
+    const findings = ["none of them was seen from its first slot on"];
+    const missing = { checker: "decision logs", holds: false, findings };
+    return { ...judged, verdicts: [...judged.verdicts, missing] };
+  }
+
+  /** As `judge`, by what was read of the logs so far: to read them takes longer than all the rest. */
+  async #judgeSoFar(): Promise<Judged> {
+    await this.#awaitQuiet();
+    await this.keepUpWithLogs();
+    const logs = this.#logs.logsSoFar(this.recording.names);
+    return judge(this.cluster, this.recording, this.#bank, logs);
+  }
+
+  /** Logs lose their beginning to snapshots, some thousand slots behind: to be called now and then, at any time. */
+  async keepUpWithLogs(): Promise<void> {
+    const { length } = this.recording.events;
+    if (length < this.#eventsCollected + EVENTS_PER_COLLECTION) return;
+    this.#eventsCollected = length;
+    await this.#logs.collect();
+  }
+
+  #awaitQuiet(): Promise<void> {
+    return awaitFinished(
       () => Promise.all(this.cluster.databases.map(({ url }) => preparedGids(url))),
       FINISHED_DEADLINE_MS,
     );
-    await this.#logs.collect();
-    return judge(this.cluster, this.recording, this.#bank, this.#logs);
-  }
-
-  /** Logs lose their beginning: to be called every few thousand slots, at any time. */
-  collectLogs(): Promise<void> {
-    return this.#logs.collect();
   }
 
   /** Writes the report, and traces if asked for; ends the cluster. */
@@ -163,7 +188,7 @@ export class Run {
     const { backend, description } = this.cluster;
     await writeReport(this.directory, {
       title: `Synod under faults: ${backend}`,
-      facts: [["what ran", description], ["began", new Date().toISOString()], ...facts],
+      facts: [["what ran", description], ["began", this.#startedAt.toISOString()], ...facts],
       ...{ events, faults, leaders, samples, verdicts },
     });
     if (keepTraces) await this.cluster.keepTraces(join(this.directory, "traces"));
@@ -213,7 +238,7 @@ export class Run {
   }
 
   async #evidence(strike: Strike, from: Mark, healedAtMs: number): Promise<Evidence> {
-    const judged = await this.judge();
+    const judged = await this.#judgeSoFar();
     const events = this.recording.events.slice(from.events);
     const faults = this.recording.faults.slice(from.faults);
     const samples = this.recording.samples.slice(from.samples);
@@ -223,7 +248,10 @@ export class Run {
     if (nemesis === undefined) throw new Error("a strike is recorded");
     return {
       ...strike,
-      ...{ committed: figures.committed, aborted: figures.aborted, unclear: figures.unclear },
+      ...{ committed: figures.committed, aborted: figures.aborted },
+      unclear: events.flatMap((it) =>
+        it.event === "info" ? [`${it.transaction}: ${it.reason}`] : [],
+      ),
       committedAfterHeal: events.filter((it) => it.event === "ok" && it.atMs > healedAtMs).length,
       longestPauseMs: nemesis.longestPauseMs,
       longestWaitMs: figures.latenciesMs.at(-1) ?? 0,

@@ -22,11 +22,11 @@ export function describeEvidence(backend: Backend, evidence: Evidence): string {
     `${fault.kills.length} kills`,
     `${committed} committed`,
     `${aborted} aborted`,
-    `${unclear} unclear for ever`,
+    `${unclear.length} unclear for ever`,
     `longest pause ${ms(longestPauseMs)}, longest wait of one client ${ms(longestWaitMs)}`,
     `in doubt ${describeInDoubt(inDoubt)}`,
     `in doubt after the heal ${ms(inDoubtAfterHealMs)}`,
-    `${judged.decisions} decisions joined`,
+    `judged with ${judged.decisions} decisions`,
   ].join(", ");
 }
 

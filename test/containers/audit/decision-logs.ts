@@ -39,6 +39,11 @@ export class DecisionLogs {
     }
   }
 
+  /** As `logs`, while later decisions may not have been read yet: what is not in them says nothing. */
+  logsSoFar(names: ReadonlyMap<string, string>): readonly NodeLog[] {
+    return this.logs(names).map((log) => ({ ...log, isComplete: false }));
+  }
+
   /** `names` by transaction id, of those without a key. */
   logs(names: ReadonlyMap<string, string>): readonly NodeLog[] {
     return [...this.#commands].map(([id, known]) => {

@@ -31,6 +31,7 @@ export type Told =
   | { readonly kind: "aborted"; readonly reason: string }
   | { readonly kind: "unclear"; readonly reason: string; readonly askAgain: () => Promise<Told> };
 
+const MAX_REASON_LENGTH = 200;
 /** Then a client asks anew: what is unclear is asked for under its key until somebody knows. */
 export const CALL_DEADLINE_MS = 10_000;
 
@@ -49,7 +50,7 @@ export async function told<Result>(
     const unknown = error as OutcomeUnknownError<Result>;
     return {
       kind: "unclear",
-      reason: unknown.code,
+      reason: unknown.message.slice(0, MAX_REASON_LENGTH),
       askAgain: () => told(() => unknown.resolve({ deadlineMs: CALL_DEADLINE_MS }), committed),
     };
   }

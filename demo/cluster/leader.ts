@@ -30,8 +30,9 @@ async function leaderNamedBy(url: string, ask: Ask): Promise<number | undefined>
 export async function awaitShards(
   nodes: readonly Pick<NodeProcess, "url">[],
   ask: Ask,
+  deadlineMs = SHARDS_DEADLINE_MS,
 ): Promise<void> {
-  const deadline = performance.now() + SHARDS_DEADLINE_MS;
+  const deadline = performance.now() + deadlineMs;
   for (;;) {
     const seen = await Promise.all(nodes.map(({ url }) => clusterAsSeenBy(url, ask)));
     if (seen.every((view) => view?.shards.every(({ reachable }) => reachable) === true)) return;

@@ -27,7 +27,9 @@ const NUMBERS = [1, 2, 3];
 const PORT = 8000;
 const PEER_PORT = 7000;
 const POSTGRES_PORT = 5432;
-const LEADER_DEADLINE_MS = 60_000;
+/** Bounds for what hangs, not for what is slow. */
+const LEADER_DEADLINE_MS = 120_000;
+const SHARDS_DEADLINE_MS = 120_000;
 const CLUSTER_ID = "chaos";
 const DATA = "/var/lib/synod";
 const DATABASE_DATA = "/var/lib/postgresql/data";
@@ -110,7 +112,7 @@ async function startAll(start: Start, description: string): Promise<Cluster> {
     ...{ coordinators, participants, databases, leader, leaderNow },
     awaitWhole: async () => {
       await leader();
-      await awaitShards(coordinators, ask);
+      await awaitShards(coordinators, ask, SHARDS_DEADLINE_MS);
     },
     keepTraces: (directory) => keepTraces(start, directory),
     remove: () => removeAll(start),

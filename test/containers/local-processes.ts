@@ -19,7 +19,8 @@ import type { Cluster, Coordinator, Member } from "./cluster.ts";
 import { canHaveDisks, mountDisk, unmountDisk } from "./disk.ts";
 
 const END_DEADLINE_MS = 30_000;
-const LEADER_DEADLINE_MS = 60_000;
+const LEADER_DEADLINE_MS = 120_000;
+const SHARDS_DEADLINE_MS = 120_000;
 /** Its disk is small, where we may make one. */
 const NODE_WITH_DISK = 3;
 
@@ -58,7 +59,7 @@ export async function startProcesses(): Promise<Cluster> {
     },
     awaitWhole: async () => {
       await leader();
-      await awaitShards(local.coordinators, createAsk({}));
+      await awaitShards(local.coordinators, createAsk({}), SHARDS_DEADLINE_MS);
     },
     keepTraces: (into) => keepTraces(local, into),
     remove: async () => {

@@ -12,7 +12,8 @@ import { SeededRandom } from "../simulation/world/seeded-random.ts";
 import { type Backend, BACKENDS } from "./cluster.ts";
 import { missingFor, NEMESES } from "./nemeses/all.ts";
 import { type Nemesis, ROLES } from "./nemesis.ts";
-import { IN_DOUBT_BOUND_MS, type Run, type Strike } from "./run.ts";
+import { IN_DOUBT_BOUND_MS } from "./in-doubt.ts";
+import type { Run, Strike } from "./run.ts";
 import { newRunDirectory, startRun } from "./starting.ts";
 import { describeRun, ms, tell } from "./telling.ts";
 

@@ -5,11 +5,7 @@
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { awaitFinished } from "../../demo/transfers/prepared.ts";
-import {
-  type InDoubtSpan,
-  inDoubtSpans,
-  type InDoubtSummary,
-} from "../histories/audit/in-doubt.ts";
+import type { InDoubtSummary } from "../histories/audit/in-doubt.ts";
 import type { CheckerVerdict, ReportInput } from "../histories/report/input.ts";
 import { figuresOf } from "../histories/report/figures.ts";
 import { nemesesOf } from "../histories/report/nemeses.ts";
@@ -19,6 +15,7 @@ import { DecisionLogs } from "./audit/decision-logs.ts";
 import { judge, type Judged } from "./audit/judges.ts";
 import type { Cluster } from "./cluster.ts";
 import { preparedGids } from "./database.ts";
+import { awaitOldBranchesFinished } from "./in-doubt.ts";
 import { Bank } from "./load/bank.ts";
 import { startLoad, type Load } from "./load/clients.ts";
 import { Counters } from "./load/counters.ts";
@@ -29,13 +26,9 @@ import type { Fault, Nemesis } from "./nemesis.ts";
 import { type RecordedFault, Recording } from "./recording.ts";
 import { startSampling, type Sampling } from "./sampling.ts";
 
-/** Zero branches may be in doubt so long after the last fault. */
-export const IN_DOUBT_BOUND_MS = 5_000;
-
 const BEFORE_MS = 2_000;
 const MEANWHILE_MS = 6_000;
 const AFTER_MS = 5_000;
-const LOOK_INTERVAL_MS = 100;
 const FIRST_COMMIT_DEADLINE_MS = 60_000;
 /** A transaction is two events, and at most two slots. */
 const EVENTS_PER_COLLECTION = 3_000;
@@ -138,7 +131,11 @@ export class Run {
       await heal();
       recorded.untilMs = this.recording.nowMs();
     }
-    const inDoubtAfterHealMs = await this.#awaitOldBranchesFinished(fromSample);
+    const inDoubtAfterHealMs = await awaitOldBranchesFinished(
+      this.recording,
+      this.cluster.databases.length,
+      fromSample,
+    );
     return { nemesis: recorded.kind, fault, inDoubtAfterHealMs };
   }
 
@@ -208,33 +205,6 @@ export class Run {
       return fresh.some(({ event }) => event === "ok");
     };
     await eventually("a first commit", isCommitted, FIRST_COMMIT_DEADLINE_MS);
-  }
-
-  /** Of those that are prepared at this moment: how long the last one takes, as the samples of its shard show it. */
-  async #awaitOldBranchesFinished(fromSample: number): Promise<number | null> {
-    const healedAtMs = this.recording.nowMs();
-    const old = (): readonly InDoubtSpan[] =>
-      inDoubtSpans(this.recording.samples.slice(fromSample)).filter(
-        ({ fromMs }) => fromMs < healedAtMs,
-      );
-    const isOver = (): boolean =>
-      this.#areAllSampledSince(healedAtMs) && old().every(({ untilMs }) => untilMs !== null);
-    while (!isOver()) {
-      if (this.recording.nowMs() > healedAtMs + IN_DOUBT_BOUND_MS) return null;
-      await setTimeout(LOOK_INTERVAL_MS);
-    }
-    return Math.max(healedAtMs, ...old().map(({ untilMs }) => untilMs ?? 0)) - healedAtMs;
-  }
-
-  #areAllSampledSince(sinceMs: number): boolean {
-    const { samples } = this.recording;
-    const seen = new Set<string>();
-    for (let at = samples.length - 1; at >= 0; at -= 1) {
-      const sample = samples[at];
-      if (sample === undefined || sample.atMs < sinceMs) break;
-      if (sample.kind === "prepared") seen.add(sample.shard);
-    }
-    return seen.size === this.cluster.databases.length;
   }
 
   async #evidence(strike: Strike, from: Mark, healedAtMs: number): Promise<Evidence> {

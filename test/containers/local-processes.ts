@@ -30,7 +30,13 @@ export async function startProcesses(): Promise<Cluster> {
   const disk = canHaveDisks() ? await mountDisk(diskDirectory, 0) : undefined;
   const clockDirectory = join(directory, "clock");
   const clocks = await makeClocks(clockDirectory);
-  const local = await startLocalCluster({ directory, env: clockEnvironment(clockDirectory) });
+  const local = await startLocalCluster({
+    directory,
+    env: clockEnvironment(clockDirectory),
+  }).catch(async (error: unknown) => {
+    if (disk !== undefined) await unmountDisk(diskDirectory);
+    throw error;
+  });
   const coordinators = local.coordinators.map((node): Coordinator => ({
     ...memberOf(local, node),
     ...{ id: node.id, url: node.url },

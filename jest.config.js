@@ -34,7 +34,8 @@ const withPostgres = {
 };
 
 export default {
-  maxWorkers: 2,
+  // Half of what tests take is waiting.
+  maxWorkers: 3,
   reporters: ["default", "<rootDir>/test/support/counts-reporter.cjs"],
   // A bound for what hangs, not for what is slow: tests that promise a duration measure it.
   testTimeout: 120_000,

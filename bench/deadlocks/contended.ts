@@ -29,7 +29,9 @@ const INTERACTIVE_SHARE = 0.3;
 const SHORT_TIMEOUTS_MS = [60, 120, 250, 500];
 
 /** How often each answer was given. */
-export interface Contended extends Readonly<Record<Kind, ReadonlyMap<string, number>>> {
+export interface Contended extends Readonly<
+  Record<Exclude<Kind, "inLane">, ReadonlyMap<string, number>>
+> {
   readonly elapsedMs: number;
 }
 
@@ -48,10 +50,11 @@ export async function runContended(
   const answers = { oneShot: new Map<string, number>(), interactive: new Map<string, number>() };
   const client = async (index: number): Promise<void> => {
     while (goesOn()) {
-      const kind = chance(INTERACTIVE_SHARE) ? "interactive" : "oneShot";
+      const kind = chance(INTERACTIVE_SHARE) ? "interactive" : chance(0.5) ? "inLane" : "oneShot";
       const operations = nextOperations(shards, index);
       const { code } = await transact(url, operations, nextTimeoutMs(), kind);
-      answers[kind].set(code, (answers[kind].get(code) ?? 0) + 1);
+      const ofKind = answers[kind === "interactive" ? kind : "oneShot"];
+      ofKind.set(code, (ofKind.get(code) ?? 0) + 1);
     }
   };
   await Promise.all([

@@ -60,7 +60,8 @@ export function fail(shard: string): Operation {
   return take(shard, "no such row");
 }
 
-export type Kind = "oneShot" | "interactive";
+/** `inLane`: in one request, and perhaps in one carrier with others, which then do not wait for each other. */
+export type Kind = "oneShot" | "inLane" | "interactive";
 
 /** Interactive ones run the operations one after the other, whatever their shards. */
 export async function transact(
@@ -69,17 +70,12 @@ export async function transact(
   timeoutMs: number,
   kind: Kind = "oneShot",
 ): Promise<Answer> {
-  const run = kind === "oneShot" ? oneShot : interactive;
-  const code = await run(`${url}/v1/transactions`, operations, timeoutMs);
+  const path = `${url}/v1/transactions`;
+  const code =
+    kind === "interactive"
+      ? await interactive(path, operations, timeoutMs)
+      : (await post(path, { operations, timeoutMs, lane: kind === "inLane" })).code;
   return { code, atMs: performance.now() };
-}
-
-async function oneShot(
-  url: string,
-  operations: readonly Operation[],
-  timeoutMs: number,
-): Promise<string> {
-  return (await post(url, { operations, timeoutMs })).code;
 }
 
 async function interactive(

@@ -34,8 +34,7 @@ const withPostgres = {
 };
 
 export default {
-  // Half of what tests take is waiting.
-  maxWorkers: 3,
+  maxWorkers: 2,
   reporters: ["default", "<rootDir>/test/support/counts-reporter.cjs"],
   // A bound for what hangs, not for what is slow: tests that promise a duration measure it.
   testTimeout: 120_000,

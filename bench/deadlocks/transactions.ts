@@ -103,7 +103,10 @@ async function post(
     headers: { "content-type": "application/json" },
     body: JSON.stringify(content),
   });
-  const body = await response.body.json();
+  const text = await response.body.text();
+  // A starved server ends a connection whose request did not come in time with a bare 408.
+  if (text === "") return { code: `http ${response.statusCode}`, body: undefined };
+  const body: unknown = JSON.parse(text);
   const isGood = response.statusCode === OK || response.statusCode === CREATED;
   return { code: isGood ? COMMITTED : Problem.parse(body).code, body };
 }

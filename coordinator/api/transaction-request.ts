@@ -16,6 +16,7 @@ import {
   scopedKey,
 } from "../../shared/model/idempotency-key.ts";
 import type { Idempotency } from "../../shared/model/protocol.ts";
+import { checkStatement } from "../../shared/runtime/sql-statement.ts";
 import type { Submission } from "../transactions/gateway.ts";
 import { readOperations, type Terms } from "./operation-checks.ts";
 import { objectionsToParams } from "./params.ts";
@@ -37,11 +38,17 @@ export function readSubmission(
   terms: Terms,
 ): Pick<Submission, "request" | "idempotency"> & Forwardable {
   const key = readIdempotencyKey(idempotencyKey, client);
-  const request = readRequest(TransactionRequest, raw, terms);
+  const asked = readRequest(TransactionRequest, raw, terms);
+  const request = asked.operations.every(mayShare) ? asked : { ...asked, lane: false };
   return {
     ...{ request, idempotency: key === null ? null : withFingerprint(key, request) },
     body: withTexts(raw, request.operations, request),
   };
+}
+
+function mayShare({ sql }: Operation): boolean {
+  const verdict = checkStatement(sql);
+  return verdict.ok && verdict.mayShare;
 }
 
 /** The same for `POST /v1/reads`. */

@@ -36,12 +36,13 @@ export function operationsByShard(
 /** Puts each shard's results back into the order of the request. */
 export function inRequestOrder(
   byShard: ReadonlyMap<ShardId, readonly BranchOperation[]>,
-  results: ReadonlyMap<ShardId, readonly OperationResult[]>,
+  resultsOn: (shard: ShardId) => readonly OperationResult[] | undefined,
 ): readonly OperationResult[] {
   const ordered: OperationResult[] = [];
   for (const [shard, operations] of byShard) {
+    const results = resultsOn(shard);
     operations.forEach(({ index }, place) => {
-      const result = results.get(shard)?.[place];
+      const result = results?.[place];
       assert(result !== undefined, "a branch that did not refuse has a result for each operation");
       ordered[index] = result;
     });

@@ -84,10 +84,10 @@ export class AnsweredKeys {
   add(ballot: Ballot, { key, fingerprint }: Idempotency, answer: KeyAnswer): void {
     if (ballot !== this.#ballot) this.#beginBallot(ballot);
     if (this.#byKey.has(key)) return;
-    const isTooLarge = charactersOf(answer) > MAX_ANSWER_CHARACTERS;
-    const kept: KeyAnswer =
-      isTooLarge && answer.kind === "wroteNothing" ? { kind: "notKept" } : answer;
-    const characters = key.length + fingerprint.length + charactersOf(kept);
+    const size = charactersOf(answer);
+    const isKept = answer.kind !== "wroteNothing" || size <= MAX_ANSWER_CHARACTERS;
+    const kept: KeyAnswer = isKept ? answer : { kind: "notKept" };
+    const characters = key.length + fingerprint.length + (isKept ? size : 0);
     const bytes = ENTRY_OVERHEAD_BYTES + 2 * characters;
     this.#byKey.set(key, { fingerprint, answer: kept, bytes, atMs: this.#clock.monotonicMs() });
     this.#oldestFirst.push(key);

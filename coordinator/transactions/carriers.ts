@@ -4,7 +4,7 @@
  * A carrier is held from before its first branch may exist until its outcome is known to be final: outcomes.ts builds on
  * that. The commit is proposed under the ballot the carrier was begun under, never under a later one.
  */
-import type { TransactionResponse } from "../../shared/model/api.ts";
+import type { OperationResult, TransactionResponse } from "../../shared/model/api.ts";
 import { assert, unreachable } from "../../shared/model/assert.ts";
 import type { ReachFailpoint } from "../../shared/model/failpoints.ts";
 import { globalId } from "../../shared/model/global-id.ts";
@@ -18,14 +18,13 @@ import type {
 import type { Clock, Logger } from "../../shared/model/ports.ts";
 import type { ExecuteRequest, Vote } from "../../shared/model/protocol.ts";
 import type { ParticipantLinks } from "../transport/participant-link.ts";
-import { type CarrierAnswer, soleAnswer } from "./answer.ts";
+import { type CarrierAnswer, inRequestOrder, soleAnswer } from "./answer.ts";
 import type { DecidedBranch, EncodedCommand } from "./command.ts";
 import { encodeCommand } from "./command.ts";
 import type { DeadlockParties, SlowCarrier } from "./deadlocks/detector.ts";
 import type { Delivery } from "./delivery.ts";
 import type { Held, HeldAs, NewCarrier, OpenCarrier } from "./held-carrier.ts";
 import type { Applied, LedgerOutcome } from "./ledger/ledger.ts";
-import { membersOn, responseTo, resultsOf } from "./member-results.ts";
 import {
   awaitedShards,
   beginCarrier,
@@ -101,10 +100,14 @@ export class Carriers implements DeadlockParties {
   /** Executes and prepares on all shards in parallel. Never rejects. */
   run(carrier: NewCarrier): Promise<CarrierAnswer> {
     const { carrierId, members, whenVoted = () => undefined } = carrier;
-    const shards = new Set(members.flatMap(({ operations }) => [...operations.keys()]));
+    const shards = [...members[0].operations.keys()];
+    assert(
+      members.every(({ operations: { size } }) => size === shards.length),
+      "the members of a carrier are on the same shards",
+    );
     return this.#hold(carrier, {
       ...{ members, whenVoted },
-      plan: [...shards].map((shard) => {
+      plan: shards.map((shard) => {
         return { shard, gid: globalId(this.#options.clusterId, carrierId, shard) };
       }),
       voteRequest: (branch) => this.#execution(carrier, branch),
@@ -234,10 +237,11 @@ export class Carriers implements DeadlockParties {
   ): ExecuteRequest {
     const bootId = this.#options.links.connected(shard)?.bootId ?? "";
     const execution = { ballot, carrierId, bootId, gid, ...limits };
-    const ofShard = membersOn(shard, members).map(({ transactionId, operations, idempotency }) => ({
-      ...{ transactionId, operations: [...(operations.get(shard) ?? [])] },
-      idempotencyKey: idempotency?.key ?? null,
-    }));
+    const ofShard = members.map(({ transactionId, operations, idempotency }) => {
+      const own = operations.get(shard);
+      assert(own !== undefined, "the members of a carrier are on the same shards");
+      return { transactionId, operations: [...own], idempotencyKey: idempotency?.key ?? null };
+    });
     return { kind: "execute", ...execution, members: ofShard };
   }
 
@@ -289,10 +293,7 @@ export class Carriers implements DeadlockParties {
         for (const branch of effect.branches) this.#abort(held, branch);
         return;
       case "answerCommitted":
-        held.answer({
-          kind: "committed",
-          responses: held.members.map((member) => responseTo(held, member, effect.pending)),
-        });
+        held.answer({ kind: "committed", responses: responses(held, effect.pending) });
         return;
       case "answerAborted":
         held.answer({ kind: "aborted", reason: effect.reason });
@@ -312,9 +313,8 @@ export class Carriers implements DeadlockParties {
       carrierId,
       ballot,
       branches,
-      members: members.map((member) => {
-        const { transactionId, idempotency } = member;
-        const results = idempotency === null ? null : resultsOf(held, member);
+      members: members.map(({ transactionId, idempotency }, place) => {
+        const results = idempotency === null ? null : resultsOf(held, place);
         return { transactionId, idempotency, results };
       }),
       atMs: this.#options.clock.wallMs(),
@@ -371,4 +371,16 @@ export class Carriers implements DeadlockParties {
     held.placesGivenBack = true;
     held.release();
   }
+}
+
+function resultsOf({ members, results }: Held, place: number): readonly OperationResult[] {
+  const member = members[place];
+  assert(member !== undefined, "a place is that of a member");
+  return inRequestOrder(member.operations, (shard) => results.get(shard)?.[place]);
+}
+
+function responses(held: Held, pending: readonly ShardId[]): readonly TransactionResponse[] {
+  return held.members.map(({ transactionId: id }, place) => {
+    return { id, outcome: "committed", results: resultsOf(held, place), pendingShards: pending };
+  });
 }

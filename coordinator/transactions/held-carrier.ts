@@ -20,6 +20,8 @@ export interface CarrierMember {
   readonly idempotency: Idempotency | null;
 }
 
+export type Members = readonly [CarrierMember, ...CarrierMember[]];
+
 interface AnyCarrier {
   readonly ballot: Ballot;
   readonly carrierId: CarrierId;
@@ -28,8 +30,8 @@ interface AnyCarrier {
 }
 
 export interface NewCarrier extends AnyCarrier {
-  /** Run in this order on every shard. */
-  readonly members: readonly [CarrierMember, ...CarrierMember[]];
+  /** All on the same shards, and run there in this order. */
+  readonly members: Members;
   readonly limits: ExecutionLimits;
   /** Called once for each shard: with its vote, or when it is known that none comes. */
   readonly whenVoted?: (shard: ShardId) => void;
@@ -51,7 +53,7 @@ export interface OpenBranch extends PlannedBranch {
 export type CarrierTerms = Pick<TransactionRequest, "timeoutMs" | "waitFor">;
 
 export interface HeldAs {
-  readonly members: readonly [CarrierMember, ...CarrierMember[]];
+  readonly members: Members;
   readonly plan: readonly PlannedBranch[];
   /** What makes a branch vote. */
   readonly voteRequest: (branch: PlannedBranch) => ExecuteRequest | PrepareRequest;
@@ -61,7 +63,7 @@ export interface HeldAs {
 export interface Held extends AnyCarrier, HeldAs {
   /** By the monotonic clock. */
   readonly beganAtMs: number;
-  /** Of each member on the shard, in their order. */
+  /** Of each member, in their order. */
   readonly results: Map<ShardId, readonly (readonly OperationResult[])[]>;
   readonly answer: (answer: CarrierAnswer) => void;
   readonly cancelDeadline: Cancel;

@@ -69,7 +69,7 @@ export class Reads {
     } finally {
       this.#open -= 1;
     }
-    return inRequestOrder(operations, reading.results);
+    return inRequestOrder(operations, (shard) => reading.results.get(shard));
   }
 
   async #take({ operations, deadlineMs, results }: Reading, shard: ShardId): Promise<Snapshot> {

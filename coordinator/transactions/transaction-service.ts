@@ -2,7 +2,7 @@
  * The front of the coordinator's heart: takes submissions, gives ids, finds replays, and answers what became of a
  * transaction. How a carrier runs is carriers.ts and one-phase.ts; what is replicated is the ledger.
  */
-import type { TransactionStatus } from "../../shared/model/api.ts";
+import type { TransactionResponse, TransactionStatus } from "../../shared/model/api.ts";
 import { assert } from "../../shared/model/assert.ts";
 import type { Ballot, ShardId, TransactionId } from "../../shared/model/ids.ts";
 import {
@@ -73,16 +73,21 @@ export class TransactionService {
 
   async #begin(submission: Submission, attempt: Attempt): Promise<SubmissionAnswer> {
     const { request } = submission;
-    const { leadership, leader, admission, clock } = this.#options;
+    const { leadership, leader, admission, clock, lane, counts } = this.#options;
     const { ballot } = leadership;
-    const deadlineMs = clock.monotonicMs() + request.timeoutMs;
-    const shards = [...new Set(request.operations.map(({ shard }) => shard as ShardId))];
+    const operationsOn = operationsByShard(request);
+    const shards = [...operationsOn.keys()];
     assertReachable(this.#options.links, shards);
-    if (ballot !== undefined) {
-      const together = await this.#runInLane({ submission, attempt, ballot });
-      if (together !== undefined) return together;
+    let { timeoutMs } = request;
+    if (ballot !== undefined && shards.length > 1) {
+      const deadlineMs = clock.monotonicMs() + timeoutMs;
+      const riding = lane.run({ submission, attempt, ballot, operationsOn });
+      if (riding !== undefined) {
+        const together = await this.#inLane(riding);
+        if (together !== undefined) return together;
+        timeoutMs = Math.max(1, Math.floor(deadlineMs - clock.monotonicMs()));
+      }
     }
-    const timeoutMs = Math.max(1, Math.floor(deadlineMs - clock.monotonicMs()));
     const release = admission.tryEnter(shards) ?? (await admission.enter(shards, timeoutMs));
     // Under another ballot the key would have to be looked up again: another leader may have been in between.
     if (ballot === undefined || leadership.ballot !== ballot) {
@@ -91,22 +96,24 @@ export class TransactionService {
     }
     const [shard] = shards;
     assert(shard !== undefined, "a transaction has operations");
-    const { counts } = this.#options;
     if (shards.length === 1) {
       const running = this.#runOnePhase(submission, ballot, shard, release);
       return counts.counted("one_shot one_phase", running);
     }
-    const running = this.#runTwoPhase({ submission, attempt, ballot }, timeoutMs, release);
+    const ride = { submission, attempt, ballot, operationsOn };
+    const running = this.#runTwoPhase(ride, timeoutMs, release);
     const answer = await counts.counted("one_shot two_phase", running);
-    this.#options.lane.committedAlone(request, shards);
+    lane.committedAlone(ride);
     return answer;
   }
 
   /** Undefined: it takes the ordinary path. */
-  async #runInLane(ride: Ride): Promise<SubmissionAnswer | undefined> {
-    const { lane, counts } = this.#options;
+  async #inLane(
+    riding: Promise<TransactionResponse | undefined>,
+  ): Promise<SubmissionAnswer | undefined> {
+    const { counts } = this.#options;
     try {
-      const response = await lane.run(ride);
+      const response = await riding;
       if (response === undefined) return undefined;
       counts.committed("one_shot two_phase");
       return { response, replayed: false };
@@ -142,7 +149,7 @@ export class TransactionService {
   }
 
   async #runTwoPhase(
-    { submission, attempt, ballot }: Ride,
+    { submission, attempt, ballot, operationsOn: operations }: Ride,
     timeoutMs: number,
     release: () => void,
   ): Promise<SubmissionAnswer> {
@@ -155,7 +162,7 @@ export class TransactionService {
     const { isolation, waitFor } = request;
     const answer = await carriers.run({
       ...{ ballot, carrierId: id, release, terms: { timeoutMs, waitFor } },
-      members: [{ transactionId: own, operations: operationsByShard(request), idempotency }],
+      members: [{ transactionId: own, operations, idempotency }],
       limits: { isolation, timeoutMs },
     });
     return { response: soleAnswer(answer, own), replayed: false };

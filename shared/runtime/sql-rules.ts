@@ -17,6 +17,8 @@ export type StatementVerdict =
       readonly parameterCount: number;
       /** What the statement does, each once. */
       readonly classes: readonly StatementClass[];
+      /** False: it could tell, or change, what else its Postgres transaction holds. */
+      readonly mayShare: boolean;
     }
   | {
       readonly ok: false;
@@ -89,6 +91,9 @@ const FORBIDDEN_FUNCTIONS = new Set([
 const FORBIDDEN_FUNCTION_PATTERN =
   /^(?:pg_(?:try_)?advisory_(?:lock|unlock)|dblink|pg_read_|pg_ls_|pg_file_|pg_backup_|pg_wal_replay_|pg_stat_reset|pg_replication_|pg_(?:create|drop|copy|alter)_.*(?:slot|subscription)|pg_logical_slot_|(?:query|cursor)_to_xml|crosstab|connectby)/;
 
+/** What lasts for a transaction, and the number that it has. */
+const OF_A_TRANSACTION = /^(?:set_config$|txid_|pg_current_xact|pg_current_snapshot$)/;
+
 /** Settings that only change how values are read, shown or found; names with a dot belong to the application. */
 const LOCAL_SETTINGS = new Set([
   "timezone",
@@ -149,6 +154,7 @@ function walk(root: Tree): StatementVerdict {
   const open: unknown[] = [root];
   const classes = new Set<StatementClass>("SelectStmt" in root ? ["select"] : []);
   let parameterCount = 0;
+  let mayShare = true;
   while (open.length > 0) {
     const node = open.pop();
     if (!isTree(node)) continue;
@@ -158,12 +164,13 @@ function walk(root: Tree): StatementVerdict {
       if (sentence !== undefined) return refuse(sentence);
       if (key === "ParamRef")
         parameterCount = Math.max(parameterCount, Number(value["number"] ?? 0));
+      if (key === "FuncCall" && OF_A_TRANSACTION.test(functionName(value))) mayShare = false;
       const done = classOf(key, value);
       if (done !== undefined) classes.add(done);
       open.push(value);
     }
   }
-  return { ok: true, parameterCount, classes: [...classes] };
+  return { ok: true, parameterCount, classes: [...classes], mayShare };
 }
 
 /** Rows that are locked, or met by `on conflict do update`, need the right to update them in Postgres, too. */
@@ -203,9 +210,13 @@ function targetObjection(statement: Tree): string | undefined {
     : undefined;
 }
 
-function callObjection(call: Tree): string | undefined {
+function functionName(call: Tree): string {
   const names = (call["funcname"] as readonly Tree[] | undefined) ?? [];
-  const name = textOf(names.at(-1), "String") ?? "";
+  return textOf(names.at(-1), "String") ?? "";
+}
+
+function callObjection(call: Tree): string | undefined {
+  const name = functionName(call);
   const parts = (call["args"] as readonly Tree[] | undefined) ?? [];
   if (name === "set_config") return settingObjection(parts);
   return isForbidden(name)

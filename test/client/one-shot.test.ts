@@ -12,6 +12,7 @@ import { freePort } from "../../demo/ports.ts";
 import type { ErrorCode } from "../../shared/model/errors.ts";
 import {
   committed,
+  failure,
   problem,
   type ScriptedApi,
   startScriptedApi,
@@ -34,15 +35,6 @@ function open(apis: readonly ScriptedApi[], more: Partial<SynodOptions> = {}): S
 }
 
 const keys = (api: ScriptedApi): unknown[] => api.asked.map(({ key }) => key);
-
-async function failure(promise: Promise<unknown>): Promise<unknown> {
-  return promise.then(
-    (value) => {
-      throw new Error(`it succeeded with ${JSON.stringify(value)}`);
-    },
-    (error: unknown) => error,
-  );
-}
 
 test("sends the operations under a key of its own, and answers what was committed", async () => {
   const api = await startScriptedApi(committed({ "Idempotent-Replayed": "true" }));

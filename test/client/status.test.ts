@@ -3,6 +3,7 @@ import { describeFailure } from "../../client/commands/failure.ts";
 import { RequestRefusedError, sql, Synod, UnavailableError } from "../../client/sdk.ts";
 import {
   committed,
+  failure,
   problem,
   type ScriptedApi,
   startScriptedApi,
@@ -22,15 +23,6 @@ function open(apis: readonly ScriptedApi[]): Synod {
   const client = new Synod({ endpoints: apis.map(({ url }) => url) });
   clients.push(client);
   return client;
-}
-
-async function failure(promise: Promise<unknown>): Promise<unknown> {
-  return promise.then(
-    (value) => {
-      throw new Error(`it succeeded with ${JSON.stringify(value)}`);
-    },
-    (error: unknown) => error,
-  );
 }
 
 test("a status is asked for until somebody answers", async () => {

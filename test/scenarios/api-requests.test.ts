@@ -27,6 +27,12 @@ const withSecond = (change: object): object => ({ operations: [first, { ...secon
 const withParam = (literal: string): string =>
   JSON.stringify(withFirst({ params: ["PARAM", "alice"] })).replace('"PARAM"', literal);
 
+test("what could tell of others in its Postgres transaction, or asks for it, is to have one of its own", async () => {
+  const lasting = withFirst({ sql: "select set_config('app.user', $1::text, true), $2::text" });
+  for (const body of [TRANSFER, lasting, { ...TRANSFER, lane: false }]) await post(node.url, body);
+  expect(group.submissions.map(({ request }) => request.lane)).toEqual([undefined, false, false]);
+});
+
 test("runs a transaction and answers its results", async () => {
   const answer = await post(node.url, TRANSFER);
   expect(answer.status).toBe(200);

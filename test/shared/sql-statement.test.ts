@@ -183,6 +183,25 @@ test("counts the parameters that a statement takes", () => {
   expect(checkStatement("select '$9'")).toMatchObject({ ok: true, parameterCount: 0 });
 });
 
+test.each([
+  "select set_config('app.user', $1, true)",
+  "select pg_catalog.SET_CONFIG('app.user', 'x', true)",
+  `select U&"set\\005fconfig"('app.user', 'x', true)`,
+  "insert into t select txid_current()",
+  "with w as (select pg_current_xact_id()) update t set a = 1",
+  "select pg_current_snapshot()",
+])("%s could tell, or change, what else its Postgres transaction holds", (sql) => {
+  expect(checkStatement(sql)).toMatchObject({ ok: true, mayShare: false });
+});
+
+test.each([
+  "update t set touched = now() where note = 'set_config'",
+  "select txid_current from t",
+  "select current_setting('app.user')",
+])("%s may share its Postgres transaction", (sql) => {
+  expect(checkStatement(sql)).toMatchObject({ ok: true, mayShare: true });
+});
+
 test("reads a wide statement of a thousand parameters", () => {
   const rows = Array.from({ length: 500 }, (_, row) => `($${row * 2 + 1}, $${row * 2 + 2})`);
   const verdict = checkStatement(`insert into t (a, b) values ${rows.join(",")}`);

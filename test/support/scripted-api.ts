@@ -99,3 +99,13 @@ export function problem(
     },
   };
 }
+
+/** What a call of a client fails with. */
+export async function failure(promise: Promise<unknown>): Promise<unknown> {
+  return promise.then(
+    (value) => {
+      throw new Error(`it succeeded with ${JSON.stringify(value)}`);
+    },
+    (error: unknown) => error,
+  );
+}

@@ -8,9 +8,9 @@ import { ADD, READ } from "../participant/shard-contract.ts";
 import { settled } from "../participant/test-clock.ts";
 import { InteractiveWorld, type Leader, problem, S1, S2 } from "./support/interactive-world.ts";
 
-type Asked = Partial<TransactionRequest> & { readonly key?: string };
+type Asked = Partial<TransactionRequest> & { readonly key?: string; readonly client?: string };
 
-function submit(leader: Leader, { key, ...request }: Asked) {
+function submit(leader: Leader, { key, client, ...request }: Asked) {
   const submission = {
     request: {
       isolation: "read committed" as const,
@@ -20,6 +20,7 @@ function submit(leader: Leader, { key, ...request }: Asked) {
       ...request,
     },
     idempotency: key === undefined ? null : { key, fingerprint: `print of ${key}` },
+    ...(client !== undefined && { owner: { client, sealOf: () => "" } }),
   };
   return leader.oneShots.submit(submission);
 }
@@ -193,10 +194,6 @@ test.each<[string, Asked]>([
   ["says so", { ...move(1), lane: false }],
   ["wants another isolation", { ...move(1), isolation: "repeatable read" }],
   ["has little time", { ...move(1), timeoutMs: LANE_LIMITS.minTimeoutMs - 1 }],
-  [
-    "could tell that it is not alone",
-    { operations: [add(S1, 1), { shard: S2, sql: "select txid_current()", params: [] }] },
-  ],
 ])("a transaction that %s does not wait for the lane", async (_, asked) => {
   const { world, leader, letGo } = await busyLane();
   const own = problem(submit(leader, asked));
@@ -243,6 +240,14 @@ test("those that wait when the leader is replaced have not begun", async () => {
   await refusal;
   await letGo();
   expect(isAsked(world, -7)).toBe(false);
+});
+
+test("transactions of different clients share no Postgres transaction", async () => {
+  const { world, leader, letGo } = await busyLane();
+  const waiting = ["one", "other", "one"].map((client) => submit(leader, { ...move(1), client }));
+  await letGo();
+  await Promise.all(waiting);
+  expect(membersOn(world, S1)).toEqual([1, 1, 2, 1]);
 });
 
 test("when no decision comes in time, each member is told that its outcome is unknown, and it may come later", async () => {

@@ -28,7 +28,7 @@ const OPEN_FROM = 2;
 const OPENS_BY_SUCCESS = 0.1;
 
 export interface Waiting {
-  /** All that go together have the same. */
+  /** All that go together have the same, and the same shards. */
   readonly line: string;
   readonly shards: readonly ShardId[];
   readonly sinceMs: number;

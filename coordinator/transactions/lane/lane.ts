@@ -11,12 +11,12 @@
  * A carrier commits with all its members or not at all, so a member that fails cannot be left on any shard. Members run in the
  * same order on all shards, each sees what those before it did, and no other transaction sees any of it before all of it is
  * decided: as if they had run one after the other. What could tell a transaction of the others beyond that (its number, settings that last
- * as long as it does) keeps it out where its statements name it; `"lane": false` keeps it out in any case.
+ * as long as it does) keeps it out, as `"lane": false` does; and because a function can hide that, all members are of one client.
  *
  * Lock waits inside are short: whoever waits longer has its place in the lane taken by others, and waits on the ordinary path.
  */
 import type { TransactionRequest, TransactionResponse } from "../../../shared/model/api.ts";
-import { unreachable } from "../../../shared/model/assert.ts";
+import { assert, unreachable } from "../../../shared/model/assert.ts";
 import type { ErrorCode } from "../../../shared/model/errors.ts";
 import {
   type Ballot,
@@ -25,10 +25,10 @@ import {
   transactionId,
   type TransactionId,
 } from "../../../shared/model/ids.ts";
-import type { Cancel, Clock, Random } from "../../../shared/model/ports.ts";
+import type { Clock, Random } from "../../../shared/model/ports.ts";
 import type { BranchOperation } from "../../../shared/model/protocol.ts";
 import type { Admission } from "../admission.ts";
-import { abortError, type CarrierAnswer, operationsByShard, unknownOutcome } from "../answer.ts";
+import { abortError, type CarrierAnswer, unknownOutcome } from "../answer.ts";
 import type { Carriers } from "../carriers.ts";
 import { type LeaderHint, NotLeader, type Submission } from "../gateway.ts";
 import type { CarrierMember } from "../held-carrier.ts";
@@ -51,10 +51,6 @@ export const LANE_LIMITS = {
   maxTries: 2,
 } as const;
 
-/** What tells members that they share a transaction, or changes it for those behind. */
-const TELLS_OF_OTHERS =
-  /\b(?:set_config|txid_\w+|pg_current_xact\w*|pg_(?:current|export)_snapshot)\b/i;
-
 /** Refusals that a member may have met only because of the lane's own bounds. */
 const OF_THE_LANE: ReadonlySet<ErrorCode> = new Set([
   ...(["lock-timeout", "transaction-timeout", "deadlock", "participant-conflict"] as const),
@@ -70,18 +66,24 @@ export interface LaneOptions {
   readonly leader: () => LeaderHint | undefined;
 }
 
+/** A transaction of several shards on its way to a carrier. */
 export interface Ride {
   readonly submission: Submission;
   readonly attempt: Attempt;
   readonly ballot: Ballot;
+  readonly operationsOn: ReadonlyMap<ShardId, readonly BranchOperation[]>;
 }
 
 interface Passenger extends Waiting, Ride {
-  readonly operationsOn: ReadonlyMap<ShardId, readonly BranchOperation[]>;
   readonly deadlineMs: number;
   readonly resolve: (response: TransactionResponse | undefined) => void;
   readonly reject: (error: unknown) => void;
   tries: number;
+}
+
+interface Seat {
+  readonly passenger: Passenger;
+  readonly member: CarrierMember;
 }
 
 /** Since the start. A transaction counts each time that it is a member of a carrier. */
@@ -97,7 +99,7 @@ export class Lane {
     committed: { carriers: 0, members: 0 },
     aborted: { carriers: 0, members: 0 },
   };
-  #cancelLook: Cancel | undefined;
+  #looks = false;
 
   constructor(options: LaneOptions) {
     this.#options = options;
@@ -113,18 +115,18 @@ export class Lane {
    * else runs, that is the shorter one.
    */
   run(ride: Ride): Promise<TransactionResponse | undefined> | undefined {
-    const { request } = ride.submission;
+    const { operationsOn, submission } = ride;
+    const { request } = submission;
     const { clock, carriers } = this.#options;
-    if (carriers.size === 0 || !suits(request)) return undefined;
-    const operationsOn = operationsByShard(request);
-    const shards = [...operationsOn.keys()];
-    if (shards.length < 2 || shards.length > LANE_LIMITS.maxShards) return undefined;
-    const line = lineOf(request, shards);
+    assert(operationsOn.size > 1, "one shard alone commits in one phase");
+    if (carriers.size === 0 || !suits(ride)) return undefined;
+    const line = lineOf(ride);
     if (!this.#queue.isOpen(line)) return undefined;
     return new Promise((resolve, reject) => {
       const sinceMs = clock.monotonicMs();
       this.#queue.add({
-        ...{ ...ride, line, shards, operationsOn, sinceMs, resolve, reject, tries: 0 },
+        ...{ ...ride, line, sinceMs, resolve, reject, tries: 0 },
+        shards: [...operationsOn.keys()],
         deadlineMs: sinceMs + request.timeoutMs,
         operations: request.operations.length,
         characters: charactersOf(request),
@@ -133,8 +135,8 @@ export class Lane {
     });
   }
 
-  committedAlone(request: TransactionRequest, shards: readonly ShardId[]): void {
-    this.#queue.committedAlone(lineOf(request, shards));
+  committedAlone(ride: Ride): void {
+    if (suits(ride)) this.#queue.committedAlone(lineOf(ride));
   }
 
   #start(): void {
@@ -144,7 +146,7 @@ export class Lane {
     this.#look();
   }
 
-  async #carry(passengers: readonly [Passenger, ...Passenger[]]): Promise<void> {
+  async #carry(passengers: NonEmpty<Passenger>): Promise<void> {
     const { clock, leadership, carriers, admission } = this.#options;
     const [{ shards, ballot, submission }] = passengers;
     const isLed = passengers.every((passenger) => passenger.ballot === leadership.ballot);
@@ -158,13 +160,14 @@ export class Lane {
     const deadlineMs = Math.min(...passengers.map((passenger) => passenger.deadlineMs));
     const timeoutMs = Math.max(1, Math.floor(deadlineMs - clock.monotonicMs()));
     const budgetMs = Math.min(timeoutMs, LANE_LIMITS.voteBudgetMs);
-    const members = this.#members(passengers);
+    const seats = this.#seats(passengers);
     for (const { attempt } of passengers) attempt.carrierId = id;
     const cancelBudget = clock.after(budgetMs, () => {
       carriers.yieldToOthers(id);
     });
     const answer = await carriers.run({
-      ...{ ballot, carrierId: id, members, release },
+      ...{ ballot, carrierId: id, release },
+      members: [seats[0].member, ...seats.slice(1).map(({ member }) => member)],
       terms: { timeoutMs, waitFor: submission.request.waitFor },
       limits: {
         ...{ isolation: "read committed", timeoutMs: budgetMs },
@@ -176,87 +179,81 @@ export class Lane {
       },
     });
     cancelBudget();
-    this.#answer(passengers, members, answer);
+    this.#answer(seats, answer);
   }
 
-  #members([first, ...others]: readonly [Passenger, ...Passenger[]]): NonEmpty<CarrierMember> {
-    return [this.#member(first), ...others.map((passenger) => this.#member(passenger))];
+  #seats([first, ...others]: NonEmpty<Passenger>): NonEmpty<Seat> {
+    return [this.#seat(first), ...others.map((passenger) => this.#seat(passenger))];
   }
 
-  #member({ submission, operationsOn, ballot }: Passenger): CarrierMember {
+  #seat(passenger: Passenger): Seat {
+    const { submission, operationsOn, ballot } = passenger;
     const { leadership, random } = this.#options;
     const { owner, idempotency } = submission;
     const sequence = leadership.nextSequence();
-    return {
-      transactionId: ownedId(owner, random, (tail) => transactionId(ballot, sequence, tail)),
-      ...{ operations: operationsOn, idempotency },
-    };
+    const id = ownedId(owner, random, (tail) => transactionId(ballot, sequence, tail));
+    return { passenger, member: { transactionId: id, operations: operationsOn, idempotency } };
   }
 
-  #answer(
-    passengers: NonEmpty<Passenger>,
-    members: NonEmpty<CarrierMember>,
-    answer: CarrierAnswer,
-  ): void {
-    const [{ line }] = passengers;
+  #answer(seats: NonEmpty<Seat>, answer: CarrierAnswer): void {
+    const [{ passenger }] = seats;
     if (answer.kind !== "unknown") {
       this.counts[answer.kind].carriers += 1;
-      this.counts[answer.kind].members += passengers.length;
+      this.counts[answer.kind].members += seats.length;
     }
     switch (answer.kind) {
       case "committed":
-        this.#queue.committedTogether(line);
-        passengers.forEach(({ resolve }, place) => {
-          resolve(answer.responses[place]);
-        });
+        this.#queue.committedTogether(passenger.line);
+        for (const [place, seat] of seats.entries()) {
+          const response = answer.responses[place];
+          assert(response !== undefined, "whoever committed is answered, and does not run again");
+          seat.passenger.resolve(response);
+        }
         return;
       case "unknown":
-        rejectAll(passengers, members, unknownOutcome);
+        rejectAll(seats, unknownOutcome);
         return;
       case "aborted":
-        this.#aborted(passengers, members, answer.reason);
+        this.#aborted(seats, answer.reason);
         return;
       default:
         unreachable(answer);
     }
   }
 
-  #aborted(
-    passengers: NonEmpty<Passenger>,
-    members: NonEmpty<CarrierMember>,
-    reason: AbortReason,
-  ): void {
+  #aborted(seats: NonEmpty<Seat>, reason: AbortReason): void {
     switch (reason.kind) {
       case "leadershipLost":
       case "unreachable":
-        rejectAll(passengers, members, (id) => abortError(reason, id));
+        rejectAll(seats, (id) => abortError(reason, id));
         return;
       case "refused": {
-        const isItsOwn = passengers.length === 1 && !OF_THE_LANE.has(reason.refusal.code);
-        if (isItsOwn) rejectAll(passengers, members, (id) => abortError(reason, id));
-        else this.#spoilt(passengers, spoilerOf(members, reason));
+        const { code, member } = reason.refusal;
+        const isItsOwn = seats.length === 1 && !OF_THE_LANE.has(code);
+        if (isItsOwn) rejectAll(seats, (id) => abortError(reason, id));
+        else this.#spoilt(seats, member);
         return;
       }
       case "deadline":
       case "deadlock":
       case "resultTooLarge":
-        this.#spoilt(passengers, undefined);
+        this.#spoilt(seats, undefined);
         return;
       default:
         unreachable(reason);
     }
   }
 
-  /** Undefined: it may be any of them. */
-  #spoilt(passengers: NonEmpty<Passenger>, spoiler: number | undefined): void {
-    this.#queue.spoilt(passengers[0].line);
+  /** `spoiler`: place of the member that failed; undefined where it may be any of them. */
+  #spoilt(seats: NonEmpty<Seat>, spoiler: number | undefined): void {
+    this.#queue.spoilt(seats[0].passenger.line);
     const others: Passenger[] = [];
-    passengers.forEach((passenger, place) => {
+    for (const [place, { passenger }] of seats.entries()) {
       passenger.tries += 1;
       const goesOn = spoiler !== undefined && passenger.tries < LANE_LIMITS.maxTries;
       if (goesOn && place !== spoiler) others.push(passenger);
       else this.#leave(passenger);
-    });
+    }
     this.#queue.putBack(others);
     this.#start();
   }
@@ -269,10 +266,11 @@ export class Lane {
 
   /** While any wait, those who have waited for too long are looked for. */
   #look(): void {
-    if (this.#queue.size === 0 || this.#cancelLook !== undefined) return;
+    if (this.#queue.size === 0 || this.#looks) return;
     const { clock } = this.#options;
-    this.#cancelLook = clock.after(LANE_LIMITS.maxWaitMs / 2, () => {
-      this.#cancelLook = undefined;
+    this.#looks = true;
+    clock.after(LANE_LIMITS.maxWaitMs / 2, () => {
+      this.#looks = false;
       const late = this.#queue.takeOlderThan(clock.monotonicMs() - LANE_LIMITS.maxWaitMs);
       for (const passenger of late) this.#leave(passenger);
       this.#look();
@@ -282,14 +280,16 @@ export class Lane {
 
 type NonEmpty<Item> = readonly [Item, ...Item[]];
 
-function suits({ lane, isolation, timeoutMs, operations }: TransactionRequest): boolean {
+function suits({ submission, operationsOn }: Ride): boolean {
+  const { lane, isolation, timeoutMs } = submission.request;
   if (lane === false || isolation !== "read committed") return false;
-  if (timeoutMs < LANE_LIMITS.minTimeoutMs) return false;
-  return !operations.some(({ sql }) => TELLS_OF_OTHERS.test(sql));
+  return timeoutMs >= LANE_LIMITS.minTimeoutMs && operationsOn.size <= LANE_LIMITS.maxShards;
 }
 
-function lineOf({ timeoutMs, waitFor }: TransactionRequest, shards: readonly ShardId[]): string {
-  return [timeoutMs, waitFor, ...[...shards].sort()].join(" ");
+function lineOf({ submission, operationsOn }: Ride): string {
+  const { owner, request } = submission;
+  const { timeoutMs, waitFor } = request;
+  return [owner?.client ?? "", timeoutMs, waitFor, ...[...operationsOn.keys()].sort()].join(" ");
 }
 
 function charactersOf({ operations }: TransactionRequest): number {
@@ -306,23 +306,6 @@ function charactersOf({ operations }: TransactionRequest): number {
   return characters;
 }
 
-function rejectAll(
-  passengers: readonly Passenger[],
-  members: readonly CarrierMember[],
-  errorOf: (id: TransactionId) => Error,
-): void {
-  passengers.forEach(({ reject }, place) => {
-    const member = members[place];
-    if (member !== undefined) reject(errorOf(member.transactionId));
-  });
-}
-
-/** A branch counts those of the carrier's members that are on its shard. */
-function spoilerOf(
-  members: readonly CarrierMember[],
-  { shard, refusal }: Extract<AbortReason, { kind: "refused" }>,
-): number | undefined {
-  const onShard = members.filter(({ operations }) => operations.has(shard));
-  const member = members.length === 1 ? members[0] : onShard[refusal.member ?? -1];
-  return member === undefined ? undefined : members.indexOf(member);
+function rejectAll(seats: readonly Seat[], errorOf: (id: TransactionId) => Error): void {
+  for (const { passenger, member } of seats) passenger.reject(errorOf(member.transactionId));
 }
